@@ -1,0 +1,342 @@
+"""Image files and pixel values: reading, writing, [0, 1] floats, luma.
+
+Integer images exist in files, datasets and the pipeline only. `to_float` is
+the one place where they become what networks see, `to_integer` the way back.
+"""
+
+import os
+import pathlib
+import tempfile
+import warnings
+
+import cv2
+import numpy as np
+from keras import ops
+from PIL import Image, ImageOps
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+_PEAKS = {"uint8": 255, "uint16": 65535}
+
+# MATLAB's rgb2ycbcr (ITU-R BT.601, "studio swing"): rows are R, G, B in
+# [0, 1], columns Y, Cb, Cr in 0-255, before the offsets are added.
+_YCBCR = np.array(
+    [
+        [65.481, -37.797, 112.0],
+        [128.553, -74.203, -93.786],
+        [24.966, 112.0, -18.214],
+    ]
+)
+_YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+
+
+def read(path):
+    """Reads an image file, upright, with the bit depth it has.
+
+    Palette and CMYK images become RGB (or RGBA, if the palette has a
+    transparent colour), grey with alpha becomes RGBA, and a 1-bit image becomes
+    8-bit grey. The EXIF orientation is applied.
+
+    Args:
+        path: Path of a file in a format Pillow reads.
+
+    Returns:
+        `(height, width)` for a grey image, else `(height, width, 3)` or
+        `(height, width, 4)`, a uint8 or uint16 array.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no image, is empty, truncated or corrupt,
+            has no pixels, or more than Pillow's limit against decompression
+            bombs (179 million). The message names the file.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no image file {path}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is an empty file, not an image.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if 0 in image.size:
+                    raise ValueError(f"it has {image.width}x{image.height} pixels")
+                if _has_deep_channels(path, image):
+                    return _read_deep(path, image.getexif().get(0x0112, 1))
+                return _to_array(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large to be read safely: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, cv2.error) as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+
+
+def size(path):
+    """Returns `(height, width)` of an image file without decoding its pixels.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no image; the message names it.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no image file {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                width, height = image.size
+                turned = image.getexif().get(0x0112, 1) >= 5
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+    return (width, height) if turned else (height, width)
+
+
+def _has_deep_channels(path, image):
+    """Whether the file has several channels of 16 bits, which Pillow halves."""
+    if image.format == "PNG":
+        with open(path, "rb") as file:
+            header = file.read(26)
+        bit_depth, color_type = header[24], header[25]
+        return bit_depth == 16 and color_type in (2, 4, 6)
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(258, (8,))
+        return len(bits) > 1 and bits[0] == 16
+    return False
+
+
+def _read_deep(path, orientation):
+    # imdecode, because imread does not open every path on every system
+    data = np.fromfile(path, np.uint8)
+    array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16:
+        raise ValueError("its 16-bit pixels cannot be decoded")
+    if array.ndim == 3:
+        code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        array = cv2.cvtColor(array, code)
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
+def _to_array(image):
+    if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
+        array = np.asarray(image)
+        if array.min() < 0 or array.max() > 65535:
+            raise ValueError("its pixels have more than 16 bits")
+        return array.astype(np.uint16)
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, without a range")
+    if image.mode in ("1", "L"):
+        return np.array(image.convert("L"))
+    has_alpha = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBa")
+    if image.mode == "RGBA" or has_alpha:
+        return np.array(image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def write(path, image):
+    """Writes an image file, whole or not at all.
+
+    The file appears under its name only when it is complete, so that an
+    interrupted write leaves a former file as it was.
+
+    Args:
+        path: Where to write; the suffix says the format. Folders are made.
+        image: `(height, width)`, `(height, width, 1)`, `(height, width, 3)` or
+            `(height, width, 4)` array; uint8, uint16 (PNG and TIFF only), or
+            float in [0, 1], which is written with 8 bits.
+
+    Raises:
+        ValueError: If the shape or the format does not fit.
+    """
+    path = pathlib.Path(path)
+    image = np.asarray(image)
+    if image.dtype.kind == "f":
+        image = to_integer(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.dtype.name not in _PEAKS:
+        raise ValueError(f"{path}: pixels must be uint8, uint16 or float. {image.dtype}")
+    if image.ndim != 2 and (image.ndim != 3 or image.shape[2] not in (3, 4)):
+        raise ValueError(
+            f"{path}: an image must have the shape (height, width[, 1, 3 or 4])."
+            f" Received: {image.shape}"
+        )
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}.")
+    if image.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
+        raise ValueError(f"{path}: 16 bits can be written as .png or .tif only.")
+    if image.shape[2:] == (4,) and suffix not in (".png", ".tif", ".tiff", ".webp"):
+        raise ValueError(f"{path}: alpha can be written as .png, .tif or .webp only.")
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(suffix, f".{path.stem}-", path.parent)
+    os.close(handle)
+    try:
+        _encode(temporary, image)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _encode(path, image):
+    suffix = pathlib.Path(path).suffix.lower()
+    if image.dtype == np.uint16:
+        if image.ndim == 3:
+            code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+            image = cv2.cvtColor(image, code)
+        done, data = cv2.imencode(suffix, image)
+        if not done:
+            raise ValueError(f"{path}: the image cannot be written as {suffix}.")
+        data.tofile(path)
+    elif suffix in (".jpg", ".jpeg"):
+        Image.fromarray(image).save(path, quality=95)
+    else:
+        Image.fromarray(image).save(path)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def to_float(images):
+    """Turns integer pixels into float32 in [0, 1]; floats are only cast.
+
+    Args:
+        images: Array or tensor of any shape; uint8, uint16 or float.
+
+    Returns:
+        An array if an array came, else a tensor; float32.
+
+    Raises:
+        ValueError: If the dtype is another one.
+    """
+    dtype = _dtype_name(images)
+    if dtype not in _PEAKS and "float" not in dtype:
+        raise ValueError(f"Pixels must be uint8, uint16 or float. Received: {dtype}")
+    peak = np.float32(_PEAKS.get(dtype, 1))
+    if isinstance(images, np.ndarray):
+        return images.astype("float32") / peak
+    return ops.cast(images, "float32") / peak
+
+
+def to_integer(images, dtype="uint8"):
+    """Turns floats in [0, 1] into rounded, clipped integer pixels.
+
+    Args:
+        images: Float array or tensor of any shape.
+        dtype: "uint8" or "uint16".
+
+    Returns:
+        A numpy array of that dtype.
+    """
+    peak = _PEAKS[np.dtype(dtype).name]
+    images = np.asarray(images, "float32")
+    # add before flooring: halves are rounded up, as MATLAB does
+    return np.floor(np.clip(images, 0.0, 1.0) * np.float32(peak) + 0.5).astype(dtype)
+
+
+def rgb_to_ycbcr(images):
+    """Computes MATLAB's `rgb2ycbcr` (ITU-R BT.601; Y is 16-235 of 255).
+
+    Args:
+        images: Array or tensor `(..., 3)`, RGB; float in [0, 1], or an integer
+            array, whose result is rounded to integers as MATLAB does it.
+
+    Returns:
+        Y, Cb and Cr in the same shape and dtype.
+    """
+    return _affine(images, _YCBCR, _YCBCR_OFFSET)
+
+
+def ycbcr_to_rgb(images):
+    """Inverts `rgb_to_ycbcr`; colours outside of RGB are not clipped.
+
+    Args:
+        images: Array or tensor `(..., 3)`, float.
+
+    Returns:
+        RGB in the same shape and dtype.
+    """
+    inverse = np.linalg.inv(_YCBCR)
+    return _affine(images, inverse * 255**2, -_YCBCR_OFFSET @ inverse * 255)
+
+
+def luma(images):
+    """Computes the luma (Y) that papers compute their scores on.
+
+    A grey image is its own luma, unscaled, as in the published scores.
+
+    Args:
+        images: Array or tensor: RGB `(..., 3)`, or grey `(..., 1)` or
+            `(height, width)`; float in [0, 1], or integers.
+
+    Returns:
+        `(..., 1)`, or the grey image as it came. For float RGB the values lie
+        in [16/255, 235/255].
+
+    Raises:
+        ValueError: If the last axis has neither 1 nor 3 channels.
+    """
+    if len(images.shape) == 2 or images.shape[-1] == 1:
+        return images
+    return _affine(images, _YCBCR[:, :1], _YCBCR_OFFSET[:1])
+
+
+def _affine(images, matrix, offset):
+    """Computes `images @ matrix + offset`, where the result is in 0-255."""
+    if images.shape[-1] != 3:
+        raise ValueError(f"Images must have 3 channels, RGB. Received: {images.shape}")
+    dtype = _dtype_name(images)
+    if dtype in _PEAKS:
+        result = images / _PEAKS[dtype] @ matrix + offset  # float64
+        result = np.clip(result * (_PEAKS[dtype] / 255), 0, _PEAKS[dtype])
+        return np.floor(result + 0.5).astype(dtype)
+    matrix, offset = (matrix / 255).astype(dtype), (offset / 255).astype(dtype)
+    if isinstance(images, np.ndarray):
+        return images @ matrix + offset
+    return ops.matmul(images, matrix) + offset
+
+
+def _dtype_name(images):
+    return images.dtype if isinstance(images.dtype, str) else _name(images.dtype)
+
+
+def _name(dtype):
+    return getattr(dtype, "name", None) or str(dtype).split(".")[-1]
+
+
+def crop_border(images, border):
+    """Cuts `border` pixels from every side of `(..., height, width, channels)`.
+
+    Raises:
+        ValueError: If nothing would be left.
+    """
+    if border == 0:
+        return images
+    height, width = images.shape[-3:-1]
+    if min(height or border * 3, width or border * 3) <= 2 * border:
+        raise ValueError(
+            f"A border of {border} leaves nothing of an image of {height}x{width}."
+        )
+    return images[..., border:-border, border:-border, :]
+
+
+def crop_to_multiple(image, factor):
+    """Cuts bottom and right so that both sides are multiples of `factor`.
+
+    Args:
+        image: `(height, width)` or `(height, width, channels)`.
+        factor: The multiple, as a rule `scale`.
+    """
+    height, width = image.shape[:2]
+    return image[: height - height % factor, : width - width % factor]

@@ -1,0 +1,76 @@
+"""Networks, one file per paper. Every builder returns a functional model.
+
+`NETWORKS` names the builders that the command line offers.
+"""
+
+from sr_keras.models.autoencoder import autoencoder
+from sr_keras.models.dbpn import dbpn
+from sr_keras.models.discriminators import (
+    feature_discriminator,
+    patchgan,
+    srgan_discriminator,
+    unet_discriminator,
+)
+from sr_keras.models.edsr import edsr
+from sr_keras.models.espcn import espcn
+from sr_keras.models.fsrcnn import fsrcnn
+from sr_keras.models.interpolation import bicubic, bilinear, nearest
+from sr_keras.models.lapsrn import lapsrn
+from sr_keras.models.on_luma import on_luma, scale_of
+from sr_keras.models.rcan import rcan
+from sr_keras.models.rdn import rdn
+from sr_keras.models.rrdb import rrdb
+from sr_keras.models.srcnn import srcnn
+from sr_keras.models.srresnet import srresnet
+from sr_keras.models.stacked_hourglass import stacked_hourglass
+from sr_keras.models.unet import unet
+from sr_keras.models.vdsr import vdsr
+from sr_keras.models.wdsr import wdsr
+
+INTERPOLATIONS = {"nearest": nearest, "bilinear": bilinear, "bicubic": bicubic}
+NETWORKS = {
+    "srcnn": srcnn,
+    "fsrcnn": fsrcnn,
+    "espcn": espcn,
+    "vdsr": vdsr,
+    "lapsrn": lapsrn,
+    "autoencoder": autoencoder,
+    "unet": unet,
+    "srresnet": srresnet,
+    "edsr": edsr,
+    "wdsr": wdsr,
+    "rdn": rdn,
+    "rcan": rcan,
+    "rrdb": rrdb,
+    "dbpn": dbpn,
+    "stacked_hourglass": stacked_hourglass,
+}
+
+__all__ = [
+    "INTERPOLATIONS",
+    "NETWORKS",
+    "autoencoder",
+    "bicubic",
+    "bilinear",
+    "dbpn",
+    "edsr",
+    "espcn",
+    "feature_discriminator",
+    "fsrcnn",
+    "lapsrn",
+    "nearest",
+    "on_luma",
+    "patchgan",
+    "rcan",
+    "rdn",
+    "rrdb",
+    "scale_of",
+    "srcnn",
+    "srgan_discriminator",
+    "srresnet",
+    "stacked_hourglass",
+    "unet",
+    "unet_discriminator",
+    "vdsr",
+    "wdsr",
+]

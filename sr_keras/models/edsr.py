@@ -1,0 +1,90 @@
+"""EDSR: residual blocks without batch normalization."""
+
+import keras
+from keras import layers
+
+from sr_keras import pretrained
+from sr_keras.layers import ICNR, PixelShuffle
+from sr_keras.models.arguments import check_scale
+
+
+def edsr(
+    scale,
+    filters=64,
+    num_blocks=16,
+    residual_scale=1.0,
+    channels=3,
+    weights=None,
+    name="edsr",
+):
+    """Builds EDSR: a deep residual network without batch normalization.
+
+    The defaults are the paper's baseline; its large model is `filters=256,
+    num_blocks=32, residual_scale=0.1`. Unlike the paper, the mean colour of
+    DIV2K is not subtracted: inputs are already in [0, 1]. Also unlike it, the
+    convolutions before a pixel shuffle start free of checkerboards (ICNR).
+
+    Args:
+        scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
+        filters: Channels of every feature map.
+        num_blocks: Number of residual blocks.
+        residual_scale: Factor on each residual branch; below 1 it keeps wide
+            networks from diverging.
+        channels: 3 for RGB, 1 for luma.
+        weights: None, the name of a shipped set, or the path of a file.
+        name: Model name.
+
+    Input shape:
+        `(batch, height, width, channels)`, in [0, 1], any size.
+
+    Output shape:
+        `(batch, scale * height, scale * width, channels)`, float32, not
+        clipped.
+
+    Raises:
+        ValueError: If `scale` is not 2, 3, 4 or 8.
+
+    Reference:
+        [Lim et al., 2017](https://arxiv.org/abs/1707.02921)
+    """
+    check_scale(scale, (2, 3, 4, 8))
+
+    inputs = keras.Input((None, None, channels), name="lr")
+    head = layers.Conv2D(filters, 3, padding="same", name="head")(inputs)
+    x = head
+    for i in range(num_blocks):
+        x = _residual_block(x, filters, residual_scale, name=f"block_{i}")
+    x = layers.Conv2D(filters, 3, padding="same", name="body")(x)
+    x = layers.Add(name="global_skip")([x, head])
+    for i, factor in enumerate({2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]):
+        x = layers.Conv2D(
+            filters * factor**2,
+            3,
+            padding="same",
+            kernel_initializer=ICNR(factor),
+            name=f"upsampling_{i}",
+        )(x)
+        x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
+    outputs = layers.Conv2D(
+        channels, 3, padding="same", dtype="float32", name="tail"
+    )(x)
+    model = keras.Model(inputs, outputs, name=name)
+    config = {
+        "scale": scale,
+        "filters": filters,
+        "num_blocks": num_blocks,
+        "residual_scale": residual_scale,
+        "channels": channels,
+    }
+    return pretrained.load(model, weights, "edsr", config)
+
+
+def _residual_block(x, filters, residual_scale, name):
+    skip = x
+    x = layers.Conv2D(
+        filters, 3, padding="same", activation="relu", name=f"{name}_conv1"
+    )(x)
+    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv2")(x)
+    if residual_scale != 1:
+        x = layers.Rescaling(residual_scale, name=f"{name}_scale")(x)
+    return layers.Add(name=f"{name}_skip")([skip, x])

@@ -1,0 +1,310 @@
+"""What a long training needs besides `fit`: evaluation, checkpoints, resuming."""
+
+import json
+import math
+import os
+import pathlib
+import shutil
+import signal
+import time
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from sr_keras import images, plotting
+from sr_keras.evaluation import evaluate
+
+_STATE_FILE = "model.weights.h5"
+
+
+class TrainingRun(keras.callbacks.Callback):
+    """Evaluates, saves and resumes a training; keeps its results in a folder.
+
+    All training is one epoch of `fit`. Every `evaluate_every` steps the model is
+    scored on whole images and its complete state is saved: weights, optimizers,
+    step and log. A run that was killed, wherever it was, goes on from the last
+    state; with batches that depend on the step alone it ends exactly as if it had
+    not been interrupted. Ctrl-C and SIGTERM save first.
+
+        run = TrainingRun("runs/edsr", num_steps=10_000, validation=photos)
+        step = run.restore(model)
+        batches = training_batches(dataset, start_step=step)
+        model.fit(batches, steps_per_epoch=10_000 - step, callbacks=[run], verbose=0)
+
+    In the folder are `last.keras` and `best.keras` (without optimizers), `log.json`,
+    `curves.png`, `strip.png` (the same crop at every evaluation) and `state`. If the
+    optimizer keeps a moving average of the weights (`use_ema`), that is what is
+    scored and kept in `last.keras` and `best.keras`.
+
+    Args:
+        folder: Where everything goes; it is made.
+        num_steps: How many steps the whole training has.
+        evaluate_every: Steps between two evaluations.
+        validation: None, or a `datasets.Pairs` to score on.
+        monitor: The score by which the best model is chosen.
+        save_every: Steps between two saves of the state; None for
+            `evaluate_every`.
+        console: A `rich.console.Console`.
+
+    Attributes:
+        log: A list of {"step", "seconds", "loss", "learning_rate", ..., "psnr_y",
+            "ssim_y"}, one for each evaluation.
+        stopped: None, or why the training ended before its last step: "nan" or
+            "signal".
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(
+        self,
+        folder,
+        num_steps,
+        evaluate_every=1000,
+        validation=None,
+        monitor="psnr_y",
+        save_every=None,
+        console=None,
+    ):
+        super().__init__()
+        for name, value in (
+            ("num_steps", num_steps),
+            ("evaluate_every", evaluate_every),
+            ("save_every", save_every or evaluate_every),
+        ):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {value}")
+        self.folder = pathlib.Path(folder)
+        self.num_steps = num_steps
+        self.evaluate_every = evaluate_every
+        self.save_every = save_every or evaluate_every
+        self.validation = validation
+        self.monitor = monitor
+        self.console = console or Console()
+        self.log = []
+        self.step = 0
+        self.seconds = 0.0
+        self.stopped = None
+        self._signal = None
+        self._strip = _Strip(self.folder / "strip.png")
+
+    # Saving and restoring
+
+    def restore(self, model):
+        """Loads the last state, if there is one, into a compiled model.
+
+        Args:
+            model: A compiled `keras.Model`, built as when the state was saved.
+
+        Returns:
+            The number of steps done: 0 for a new run.
+
+        Raises:
+            ValueError: If the state does not fit the model.
+        """
+        states = self._states()
+        if not states:
+            return 0
+        _build_optimizers(model)
+        try:
+            model.load_weights(states[-1] / _STATE_FILE)
+        except ValueError as error:
+            raise ValueError(
+                f"The state in {states[-1]} does not fit this model: {error}"
+            ) from error
+        state = json.loads((states[-1] / "state.json").read_text())
+        self.step, self.log = state["step"], state["log"]
+        self.seconds = state["seconds"]
+        return self.step
+
+    def _states(self):
+        states = (self.folder / "state").glob("step_*")
+        return sorted(path for path in states if path.suffix != ".partial")
+
+    def _save(self):
+        """Saves the complete state, under its name only when it is whole."""
+        if not all(np.isfinite(w).all() for w in self.model.get_weights()):
+            self._stop_at_nan()
+            return
+        with _AveragedWeights(self.model):
+            _save_inference_model(self.model, self.folder / "last.keras")
+        state = self.folder / "state" / f"step_{self.step:09}"
+        partial = state.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self.model.save_weights(partial / _STATE_FILE)
+        content = {"step": self.step, "seconds": self._elapsed(), "log": self.log}
+        (partial / "state.json").write_text(json.dumps(content))
+        shutil.rmtree(state, ignore_errors=True)
+        os.replace(partial, state)
+        for old in self._states():
+            if old != state:
+                shutil.rmtree(old)
+
+    # Callback
+
+    def on_train_begin(self, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._start = time.perf_counter()
+        self._old_handlers = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old_handlers[number] = signal.signal(number, self._on_signal)
+        except ValueError:
+            pass  # signals reach the main thread only: a notebook's worker has none
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self._task = self._progress.add_task(
+            "training", total=self.num_steps, completed=self.step
+        )
+        self._progress.start()
+
+    def on_train_end(self, logs=None):
+        self._progress.stop()
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        self.seconds = self._elapsed()
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs = logs or {}
+        self.step += 1
+        if not math.isfinite(float(logs.get("loss", 0.0))):
+            self._stop_at_nan()
+            return
+        self._progress.update(
+            self._task, completed=self.step, description=f"loss {logs['loss']:.4g}"
+        )
+        is_last = self.step >= self.num_steps
+        if self.step % self.evaluate_every == 0 or is_last:
+            self._evaluate(logs)
+        is_stopping = self._signal is not None and not is_last
+        if self.step % self.save_every == 0 or is_last or is_stopping:
+            self._save()
+        if is_stopping and self.stopped is None:
+            self.stopped = "signal"
+            self.model.stop_training = True
+
+    def _on_signal(self, number, frame):
+        self._signal = number
+
+    def _stop_at_nan(self):
+        self.stopped = "nan"
+        self.model.stop_training = True
+
+    def _elapsed(self):
+        return self.seconds + time.perf_counter() - self._start
+
+    def _evaluate(self, logs):
+        entry = {"step": self.step, "seconds": round(self._elapsed(), 1)}
+        entry.update({name: float(value) for name, value in logs.items()})
+        optimizer = getattr(self.model, "optimizer", None)
+        if optimizer is not None:
+            rate = optimizer.learning_rate
+            entry["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        best = max(
+            (old[self.monitor] for old in self.log if self.monitor in old),
+            default=-math.inf,
+        )
+        if self.validation is not None:
+            with _AveragedWeights(self.model):
+                strip = self._strip
+                result = evaluate(self.model, self.validation, on_image=strip.add)
+                mean = dict(result["mean"])
+                mean.pop("seconds")
+                entry.update(mean)
+                if mean[self.monitor] > best:
+                    _save_inference_model(self.model, self.folder / "best.keras")
+            strip.draw(self.step)
+        self.model.reset_metrics()
+        self.log.append(entry)
+        _write_text(self.folder / "log.json", json.dumps(self.log, indent=1))
+        score = self.monitor if self.monitor in entry else None
+        figure = plotting.history(self.log, score)
+        plotting.save(figure, self.folder / "curves.png")
+        numbers = ", ".join(
+            f"{name} {value:.4g}" for name, value in entry.items() if name != "step"
+        )
+        self._progress.console.print(f"step {self.step}: {numbers}", highlight=False)
+
+
+class _Strip:
+    """A picture that grows by the same crop at every evaluation."""
+
+    def __init__(self, path, size=96):
+        self.path = path
+        self.size = size
+        self.crop = None
+
+    def add(self, index, lr, sr, hr, scores):
+        if index == 0:
+            top, left = (max(0, side - self.size) // 2 for side in hr.shape[:2])
+            self.crop = sr[top : top + self.size, left : left + self.size, :3]
+            if self.crop.dtype == np.uint16:
+                self.crop = (self.crop // 257).astype(np.uint8)
+            if self.crop.shape[2] == 1:
+                self.crop = np.repeat(self.crop, 3, axis=2)
+
+    def draw(self, step):
+        strip = self.crop
+        if self.path.is_file() and step > 0:
+            former = images.read(self.path)
+            if former.shape[0] == strip.shape[0]:
+                strip = np.concatenate([former, strip], axis=1)
+        images.write(self.path, strip)
+
+
+class _AveragedWeights:
+    """Within the context a model has the moving average of its weights, if any."""
+
+    def __init__(self, model):
+        self.model = model
+        optimizer = getattr(model, "optimizer", None)
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        self.optimizer = inner if getattr(inner, "use_ema", False) else None
+
+    def __enter__(self):
+        if self.optimizer is not None:
+            self.weights = self.model.get_weights()
+            self.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def __exit__(self, *_):
+        if self.optimizer is not None:
+            self.model.set_weights(self.weights)
+
+
+def _build_optimizers(model):
+    """Makes the variables of the optimizer, which loading would else skip."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+
+
+def _save_inference_model(model, path):
+    """Writes a `.keras` file without optimizer and losses, whole or not at all."""
+    network = getattr(model, "generator", model)
+    bare = keras.Model(network.inputs, network.outputs, name=network.name)
+    temporary = path.with_name(f".{path.name}")
+    bare.save(temporary)
+    os.replace(temporary, path)
+
+
+def _write_text(path, text):
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text)
+    os.replace(temporary, path)

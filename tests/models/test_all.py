@@ -1,0 +1,131 @@
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from sr_keras import pretrained
+from sr_keras.models import NETWORKS
+
+# As small as each network can be; one that is missing here is tested at full size.
+SMALL = {
+    "srcnn": {"filters": (4, 4)},
+    "fsrcnn": {"num_features": 4, "num_shrunk": 4, "num_mappings": 1},
+    "espcn": {"filters": (4, 4)},
+    "vdsr": {"filters": 4, "num_layers": 3},
+    "lapsrn": {"filters": 4, "num_convs": 2},
+    "autoencoder": {"filters": (4, 4)},
+    "unet": {"filters": 4, "num_levels": 2},
+    "srresnet": {"filters": 4, "num_blocks": 1},
+    "edsr": {"filters": 4, "num_blocks": 1},
+    "wdsr": {"filters": 4, "num_blocks": 1},
+    "rdn": {"filters": 4, "num_blocks": 2, "num_convs": 2, "growth": 4},
+    "rcan": {"filters": 8, "num_groups": 1, "num_blocks": 1, "reduction": 1},
+    "rrdb": {"filters": 4, "num_blocks": 1, "growth": 4},
+    "dbpn": {"filters": 4, "num_features": 4, "num_stages": 2},
+    "stacked_hourglass": {"filters": 8, "depth": 1},
+}
+# These choose between forms of a network with the same weights.
+FORMS = {"weights", "name", "all_levels", "all_outputs"}
+
+every_network = pytest.mark.parametrize("network", NETWORKS)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
+def policy(request):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+def build(network, scale=2, **kwargs):
+    return NETWORKS[network](scale, **{**SMALL.get(network, {}), **kwargs})
+
+
+def photo(model, height=5, width=7):
+    shape = (2, height, width, model.input_shape[-1])
+    return np.random.default_rng(1).random(shape, "float32")
+
+
+@every_network
+@pytest.mark.parametrize("channels", [1, 3])
+def test_output_is_twice_as_large_for_odd_and_tiny_images(network, channels):
+    model = build(network, channels=channels)
+    for height, width in [(5, 7), (1, 1), (1, 9)]:
+        sr = model(photo(model, height, width))
+        assert sr.shape == (2, 2 * height, 2 * width, channels)
+        assert np.isfinite(sr).all()
+
+
+@every_network
+def test_size_is_known_before_the_model_is_called(network):
+    model = build(network)
+    channels = model.input_shape[-1]
+    shape = model.compute_output_shape((None, 96, 96, channels))
+    assert shape == (None, 192, 192, channels)
+
+
+@every_network
+def test_output_is_float32_under_mixed_precision(network, policy):
+    model = build(network)
+    low = policy.removeprefix("mixed_")
+    assert any(layer.compute_dtype == low for layer in model.layers[1:])
+    sr = model(photo(model))
+    assert sr.dtype == "float32"
+    # rounded to 16 bits, an output would equal itself rounded again
+    assert (keras.ops.cast(keras.ops.cast(sr, low), "float32") != sr).numpy().any()
+
+
+@every_network
+def test_survives_a_round_trip_in_safe_mode(network, tmp_path):
+    model = build(network)
+    lr = photo(model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(lr), model(lr))
+
+
+@every_network
+def test_one_step_changes_all_weights(network):
+    model = build(network)
+    model.compile("adam", "mae", run_eagerly=True)
+    before = [weight.numpy().copy() for weight in model.weights]
+    lr = photo(model)
+    model.train_on_batch(lr, np.repeat(np.repeat(lr, 2, axis=1), 2, axis=2))
+    same = [
+        weight.path
+        for weight, old in zip(model.weights, before, strict=True)
+        if np.array_equal(weight, old)
+    ]
+    assert same == []
+
+
+@every_network
+@pytest.mark.parametrize("scale", [0, -2, 2.5])
+def test_scale_error_says_what_came(network, scale):
+    with pytest.raises(ValueError, match=rf"`scale` must be .*\. Received: {scale}"):
+        build(network, scale=scale)
+
+
+@every_network
+def test_weights_are_loaded_by_name_and_all_arguments(network, monkeypatch):
+    calls = []
+
+    def load(model, *args):
+        calls.append(args)
+        return model
+
+    monkeypatch.setattr(pretrained, "load", load)
+    model = build(network, weights="best")
+    ((weights, name, config),) = calls
+    assert (weights, name) == ("best", network)
+    assert set(config) == set(inspect.signature(NETWORKS[network]).parameters) - FORMS
+    again = NETWORKS[network](**json.loads(json.dumps(config)))
+    assert [w.shape for w in again.weights] == [w.shape for w in model.weights]

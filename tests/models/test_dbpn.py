@@ -1,0 +1,58 @@
+import keras
+import numpy as np
+import pytest
+
+from sr_keras.models.dbpn import dbpn
+
+
+@pytest.mark.parametrize("scale, count", [(2, 5_953_526), (4, 10_426_358)])
+def test_has_the_weights_of_the_released_network(scale, count):
+    model = dbpn(scale)
+    assert model.count_params() == count
+    sr = model(np.zeros((1, 1, 2, 3), "float32"))
+    assert sr.shape == (1, scale, 2 * scale, 3)
+
+
+@pytest.mark.parametrize("num_stages", [1, 2, 4])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_output_is_scale_times_larger(scale, num_stages):
+    model = dbpn(scale, filters=4, num_features=4, num_stages=num_stages)
+    sr = model(np.zeros((1, 3, 5, 3), "float32"))
+    assert sr.shape == (1, 3 * scale, 5 * scale, 3)
+
+
+def test_projections_see_all_earlier_ones():
+    model = dbpn(2, filters=4, num_features=4, num_stages=4)
+    names = {layer.name: layer for layer in model.layers}
+    seen = {n: x.kernel.shape[2] for n, x in names.items() if n.endswith("fusion")}
+    assert seen == {
+        "down_1_fusion": 8,
+        "up_2_fusion": 8,
+        "down_2_fusion": 12,
+        "up_3_fusion": 12,
+    }
+    assert names["tail"].kernel.shape[2] == 16
+
+
+def test_an_up_projection_without_error_is_not_corrected():
+    model = dbpn(2, filters=4, num_features=4, num_stages=1)
+    up = model.get_layer("up_0_project"), model.get_layer("up_0_sum")
+    # zero projections: nothing comes back, so the error is minus the input
+    zero = model.get_layer("up_0_project")
+    zero.set_weights([np.zeros_like(w) for w in zero.get_weights()])
+    zero = model.get_layer("up_0_back")
+    zero.set_weights([np.zeros_like(w) for w in zero.get_weights()])
+    part = keras.Model(
+        up[0].input, [model.get_layer("up_0_error").output, up[1].output]
+    )
+    x = np.random.default_rng(0).random((1, 3, 5, 4), "float32")
+    error, enlarged = part(x)
+    np.testing.assert_array_equal(error, -x)
+    correct = model.get_layer("up_0_correct")
+    expected = model.get_layer("up_0_correct_prelu")(correct(-x))
+    np.testing.assert_allclose(enlarged, expected, atol=1e-6)
+
+
+def test_scale_error_lists_the_scales():
+    with pytest.raises(ValueError, match="must be 2, 4 or 8. Received: 3"):
+        dbpn(3)

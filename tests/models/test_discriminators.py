@@ -1,0 +1,149 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sr_keras.models.discriminators import (
+    feature_discriminator,
+    patchgan,
+    srgan_discriminator,
+    unet_discriminator,
+)
+
+BUILDERS = {
+    "srgan": lambda **kw: srgan_discriminator(size=20, filters=4, **kw),
+    "feature": lambda **kw: feature_discriminator(size=5, channels=6, filters=4, **kw),
+    "patchgan": lambda **kw: patchgan(filters=4, **kw),
+    "unet": lambda **kw: unet_discriminator(filters=4, **kw),
+}
+every_discriminator = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+spectral = pytest.mark.parametrize("spectral_norm", [False, True])
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def bfloat16():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def images(model):
+    _, height, width, channels = model.input_shape
+    shape = (2, height or 19, width or 23, channels)
+    return np.random.default_rng(0).random(shape, "float32")
+
+
+def trainable(model):
+    return sum(w.numpy().size for w in model.trainable_weights)
+
+
+def test_srgan_discriminator_is_the_papers():
+    model = srgan_discriminator()
+    widths = [3, 64, 64, 128, 128, 256, 256, 512, 512]
+    kernels = sum(9 * a * b for a, b in zip(widths, widths[1:], strict=False))
+    norms = 2 * sum(widths[2:])
+    dense = 6 * 6 * 512 * 1024 + 1024 + 1024 + 1
+    assert trainable(model) == kernels + 64 + norms + dense
+    assert model.output_shape == (None, 1)
+
+
+def test_feature_discriminator_is_the_same_network_on_features():
+    # only the first convolution and what is flattened (1x1, not 6x6) differ
+    expected = trainable(srgan_discriminator())
+    expected += 9 * (512 - 3) * 64 - (36 - 1) * 512 * 1024
+    model = feature_discriminator()
+    assert trainable(model) == expected
+    assert model.input_shape == (None, 6, 6, 512)
+
+
+def test_patchgan_is_the_papers():
+    model = patchgan(channels=6)
+    assert trainable(model) == 2_768_705
+    assert model(np.zeros((1, 70, 33, 6), "float32")).shape == (1, 9, 5, 1)
+
+
+@pytest.mark.parametrize("num_layers, size", [(1, 16), (2, 34), (3, 70)])
+def test_patchgan_sees_patches_of_its_size(num_layers, size):
+    model = patchgan(filters=4, num_layers=num_layers, channels=1)
+    image = tf.random.stateless_uniform((1, 96, 96, 1), (0, 0))
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        logits = model(image)
+        middle = logits[0, logits.shape[1] // 2, logits.shape[2] // 2]
+    rows = np.flatnonzero(np.any(tape.gradient(middle, image)[0, ..., 0], axis=1))
+    assert rows[-1] - rows[0] + 1 == size
+
+
+def test_unet_discriminator_is_the_papers():
+    assert trainable(unet_discriminator()) == 4_376_897
+
+
+@spectral
+def test_unet_discriminator_judges_every_pixel(spectral_norm):
+    model = unet_discriminator(filters=4, spectral_norm=spectral_norm)
+    for height, width in [(5, 7), (1, 1), (16, 9)]:
+        image = np.zeros((1, height, width, 3), "float32")
+        assert model(image).shape == (1, height, width, 1)
+
+
+@every_discriminator
+@spectral
+def test_survives_a_round_trip_in_safe_mode(build, spectral_norm, tmp_path):
+    model = build(spectral_norm=spectral_norm)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(images(model)), model(images(model)))
+
+
+@every_discriminator
+@spectral
+def test_one_step_changes_all_weights(build, spectral_norm):
+    model = build(spectral_norm=spectral_norm)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile("adam", loss, run_eagerly=True)
+    x = images(model)
+    before = [w.numpy().copy() for w in model.weights]
+    # u converges at once for a single filter, so that it is left out
+    model.train_on_batch(x, np.ones(model(x).shape))
+    for weight, old in zip(model.weights, before, strict=True):
+        if "vector_u" not in weight.path:
+            assert not np.array_equal(weight, old), weight.path
+
+
+@every_discriminator
+@spectral
+def test_logits_are_float32_under_mixed_precision(build, spectral_norm, bfloat16):
+    model = build(spectral_norm=spectral_norm)
+    assert any(layer.compute_dtype == "bfloat16" for layer in model.layers[1:])
+    logits = model(images(model), training=True)
+    assert logits.dtype == "float32"
+    rounded = keras.ops.cast(keras.ops.cast(logits, "bfloat16"), "float32")
+    assert (rounded != logits).numpy().any()
+
+
+@every_discriminator
+def test_spectral_norm_makes_the_largest_singular_value_one(build):
+    model = build(spectral_norm=True)
+    for _ in range(30):
+        model(images(model), training=True)
+    wrappers = [x for x in model.layers if x.name.endswith("spectral")]
+    assert len(wrappers) >= 5
+    for wrapper in wrappers:
+        kernel = wrapper.layer.kernel.numpy()
+        values = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)
+        np.testing.assert_allclose(values[0], 1, rtol=0.05)
+    assert not any("norm_" in layer.name for layer in model.layers)
+
+
+def test_spectral_norm_does_not_round_weights_to_16_bits(bfloat16):
+    model = patchgan(filters=4, spectral_norm=True)
+    model(images(model), training=True)
+    kernel = model.get_layer("conv_1_spectral").layer.kernel.value
+    rounded = keras.ops.cast(keras.ops.cast(kernel, "bfloat16"), "float32")
+    assert (rounded != kernel).numpy().any()

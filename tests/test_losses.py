@@ -1,0 +1,349 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from sr_keras import losses
+from sr_keras.losses import (
+    L1,
+    L2,
+    MSSSIM,
+    PSNR,
+    SSIM,
+    Charbonnier,
+    Huber,
+    WeightedSum,
+)
+
+FUNCTIONS = {
+    "l1": losses.l1,
+    "l2": losses.l2,
+    "huber": losses.huber,
+    "charbonnier": losses.charbonnier,
+    "ssim": losses.ssim,
+    "ms_ssim": losses.ms_ssim,
+    "psnr": losses.psnr,
+}
+CLASSES = {
+    "l1": L1,
+    "l2": L2,
+    "huber": Huber,
+    "charbonnier": Charbonnier,
+    "ssim": SSIM,
+    "ms_ssim": MSSSIM,
+    "psnr": PSNR,
+}
+
+
+def smooth_pair(name="ssim", batch=2, channels=1):
+    """Smooth images and noisy copies, as small as the loss allows."""
+    rng = np.random.default_rng(0)
+    height, width = (161, 163) if name == "ms_ssim" else (13, 17)
+    y, x = np.mgrid[:height, :width]
+    waves = 0.5 + 0.4 * np.sin(y / 3) * np.cos(x / 5)
+    y_true = np.broadcast_to(waves[..., None], (batch, height, width, channels))
+    noise = rng.normal(0, 0.1, y_true.shape)
+    noise[1:] *= 2
+    return y_true.astype("float32"), (y_true + noise).astype("float32")
+
+
+def gradient(loss, y_true, y_pred):
+    y_pred = tf.convert_to_tensor(y_pred)
+    with tf.GradientTape() as tape:
+        tape.watch(y_pred)
+        value = tf.reduce_sum(loss(y_true, y_pred))
+    return tape.gradient(value, y_pred).numpy()
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("l1", [0.1, 0.1]),
+        ("l2", [0.01, 0.02]),
+        ("huber", [0.01 * (0.1 - 0.005), 0.01 * (0.2 - 0.005) / 2]),
+        ("charbonnier", [math.sqrt(0.010001), (math.sqrt(0.040001) + 0.001) / 2]),
+        ("psnr", [-20.0, -10 * math.log10(50)]),
+    ],
+)
+def test_pixel_losses_by_hand(name, expected):
+    y_true = np.full((2, 2, 3, 1), 0.5, "float32")
+    y_pred = y_true.copy()
+    y_pred[0] += 0.1
+    y_pred[1, 0] -= 0.2  # half of the pixels
+    np.testing.assert_allclose(FUNCTIONS[name](y_true, y_pred), expected, rtol=1e-5)
+
+
+def test_huber_is_quadratic_below_delta():
+    y_true = np.full((1, 3, 5, 3), 0.5, "float32")
+    np.testing.assert_allclose(
+        losses.huber(y_true, y_true + 0.004), [0.004**2 / 2], rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        Huber(delta=1.0)(y_true, y_true + 0.4), 0.5 * losses.l2(y_true, y_true + 0.4)[0]
+    )
+
+
+def test_ssim_of_flat_images_is_their_luminance_term():
+    y_true = np.stack([np.full((11, 13, 3), 0.2), np.full((11, 13, 3), 0.9)])
+    y_pred = np.stack([np.full((11, 13, 3), 0.6), np.full((11, 13, 3), 0.1)])
+    expected = [(0.24 + 1e-4) / (0.40 + 1e-4), (0.18 + 1e-4) / (0.82 + 1e-4)]
+    # Of all images, these lose most digits in float32.
+    np.testing.assert_allclose(1 - losses.ssim(y_true, y_pred), expected, atol=1e-4)
+
+
+def test_ssim_of_a_bright_pixel_has_the_gaussian_window_of_the_paper():
+    y_true = np.zeros((1, 11, 11, 1))  # the window fits at one place
+    y_pred = y_true.copy()
+    y_pred[0, 5, 5] = 1.0
+    weight = 1 / sum(math.exp(-(i**2) / (2 * 1.5**2)) for i in range(-5, 6)) ** 2
+    luminance = 0.01**2 / (weight**2 + 0.01**2)
+    contrast = 0.03**2 / (weight - weight**2 + 0.03**2)
+    np.testing.assert_allclose(
+        1 - losses.ssim(y_true, y_pred), [luminance * contrast], rtol=1e-3
+    )
+
+
+def test_ms_ssim_of_flat_images_is_the_luminance_of_the_coarsest_scale():
+    y_true, y_pred = np.full((1, 161, 165, 1), 0.2), np.full((1, 161, 165, 1), 0.6)
+    expected = [((0.24 + 1e-4) / (0.04 + 0.36 + 1e-4)) ** 0.1333]
+    np.testing.assert_allclose(1 - losses.ms_ssim(y_true, y_pred), expected, rtol=1e-4)
+
+
+def test_ms_ssim_of_a_negative_is_zero_with_a_finite_gradient():
+    y_true, _ = smooth_pair("ms_ssim", batch=1)
+    np.testing.assert_array_equal(losses.ms_ssim(y_true, 1 - y_true), [1.0])
+    assert np.isfinite(gradient(losses.ms_ssim, y_true, 1 - y_true)).all()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_nan_is_not_hidden(name):
+    y_true, y_pred = smooth_pair(name)
+    y_pred[0, 6, 6] = np.nan
+    np.testing.assert_array_equal(
+        np.isnan(FUNCTIONS[name](y_true, y_pred)), [True, False]
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_gradient_is_finite_at_the_target_and_points_to_it(name):
+    y_true, y_pred = smooth_pair(name, batch=1)
+    at_target = gradient(FUNCTIONS[name], y_true, y_true)
+    assert np.isfinite(at_target).all()
+    np.testing.assert_allclose(at_target, 0.0, atol=1e-4)
+    downhill = gradient(FUNCTIONS[name], y_true, y_pred)
+    assert np.sum(downhill * (y_pred - y_true)) > 0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_predictions_are_not_clipped(name):
+    y_true, _ = smooth_pair(name, batch=1)
+    slope = gradient(FUNCTIONS[name], y_true, y_true + 0.5)
+    above_one = y_true > 0.5
+    assert above_one.any() and np.abs(slope[above_one]).min() > 0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_class_is_the_function_with_weights_and_reduction(name):
+    y_true, y_pred = smooth_pair(name)
+    expected = np.array(FUNCTIONS[name](y_true, y_pred))
+    assert expected.shape == (2,) and abs(expected[0] - expected[1]) > 1e-4
+
+    loss = CLASSES[name]()
+    np.testing.assert_allclose(loss(y_true, y_pred), expected.mean(), rtol=1e-6)
+    np.testing.assert_allclose(
+        loss(y_true, y_pred, sample_weight=np.array([1.0, 0.0])),
+        expected[0] / 2,
+        rtol=1e-6,
+    )
+    for reduction, value in ((None, expected), ("sum", expected.sum())):
+        loss = CLASSES[name](reduction=reduction)
+        np.testing.assert_allclose(loss(y_true, y_pred), value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_bfloat16_predictions_are_computed_in_float32(name):
+    y_true, y_pred = smooth_pair(name)
+    half = ops.cast(y_pred, "bfloat16")
+    expected = FUNCTIONS[name](y_true, np.array(ops.cast(half, "float32")))
+    for value in (
+        FUNCTIONS[name](y_true, half),
+        CLASSES[name](reduction=None)(y_true, half),
+    ):
+        assert keras.backend.standardize_dtype(value.dtype) == "float32"
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_sizes_may_be_unknown_in_a_graph(name):
+    y_true, y_pred = smooth_pair(name, channels=3)
+    spec = tf.TensorSpec((None, None, None, 3))
+    in_graph = tf.function(FUNCTIONS[name], input_signature=[spec, spec])
+    np.testing.assert_allclose(
+        in_graph(y_true, y_pred), FUNCTIONS[name](y_true, y_pred), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float64_is_taken_and_integers_are_not(name):
+    y_true, y_pred = smooth_pair(name)
+    np.testing.assert_allclose(
+        CLASSES[name]()(y_true.astype("float64"), y_pred.astype("float64")),
+        CLASSES[name]()(y_true, y_pred),
+    )
+    pixels = np.uint8(255 * y_true)
+    for loss in (FUNCTIONS[name], CLASSES[name]()):
+        with pytest.raises(ValueError, match=r"`y_true` .*\[0, 1\].*: uint8"):
+            loss(pixels, y_pred)
+        with pytest.raises(ValueError, match=r"`y_pred` .*\[0, 1\].*: uint8"):
+            loss(y_true, pixels)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_shapes_must_be_equal(name):
+    y_true, y_pred = smooth_pair(name, channels=3)
+    for loss in (FUNCTIONS[name], CLASSES[name]()):
+        with pytest.raises(ValueError, match=r"same shape.* 3\) and .* 1\)"):
+            loss(y_true, y_pred[..., :1])
+        with pytest.raises(ValueError, match="same shape"):
+            loss(y_true, y_pred[0])
+
+
+def test_ssim_needs_a_batch_of_images_as_large_as_its_window():
+    image = np.zeros((1, 11, 11, 3))
+    assert losses.ssim(image, image).shape == (1,)
+    with pytest.raises(ValueError, match=r"batch.*: \(11, 11, 3\)"):
+        losses.ssim(image[0], image[0])
+    with pytest.raises(ValueError, match="^SSIM .*11x11 .*: 10x11"):
+        losses.ssim(image[:, 1:], image[:, 1:])
+    with pytest.raises(ValueError, match="^SSIM .*11x11 .*: 11x10"):
+        losses.ssim(image[:, :, 1:], image[:, :, 1:])
+
+
+def test_ms_ssim_needs_161_pixels():
+    image = np.zeros((1, 161, 161, 1))
+    assert losses.ms_ssim(image, image).shape == (1,)
+    with pytest.raises(ValueError, match="^MS-SSIM .*161x161 .*: 160x161"):
+        losses.ms_ssim(image[:, 1:], image[:, 1:])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L1(reduction="sum", name="mine"),
+        L2(),
+        Huber(delta=0.02),
+        Charbonnier(epsilon=0.1),
+        SSIM(),
+        PSNR(),
+        WeightedSum([(1, Charbonnier(0.2)), (0.5, "ssim")], name="s", reduction="sum"),
+        WeightedSum([(1, keras.losses.LogCosh()), (2, WeightedSum([(3, "l2")]))]),
+    ],
+    ids=lambda loss: loss.name,
+)
+def test_serialization_round_trip(loss):
+    config = keras.losses.serialize(loss)
+    copy = keras.losses.deserialize(config)
+    assert type(copy) is type(loss) and copy.name == loss.name
+    assert keras.losses.serialize(copy) == config
+    y_true, y_pred = smooth_pair()
+    np.testing.assert_array_equal(copy(y_true, y_pred), loss(y_true, y_pred))
+
+
+def test_weighted_sum_by_hand():
+    y_true = np.zeros((2, 1, 3, 1))
+    y_pred = np.array([0.1, 0.2]).reshape(2, 1, 1, 1) * np.ones_like(y_true)
+    terms = [(2.0, "l1"), (10.0, keras.losses.MeanSquaredError())]
+    loss = WeightedSum(terms, reduction=None)
+    np.testing.assert_allclose(loss(y_true, y_pred), [0.3, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_gradient_of_every_term_arrives(name):
+    y_true, y_pred = smooth_pair(name, batch=1)
+    both = gradient(
+        WeightedSum([(3.0, keras.losses.MeanSquaredError()), (0.5, name)]),
+        y_true,
+        y_pred,
+    )
+    term = 0.5 * gradient(CLASSES[name](), y_true, y_pred)
+    assert np.abs(term).max() > 1e-6
+    np.testing.assert_allclose(
+        both, 6 * (y_pred - y_true) / y_true.size + term, rtol=1e-3, atol=1e-7
+    )
+
+
+def identity_model(dtype=None):
+    identity = keras.layers.Dense(3, kernel_initializer="identity", dtype=dtype)
+    return keras.Sequential([keras.Input((None, None, 3)), identity])
+
+
+def test_weighted_sum_in_fit_reports_its_terms_and_is_saved(tmp_path):
+    y_true, x = smooth_pair(batch=3, channels=3)  # the last batch is smaller
+    loss = WeightedSum([(1.0, L1()), (0.1, SSIM())])
+    model = identity_model()
+    model.compile(keras.optimizers.SGD(0.0), loss=loss, metrics=loss.metrics())
+    logs = model.fit(x, y_true, batch_size=2, verbose=0).history
+    assert set(logs) == {"loss", "l1", "ssim_loss"}
+    l1, ssim = (np.mean(f(y_true, x)) for f in (losses.l1, losses.ssim))
+    np.testing.assert_allclose(logs["l1"], [l1], rtol=1e-5)
+    np.testing.assert_allclose(logs["ssim_loss"], [ssim], rtol=1e-5)
+    np.testing.assert_allclose(logs["loss"], [l1 + 0.1 * ssim], rtol=1e-5)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    again = loaded.evaluate(x, y_true, batch_size=2, verbose=0, return_dict=True)
+    assert {name: pytest.approx(value[0]) for name, value in logs.items()} == again
+
+
+def test_weighted_sum_in_fit_trains_with_every_term():
+    y_true, x = smooth_pair(batch=2, channels=3)
+    kernels = {}
+    for weight in (0.0, 1.0):
+        model = identity_model("mixed_bfloat16")
+        loss = WeightedSum([(0.0, "l1"), (weight, "ssim")])
+        model.compile(keras.optimizers.SGD(0.1), loss=loss, metrics=loss.metrics())
+        model.fit(x, y_true, verbose=0)
+        kernels[weight] = model.layers[0].kernel.numpy()
+    np.testing.assert_array_equal(kernels[0.0], np.eye(3))
+    assert np.abs(kernels[1.0] - np.eye(3)).max() > 1e-4
+
+
+def test_term_metric_takes_sample_weights():
+    y_true, y_pred = smooth_pair()
+    (metric,) = WeightedSum([(7.0, "l1")]).metrics()
+    metric.update_state(y_true, y_pred, sample_weight=np.array([0.0, 2.0]))
+    expected = losses.l1(y_true, y_pred)[1]
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "terms, message",
+    [
+        ([], "one or more"),
+        ([(1.0, "l1"), (0.1, L1())], r"another name.*\['l1', 'l1'\]"),
+        ([(1.0, keras.losses.mean_squared_error)], "must be .*function"),
+        ([(1.0, L1(reduction="sum"))], "Give `reduction` to the sum.*'l1'.*'sum'"),
+        ([(1.0, "mae")], "one of l1, l2.*'mae'"),
+    ],
+)
+def test_weighted_sum_says_what_is_wrong(terms, message):
+    with pytest.raises(ValueError, match=message):
+        WeightedSum(terms)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_get_by_name(name):
+    loss = losses.get(name)
+    assert type(loss) is CLASSES[name]
+    assert losses.get(loss) is loss
+    assert losses.get(FUNCTIONS[name]) is FUNCTIONS[name]
+
+
+@pytest.mark.parametrize("name", ["SSIM", "mse", None, ["l1"]])
+def test_get_lists_the_names(name):
+    names = "l1, l2, huber, charbonnier, ssim, ms_ssim, psnr"
+    with pytest.raises(ValueError, match=f"one of {names}. Received: "):
+        losses.get(name)

@@ -1,0 +1,231 @@
+import keras
+import numpy as np
+import pytest
+import skimage.data
+import skimage.metrics
+import tensorflow as tf
+from keras import ops
+
+from sr_keras import images, losses, metrics
+from sr_keras.metrics import MSSSIM, PSNR, SSIM
+
+FUNCTIONS = {"psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
+CLASSES = {"psnr": PSNR, "ssim": SSIM, "ms_ssim": MSSSIM}
+
+
+def photos(height, width, sigmas=(0.02, 0.1)):
+    """Crops of two photos, and noisy copies which stay in [0, 1]."""
+    rng = np.random.default_rng(0)
+    y_true = np.stack(
+        [
+            photo[90 : 90 + height, 120 : 120 + width]
+            for photo in (skimage.data.astronaut(), skimage.data.coffee())
+        ]
+    )
+    y_true = y_true.astype("float32") / 255
+    noise = rng.normal(0, 1, y_true.shape) * np.reshape(sigmas, (2, 1, 1, 1))
+    return y_true, np.clip(y_true + noise, 0, 1).astype("float32")
+
+
+def reference_ssim(y_true, y_pred):
+    return [
+        skimage.metrics.structural_similarity(
+            a.astype("float64"),
+            b.astype("float64"),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1.0,
+            channel_axis=-1,
+        )
+        for a, b in zip(y_true, y_pred, strict=True)
+    ]
+
+
+def test_psnr_is_the_mean_over_images():
+    y_true = np.full((2, 3, 5, 3), 0.5, "float32")
+    y_pred = y_true + np.float32([0.1, 0.01]).reshape(2, 1, 1, 1)
+    np.testing.assert_allclose(metrics.psnr(y_true, y_pred), [20, 40], atol=1e-3)
+    metric = PSNR()
+    metric.update_state(y_true, y_pred)
+    np.testing.assert_allclose(metric.result(), 30, atol=1e-3)  # 22.97 if pooled
+
+
+def test_images_count_alike_in_batches_of_any_size():
+    y_true = np.full((3, 4, 4, 1), 0.5, "float32")
+    y_pred = y_true + np.float32([0.1, 0.1, 0.01]).reshape(3, 1, 1, 1)
+    metric = PSNR()
+    metric.update_state(y_true[:2], y_pred[:2])
+    metric.update_state(y_true[2:, :3], y_pred[2:, :3])
+    np.testing.assert_allclose(metric.result(), (20 + 20 + 40) / 3, atol=1e-3)
+    metric.reset_state()
+    metric.update_state(y_true, y_pred, sample_weight=np.array([1.0, 0.0, 1.0]))
+    np.testing.assert_allclose(metric.result(), 30, atol=1e-3)
+
+
+@pytest.mark.parametrize("name, best", [("psnr", 100), ("ssim", 1), ("ms_ssim", 1)])
+def test_equal_images_after_clipping_have_the_best_score(name, best):
+    y_true = np.zeros((1, 161, 163, 3), "float32")
+    y_true[:, 80:] = 1.0
+    y_pred = 3 * y_true - 1  # -1 and 2
+    for luma in (False, True):
+        score = FUNCTIONS[name](y_true, y_pred, luma=luma)
+        np.testing.assert_allclose(score, [best], rtol=1e-6)
+
+
+def test_psnr_of_luma_by_hand():
+    y_true = np.full((1, 3, 5, 3), 0.5, "float32")
+    y_pred = y_true + np.float32([0.1, 0.0, 0.0])
+    np.testing.assert_allclose(
+        metrics.psnr(y_true, y_pred, luma=True),
+        [-20 * np.log10(0.1 * 65.481 / 255)],
+        atol=1e-3,
+    )
+    grey = y_pred[..., :1]  # one channel is scored as it is
+    np.testing.assert_allclose(
+        metrics.psnr(grey - 0.1, grey, luma=True), [20], atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_border_is_cut_from_every_side(name):
+    y_true, y_pred = photos(169, 171)
+    inner = FUNCTIONS[name](y_true[:, 4:-4, 4:-4], y_pred[:, 4:-4, 4:-4], luma=True)
+    for side in ((0, 3), (0, -3), (slice(None), 3), (slice(None), -3)):
+        y_pred[(slice(None), *side)] = 0.0
+    np.testing.assert_array_equal(
+        FUNCTIONS[name](y_true, y_pred, luma=True, border=4), inner
+    )
+    assert np.all(FUNCTIONS[name](y_true, y_pred, luma=True) < inner)
+
+
+@pytest.mark.parametrize("luma", [False, True])
+def test_ssim_equals_scikit_image(luma):
+    y_true, y_pred = photos(61, 83)
+    score = metrics.ssim(y_true, y_pred, luma=luma)
+    if luma:
+        y_true, y_pred = images.luma(y_true), images.luma(y_pred)
+    expected = reference_ssim(y_true, y_pred)
+    assert expected[1] < expected[0] < 0.99
+    np.testing.assert_allclose(score, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.5, 0.98])
+def test_ssim_of_faint_texture_survives_float32(level):
+    # variances of 1e-6, a thousandth of K2^2
+    rng = np.random.default_rng(1)
+    y_true, y_pred = (level + rng.normal(0, 1e-3, (2, 1, 41, 57, 1))).astype("float32")
+    np.testing.assert_allclose(
+        metrics.ssim(y_true, y_pred), reference_ssim(y_true, y_pred), atol=5e-6
+    )
+
+
+def test_ssim_of_many_pixels_survives_float32():
+    # tf.image.ssim, which sums up all pixels at once, is wrong by 1e-3 here
+    rng = np.random.default_rng(2)
+    y_true = 0.05 * skimage.data.astronaut()[None] / 255
+    y_pred = np.clip(y_true + rng.normal(0, 1e-3, y_true.shape), 0, 1)
+    np.testing.assert_allclose(
+        metrics.ssim(y_true, y_pred), reference_ssim(y_true, y_pred), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("size", [(161, 200), (176, 189)])
+def test_ms_ssim_equals_tensorflow(size):
+    y_true, y_pred = photos(*size)
+    expected = tf.image.ssim_multiscale(y_true, y_pred, 1.0).numpy()
+    assert expected[1] < expected[0] < 0.995
+    np.testing.assert_allclose(metrics.ms_ssim(y_true, y_pred), expected, atol=1e-5)
+
+
+def test_ms_ssim_of_a_negative_is_zero():
+    y_true, _ = photos(161, 163)
+    np.testing.assert_array_equal(metrics.ms_ssim(y_true, 1 - y_true), [0.0, 0.0])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_loss_and_metric_agree(name):
+    y_true, y_pred = photos(161, 163)
+    loss = getattr(losses, name)(y_true, y_pred)
+    offset = 0 if name == "psnr" else 1
+    np.testing.assert_array_equal(FUNCTIONS[name](y_true, y_pred), offset - loss)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_metric_is_the_mean_of_the_function(name):
+    y_true, y_pred = photos(169, 171)
+    y_pred = ops.cast(y_pred + 0.1, "bfloat16")  # as mixed precision would
+    metric = CLASSES[name](luma=True, border=3)
+    metric.update_state(y_true, y_pred)
+    rounded = np.array(ops.cast(y_pred, "float32")).astype("float64")
+    expected = FUNCTIONS[name](y_true, rounded, luma=True, border=3)
+    np.testing.assert_allclose(metric.result(), np.mean(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_serialization_round_trip(name):
+    metric = CLASSES[name](luma=True, border=3, name="mine")
+    copy = keras.metrics.deserialize(keras.metrics.serialize(metric))
+    assert type(copy) is CLASSES[name]
+    assert copy.get_config() == metric.get_config()
+    y_true, y_pred = photos(169, 171)
+    for m in (metric, copy):
+        m.update_state(y_true, y_pred)
+    np.testing.assert_array_equal(copy.result(), metric.result())
+
+
+def test_metrics_in_fit_with_images_of_unknown_size():
+    y_true, x = photos(21, 23)
+    spec = tf.TensorSpec((None, None, None, 3))
+    data = tf.data.Dataset.from_generator(
+        lambda: [(x[:1], y_true[:1]), (x[1:, 2:], y_true[1:, 2:])],
+        output_signature=(spec, spec),
+    ).apply(tf.data.experimental.assert_cardinality(2))
+    identity = keras.layers.Dense(3, kernel_initializer="identity")
+    model = keras.Sequential([keras.Input((None, None, 3)), identity])
+    scores = [PSNR(), SSIM(), PSNR(luma=True, border=2, name="psnr_y")]
+    model.compile(keras.optimizers.SGD(0.0), loss="mse", metrics=scores)
+    logs = model.fit(data, shuffle=False, verbose=0).history
+    for name, function, arguments in (
+        ("psnr", metrics.psnr, {}),
+        ("ssim", metrics.ssim, {}),
+        ("psnr_y", metrics.psnr, {"luma": True, "border": 2}),
+    ):
+        first = function(y_true[:1], x[:1], **arguments)[0]
+        second = function(y_true[1:, 2:], x[1:, 2:], **arguments)[0]
+        np.testing.assert_allclose(logs[name], [(first + second) / 2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_integers_and_other_shapes_are_refused(name):
+    y_true, y_pred = photos(161, 163)
+    pixels = np.uint8(255 * y_true)
+    for score in (FUNCTIONS[name], CLASSES[name]().update_state):
+        with pytest.raises(ValueError, match=r"`y_true` .*\[0, 1\].*: uint8"):
+            score(pixels, y_pred)
+        with pytest.raises(ValueError, match=r"`y_pred` .*\[0, 1\].*: uint8"):
+            score(y_true, pixels)
+        with pytest.raises(ValueError, match=r"same shape.* 3\) and .* 1\)"):
+            score(y_true, y_pred[..., :1])
+        with pytest.raises(ValueError, match=r"batch.*: \(161, 163, 3\)"):
+            score(y_true[0], y_pred[0])
+
+
+def test_too_small_images_are_refused():
+    y_true, y_pred = photos(168, 170)
+    with pytest.raises(ValueError, match="161x161 .*: 160x162"):
+        metrics.ms_ssim(y_true, y_pred, border=4)
+    small = y_true[:, :18, :40], y_pred[:, :18, :40]
+    assert metrics.ssim(*small, border=3).shape == (2,)
+    with pytest.raises(ValueError, match="11x11 .*: 10x32"):
+        metrics.ssim(*small, border=4)
+    with pytest.raises(ValueError, match="border of 9 leaves nothing"):
+        metrics.psnr(*small, border=9)
+    with pytest.raises(ValueError, match="0 or more pixels. Received: -1"):
+        metrics.psnr(*small, border=-1)
+
+
+def test_luma_of_two_channels_is_refused():
+    image = np.zeros((1, 12, 12, 2))
+    with pytest.raises(ValueError, match="3 channels"):
+        metrics.psnr(image, image, luma=True)
