@@ -15,6 +15,7 @@ or a pair of integers, and give the same result for the same seed.
 
 import dataclasses
 import math
+import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -71,14 +72,10 @@ class Degradation:
         if images.shape.rank == 3:
             result = self._degrade(images, seed)
         else:
-            seeds = tf.map_fn(
-                lambda i: tf.random.experimental.stateless_fold_in(seed, i),
-                tf.range(tf.shape(images, tf.int64)[0]),
-                fn_output_signature=seed.dtype,
-            )
+            fold_in = tf.random.experimental.stateless_fold_in
             result = tf.map_fn(
-                lambda pair: self._degrade(*pair),
-                (images, seeds),
+                lambda pair: self._degrade(pair[0], fold_in(seed, pair[1])),
+                (images, tf.range(tf.shape(images)[0])),
                 fn_output_signature=tf.TensorSpec(
                     (None, None, images.shape[-1]), images.dtype
                 ),
@@ -113,13 +110,14 @@ def _highest(strength):
     return max(strength) if isinstance(strength, tuple) else strength
 
 
-def _check_strength(name, strength, low, high=math.inf):
-    values = strength if isinstance(strength, tuple) else (strength,)
-    if len(values) != 1 + isinstance(strength, tuple) or values[0] > values[-1]:
+def _check_strength(name, strength, low, high):
+    values = strength if isinstance(strength, tuple) else (strength, strength)
+    are_numbers = all(isinstance(value, numbers.Real) for value in values)
+    if not are_numbers or len(values) != 2 or values[0] > values[1]:
         raise ValueError(
             f"`{name}` must be a number or a pair (low, high). Received: {strength}"
         )
-    if not low <= values[0] <= values[-1] <= high:
+    if not low <= values[0] <= values[1] <= high:
         raise ValueError(
             f"`{name}` must be between {low} and {high}. Received: {strength}"
         )
@@ -149,7 +147,7 @@ class Downscale(Degradation):
         [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711)
     """
 
-    scale: int
+    scale: int = dataclasses.field()  # without a default, which the base class has
     method: str = "bicubic"
     border: str = "replicate"
 
@@ -188,20 +186,13 @@ class Downscale(Degradation):
         return tf.cast(x, image.dtype)
 
     def _shrink(self, x, axis):
-        first, weights = _taps(self.method, self.scale)
+        offset, weights = _taps(self.method, self.scale)
         size = tf.shape(x)[axis]
-        rows = tf.range(size // self.scale)[:, None]
-        columns = rows * self.scale + tf.range(first, first + len(weights))
-        indices = tf.stack(
-            [
-                tf.broadcast_to(rows, tf.shape(columns)),
-                _inside(columns, size, self.border),
-            ],
-            axis=-1,
+        first = tf.range(size // self.scale) * self.scale + offset
+        return sum(
+            weight * tf.gather(x, _inside(first + i, size, self.border), axis=axis)
+            for i, weight in enumerate(weights)
         )
-        values = tf.broadcast_to(tf.constant(weights, x.dtype), tf.shape(columns))
-        matrix = tf.scatter_nd(indices, values, [size // self.scale, size])
-        return tf.einsum("on,nwc->owc" if axis == 0 else "on,hnc->hoc", matrix, x)
 
 
 def _taps(method, scale):
@@ -293,7 +284,7 @@ class GaussianBlur(Degradation):
             size = tf.shape(image)[axis]
             index = _inside(tf.range(-radius, size + radius), size, "replicate")
             image = tf.gather(image, index, axis=axis)
-        kernel = tf.tile(kernel[..., None, None], (1, 1, image.shape[-1], 1))
+        kernel = tf.tile(kernel[..., None, None], (1, 1, tf.shape(image)[-1], 1))
         return tf.nn.depthwise_conv2d(
             image[None], tf.cast(kernel, image.dtype), (1, 1, 1, 1), "VALID"
         )[0]
@@ -360,7 +351,7 @@ class JPEG(Degradation):
     """
 
     quality: int | tuple = 75
-    margin = 8
+    margin = 16  # colours are stored in blocks of 16x16 pixels
 
     def __post_init__(self):
         _check_strength("quality", self.quality, 1, 100)
@@ -442,8 +433,13 @@ class Compose(Degradation):
 
     @property
     def margin(self):
-        # a pixel after a downscaling reaches over `scale` pixels before it
-        return sum(step.margin * self.scale for step in self.steps)
+        margin, shrunk = 0, 1
+        for step in self.steps:
+            if self.shuffle:
+                shrunk = self.scale // step.scale  # all others may come before it
+            margin += step.margin * shrunk
+            shrunk *= step.scale
+        return margin
 
     @property
     def is_random(self):

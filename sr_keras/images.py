@@ -4,12 +4,14 @@ Integer images exist in files, datasets and the pipeline only. `to_float` is
 the one place where they become what networks see, `to_integer` the way back.
 """
 
+import contextlib
 import os
 import pathlib
-import tempfile
+import uuid
 import warnings
 
 import cv2
+import keras
 import numpy as np
 from keras import ops
 from PIL import Image, ImageOps
@@ -17,6 +19,7 @@ from PIL import Image, ImageOps
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 _PEAKS = {"uint8": 255, "uint16": 65535}
+_ORIENTATION = 0x0112  # the EXIF tag
 
 # MATLAB's rgb2ycbcr (ITU-R BT.601, "studio swing"): rows are R, G, B in
 # [0, 1], columns Y, Cb, Cr in 0-255, before the offsets are added.
@@ -33,9 +36,10 @@ _YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
 def read(path):
     """Reads an image file, upright, with the bit depth it has.
 
-    Palette and CMYK images become RGB (or RGBA, if the palette has a
-    transparent colour), grey with alpha becomes RGBA, and a 1-bit image becomes
-    8-bit grey. The EXIF orientation is applied.
+    Palette and CMYK images become RGB; with alpha, or a transparent colour, they
+    and grey images become RGBA. A 1-bit image becomes 8-bit grey. The EXIF
+    orientation is applied. Colour images of 16 bits keep them in PNG and TIFF; in
+    other formats, and as CMYK, they are read with 8.
 
     Args:
         path: Path of a file in a format Pillow reads.
@@ -50,6 +54,32 @@ def read(path):
             has no pixels, or more than Pillow's limit against decompression
             bombs (179 million). The message names the file.
     """
+    with _open(path) as image:
+        if not _has_deep_channels(path, image):
+            return _to_array(ImageOps.exif_transpose(image))
+        image.load()  # finds out whether the file is complete, as OpenCV does not
+        # OpenCV turns a TIFF upright, and no other; Pillow has dropped a TIFF's tag
+        return _read_deep(path, image.getexif().get(_ORIENTATION, 1))
+
+
+def size(path):
+    """Returns `(height, width)` of an upright image file, not decoding its pixels.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no image; the message names it.
+    """
+    with _open(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) >= 5
+        # Pillow has turned the size of a TIFF already
+        if turned and image.format != "TIFF":
+            return image.size
+        return image.size[::-1]
+
+
+@contextlib.contextmanager
+def _open(path):
+    """Opens an image file with Pillow; whatever is wrong with it names the file."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no image file {path}")
@@ -58,49 +88,28 @@ def read(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            # an open file, because Pillow maps grey TIFFs by name, and turns them wrong
+            with open(path, "rb") as file, Image.open(file) as image:
                 if 0 in image.size:
                     raise ValueError(f"it has {image.width}x{image.height} pixels")
-                if _has_deep_channels(path, image):
-                    return _read_deep(path, image.getexif().get(0x0112, 1))
-                return _to_array(ImageOps.exif_transpose(image))
+                yield image
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large to be read safely: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, cv2.error) as error:
+    except Exception as error:  # corrupt bytes make decoders raise anything
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
-
-
-def size(path):
-    """Returns `(height, width)` of an image file without decoding its pixels.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is no image; the message names it.
-    """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image file {path}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                width, height = image.size
-                turned = image.getexif().get(0x0112, 1) >= 5
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
-    return (width, height) if turned else (height, width)
 
 
 def _has_deep_channels(path, image):
     """Whether the file has several channels of 16 bits, which Pillow halves."""
     if image.format == "PNG":
         with open(path, "rb") as file:
-            header = file.read(26)
-        bit_depth, color_type = header[24], header[25]
+            bit_depth, color_type = file.read(26)[24:]
         return bit_depth == 16 and color_type in (2, 4, 6)
-    if image.format == "TIFF":
-        bits = image.tag_v2.get(258, (8,))
-        return len(bits) > 1 and bits[0] == 16
+    if image.format == "TIFF" and image.mode in ("RGB", "RGBA"):
+        is_deep = image.tag_v2.get(258, (8,))[0] == 16
+        if is_deep and image.tag_v2.get(284, 1) != 1:
+            raise ValueError("its 16-bit channels lie in separate planes")
+        return is_deep
     return False
 
 
@@ -110,9 +119,8 @@ def _read_deep(path, orientation):
     array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise ValueError("its 16-bit pixels cannot be decoded")
-    if array.ndim == 3:
-        code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        array = cv2.cvtColor(array, code)
+    code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    array = cv2.cvtColor(array, code)
     if orientation in (5, 6, 7, 8):
         array = np.swapaxes(array, 0, 1)
     if orientation in (3, 4, 7, 8):
@@ -123,19 +131,16 @@ def _read_deep(path, orientation):
 
 
 def _to_array(image):
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
+    if image.mode == "I" or image.mode.startswith("I;16"):
         array = np.asarray(image)
         if array.min() < 0 or array.max() > 65535:
             raise ValueError("its pixels have more than 16 bits")
         return array.astype(np.uint16)
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers, without a range")
-    if image.mode in ("1", "L"):
-        return np.array(image.convert("L"))
-    has_alpha = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBa")
-    if image.mode == "RGBA" or has_alpha:
+    if image.has_transparency_data:
         return np.array(image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
+    return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 
 def write(path, image):
@@ -160,12 +165,16 @@ def write(path, image):
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     if image.dtype.name not in _PEAKS:
-        raise ValueError(f"{path}: pixels must be uint8, uint16 or float. {image.dtype}")
-    if image.ndim != 2 and (image.ndim != 3 or image.shape[2] not in (3, 4)):
+        raise ValueError(
+            f"{path}: pixels must be uint8, uint16 or float. Received: {image.dtype}"
+        )
+    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,), (4,)):
         raise ValueError(
             f"{path}: an image must have the shape (height, width[, 1, 3 or 4])."
             f" Received: {image.shape}"
         )
+    if image.size == 0:
+        raise ValueError(f"{path}: an image without pixels cannot be written.")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}.")
@@ -175,37 +184,26 @@ def write(path, image):
         raise ValueError(f"{path}: alpha can be written as .png, .tif or .webp only.")
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(suffix, f".{path.stem}-", path.parent)
-    os.close(handle)
+    temporary = path.with_name(f".{uuid.uuid4().hex}{suffix}")
     try:
         _encode(temporary, image)
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def _encode(path, image):
-    suffix = pathlib.Path(path).suffix.lower()
     if image.dtype == np.uint16:
         if image.ndim == 3:
             code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
             image = cv2.cvtColor(image, code)
-        done, data = cv2.imencode(suffix, image)
-        if not done:
-            raise ValueError(f"{path}: the image cannot be written as {suffix}.")
+        _, data = cv2.imencode(path.suffix, image)
         data.tofile(path)
-    elif suffix in (".jpg", ".jpeg"):
+    elif path.suffix in (".jpg", ".jpeg"):
         Image.fromarray(image).save(path, quality=95)
     else:
         Image.fromarray(image).save(path)
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def to_float(images):
@@ -220,7 +218,7 @@ def to_float(images):
     Raises:
         ValueError: If the dtype is another one.
     """
-    dtype = _dtype_name(images)
+    dtype = keras.backend.standardize_dtype(images.dtype)
     if dtype not in _PEAKS and "float" not in dtype:
         raise ValueError(f"Pixels must be uint8, uint16 or float. Received: {dtype}")
     peak = np.float32(_PEAKS.get(dtype, 1))
@@ -238,8 +236,13 @@ def to_integer(images, dtype="uint8"):
 
     Returns:
         A numpy array of that dtype.
+
+    Raises:
+        ValueError: If `dtype` is another one.
     """
-    peak = _PEAKS[np.dtype(dtype).name]
+    peak = _PEAKS.get(np.dtype(dtype).name)
+    if peak is None:
+        raise ValueError(f"`dtype` must be uint8 or uint16. Received: {dtype}")
     images = np.asarray(images, "float32")
     # add before flooring: halves are rounded up, as MATLAB does
     return np.floor(np.clip(images, 0.0, 1.0) * np.float32(peak) + 0.5).astype(dtype)
@@ -278,7 +281,7 @@ def luma(images):
 
     Args:
         images: Array or tensor: RGB `(..., 3)`, or grey `(..., 1)` or
-            `(height, width)`; float in [0, 1], or integers.
+            `(height, width)`; float in [0, 1], or an integer array.
 
     Returns:
         `(..., 1)`, or the grey image as it came. For float RGB the values lie
@@ -296,23 +299,14 @@ def _affine(images, matrix, offset):
     """Computes `images @ matrix + offset`, where the result is in 0-255."""
     if images.shape[-1] != 3:
         raise ValueError(f"Images must have 3 channels, RGB. Received: {images.shape}")
-    dtype = _dtype_name(images)
+    dtype = keras.backend.standardize_dtype(images.dtype)
     if dtype in _PEAKS:
         result = images / _PEAKS[dtype] @ matrix + offset  # float64
         result = np.clip(result * (_PEAKS[dtype] / 255), 0, _PEAKS[dtype])
         return np.floor(result + 0.5).astype(dtype)
     matrix, offset = (matrix / 255).astype(dtype), (offset / 255).astype(dtype)
-    if isinstance(images, np.ndarray):
-        return images @ matrix + offset
-    return ops.matmul(images, matrix) + offset
-
-
-def _dtype_name(images):
-    return images.dtype if isinstance(images.dtype, str) else _name(images.dtype)
-
-
-def _name(dtype):
-    return getattr(dtype, "name", None) or str(dtype).split(".")[-1]
+    # no matmul, whose factors a GPU may round to 11 bits
+    return sum(images[..., i : i + 1] * matrix[i] for i in range(3)) + offset
 
 
 def crop_border(images, border):

@@ -15,9 +15,9 @@ from sr_keras import images, models
 # Pixels of a tile's window beyond the tile, where no halo would be enough.
 _FALLBACK_HALO = 64
 # Lengths of the strips on which the receptive field is measured.
-_LENGTHS = (64, 128, 256, 512)
+_LENGTHS = (96, 192, 384)
 # Multiples of pixels by which an image may be cut, likely ones first.
-_STEPS = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48, 5, 10, 7, 14)
+_STEPS = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48)
 # Pixels by which colours are continued into transparent regions.
 _BLEEDING = 8
 
@@ -162,7 +162,8 @@ def with_precision(model, policy):
     """Copies a network, weights included, under another precision policy.
 
     The layers that make the output, from the last ones with weights on, stay
-    float32, as in every network of this package.
+    float32, as in every network of this package; so do those that make an image
+    from which the output is enlarged.
 
     Args:
         model: A functional `keras.Model`.
@@ -174,21 +175,26 @@ def with_precision(model, policy):
     Raises:
         ValueError: If the model is not functional, or there is no such policy.
     """
-    makers = {}  # id of a tensor: the layer that made it, and what from
+    makers = {}  # id of a tensor: the layer that made it, and from what
 
     def record(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
+        inputs = keras.tree.flatten((args, kwargs))
+        sources = [x for x in inputs if isinstance(x, keras.KerasTensor)]
         for tensor in keras.tree.flatten(outputs):
-            makers[id(tensor)] = layer, keras.tree.flatten((args, kwargs))
+            makers[id(tensor)] = layer, sources
         return outputs
 
     recorded = keras.models.clone_model(model, call_function=record)
+    channels = {tensor.shape[-1] for tensor in recorded.outputs}
     last, tensors = set(), list(recorded.outputs)
     while tensors:
-        layer, sources = makers.get(id(tensors.pop()), (recorded, []))
-        last.add(layer.name)
-        if not getattr(layer, "weights", []):
-            tensors += sources
+        layer, sources = makers.pop(id(tensors.pop()), (None, []))
+        if layer is not None:  # else an input
+            last.add(layer.name)
+        if getattr(layer, "weights", []):  # go on to images, not to feature maps
+            sources = [tensor for tensor in sources if tensor.shape[-1] in channels]
+        tensors += sources
 
     def copy(layer):
         if isinstance(layer, keras.Model):
@@ -460,7 +466,7 @@ def _radius(function, strip, axis, bad_pixel):
 def _may_cut(function, strip, axis, radius, step):
     """Whether cutting `step` pixels off an end changes only outputs nearby."""
     margin = radius + step
-    length = -(-(margin + 64) // 64) * 64
+    length = -(-(margin + 32) // 96) * 96  # what paddings of most networks fit
     noise = np.moveaxis(strip(length + step), axis, 1)
     outputs = []
     for x in (noise, noise[:, step:], noise[:, :-step]):
@@ -471,7 +477,7 @@ def _may_cut(function, strip, axis, radius, step):
         outputs.append(y)
     whole, later, earlier = outputs
     scale = later.shape[1] // length
-    if not len(whole[0]) - len(later[0]) == len(whole[0]) - len(earlier[0]) == scale * step:
+    if {y.shape[1] for y in outputs} != {scale * length, scale * (length + step)}:
         return False
     near, far = margin * scale, (margin + step) * scale
     change = max(

@@ -126,6 +126,8 @@ class BicubicUpsampling(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
+        if self.scale == 1:
+            return inputs
         x = inputs
         for axis in (1, 2):
             before = (slice(None),) * axis

@@ -216,7 +216,7 @@ def _similarity_and_contrast(x, y):
     moments = ops.concatenate([x, y, x**2 + y**2, x * y], axis=-1)
     mean_x, mean_y, squares, product = ops.split(_blur(moments), 4, axis=-1)
 
-    variances = squares - mean_x**2 - mean_y**2
+    variances = squares - (mean_x**2 + mean_y**2)
     covariance = product - mean_x * mean_y
     contrast = (2.0 * covariance + _C2) / (variances + _C2)
 

@@ -45,7 +45,7 @@ def training_batches(
         channels: 3 for RGB, 1 for luma.
         augment: Whether each patch is flipped and turned at random (the eight
             symmetries of a square).
-        seed: An integer.
+        seed: An integer, not negative.
         start_step: Number of the first batch.
         cache: None to keep all decoded images in memory, or a folder for
             memory-mapped arrays on disk (see `datasets.decode`), for datasets
@@ -62,10 +62,13 @@ def training_batches(
 
     Raises:
         ValueError: If an image is corrupt or smaller than a patch; it is named,
-            before any training starts.
+            before any training starts. Also if `channels` or `seed` is none of
+            these.
     """
     if channels not in (1, 3):
         raise ValueError(f"`channels` must be 1 or 3. Received: {channels}")
+    if seed < 0:
+        raise ValueError(f"`seed` must not be negative. Received: {seed}")
     sampler = PatchSampler(
         dataset, lr_size, batch_size, augment, seed, cache, skip_bad, progress
     )
@@ -78,7 +81,7 @@ def training_batches(
             lr, hr = patches
         else:
             hr = patches[0]
-            hr.set_shape((batch_size, hr_size + 2 * margin, None, sampler.channels))
+            hr.set_shape((batch_size, None, None, sampler.channels))
             lr = degradation(hr, seed=(seed, k))
             near = margin // scale
             lr = lr[:, near : near + lr_size, near : near + lr_size]
@@ -126,9 +129,13 @@ class PatchSampler:
 
         if cache is not None:
             dataset = decode(dataset, cache, skip_bad, progress)
-        self.lr, self.hr = _load(dataset, self.degradation is None, lr_size, skip_bad)
+            progress = None
+        self.lr, self.hr = _load(
+            dataset, self.degradation is None, lr_size, skip_bad, progress
+        )
         self.channels = max(hr.shape[2] for hr in self.hr)
-        self.dtype = max((hr.dtype for hr in self.hr), key=lambda dtype: dtype.itemsize)
+        dtypes = [image.dtype for image in self.lr + self.hr]
+        self.dtype = max(dtypes, key=lambda dtype: dtype.itemsize)
 
     def batch(self, k):
         """Returns `[lr, hr]` of batch k, or `[hr]` with a margin, to be degraded."""
@@ -168,17 +175,18 @@ def _permutation(seed, epoch, count):
     return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
-def _load(dataset, with_lr, lr_size, skip_bad):
+def _load(dataset, with_lr, lr_size, skip_bad, progress):
     """Returns lists of LR (maybe empty) and HR arrays, all large enough."""
     lrs, hrs = [], []
-    for i, name in enumerate(dataset.names):
+    indices = range(len(dataset))
+    for i in indices if progress is None else progress(indices):
         try:
             lr, hr = dataset[i] if with_lr else (None, dataset.hr(i))
             if min(hr.shape[:2]) < lr_size * dataset.scale:
                 raise ValueError(
-                    f"{name}: an HR image of {hr.shape[0]}x{hr.shape[1]} is smaller than"
-                    f" a patch of {lr_size * dataset.scale} pixels (`lr_size` times"
-                    " `scale`)."
+                    f"{dataset.names[i]}: an HR image of {hr.shape[0]}x{hr.shape[1]} is"
+                    f" smaller than a patch of {lr_size * dataset.scale} pixels"
+                    " (`lr_size` times `scale`)."
                 )
         except ValueError as error:
             if not skip_bad:

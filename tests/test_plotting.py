@@ -80,6 +80,7 @@ def test_every_pixel_of_a_crop_is_a_square_of_screen_pixels(shape):
     canvas.draw()
     screen = np.asarray(canvas.buffer_rgba())[..., :3]
     box = fig.axes[1].get_window_extent()
+    assert fig.axes[1].images[0].get_interpolation() == "nearest"
     zoom = box.width / 31
     assert zoom >= 3 and zoom == pytest.approx(round(zoom), abs=1e-6)
     zoom = round(zoom)
@@ -395,26 +396,43 @@ def test_quality_against_cost_draws_every_group():
     assert fig.get_suptitle() == "Set5 x4, 4 px cut"
 
 
-def test_names_cover_neither_each_other_nor_points_and_stay_inside():
-    rows = MODELS + [dict(row, model="my " + row["model"]) for row in MODELS]  # twins
-    fig = plotting.quality_against_cost(
-        rows, group="by", baselines={"bicubic": 30.68}, title="Set5 x4"
-    )
-    (ax,) = fig.axes
-    fig.draw_without_rendering()
-    names = texts(ax)
-    assert set(names) == {row["model"] for row in rows} | {"bicubic 30.68"}
-    boxes = [Text.get_window_extent(text) for text in names.values()]
+def assert_readable(ax, rows):
+    """Names cover neither each other nor points nor lines, and are inside."""
+    ax.figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in ax.texts]
     assert_apart(boxes)
     points = ax.transData.transform(
         [(row["parameters"], row["psnr_y"]) for row in rows]
     )
-    _, line = ax.transData.transform((1, 30.68))
     for box in boxes:
         assert not box.count_contains(points)
-        assert not box.containsy(line)
         assert ax.bbox.containsx(box.x0) and ax.bbox.containsx(box.x1)
         assert ax.bbox.containsy(box.y0) and ax.bbox.containsy(box.y1)
+        for line in ax.lines:
+            _, y = ax.transData.transform((1, line.get_ydata()[0]))
+            assert not box.containsy(y)
+
+
+def test_names_are_readable_beside_twins_and_a_baseline():
+    rows = MODELS + [dict(row, model="my " + row["model"]) for row in MODELS]
+    fig = plotting.quality_against_cost(rows, baselines={"bicubic": 30.72})
+    (ax,) = fig.axes
+    assert set(texts(ax)) == {row["model"] for row in rows} | {"bicubic 30.72"}
+    assert_readable(ax, rows)
+
+
+def test_names_are_readable_in_the_room_that_title_and_legend_leave():
+    rows = [
+        {
+            "model": f"network {i}",
+            "parameters": 10_000 * 2**i,
+            "psnr_y": 30 + 0.3 * (i % 4) + 0.01 * i,
+            "by": "x",
+        }
+        for i in range(12)
+    ]
+    fig = plotting.quality_against_cost(rows, group="by", title="Conditions. " * 40)
+    assert_readable(fig.axes[0], rows)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from sr_keras.datasets.benchmark import benchmark
 from sr_keras.datasets.div2k import div2k
 from sr_keras.datasets.folder import folder
+from sr_keras.datasets.named import open_data
 from sr_keras.datasets.pairs import Pairs, concatenate, decode
 from sr_keras.datasets.samples import samples
 
@@ -13,5 +14,6 @@ __all__ = [
     "decode",
     "div2k",
     "folder",
+    "open_data",
     "samples",
 ]

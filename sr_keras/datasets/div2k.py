@@ -112,8 +112,9 @@ def _fetch_missing(infos, path, progress):
         )
     for url, info in missing.items():
         print(
-            f"Fetching {info.filename} ({_megabytes(info.size)}) into {path}. Extracted,"
-            " the photos take as much again; decoded for training, twice as much."
+            f"Fetching {info.filename} ({_megabytes(info.size)}) into {path}. Its"
+            " photos take as much again when extracted, and about twice as much again"
+            " when decoded for training."
         )
         try:
             _fetch(url, info, path, progress)

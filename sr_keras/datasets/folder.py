@@ -129,7 +129,7 @@ def find_lr(path, scale):
 
 
 def _name(file, path):
-    return str(file.relative_to(path).with_suffix(""))
+    return file.relative_to(path).with_suffix("").as_posix()
 
 
 def _partners(names, lr_path, scale):

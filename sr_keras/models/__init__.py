@@ -1,9 +1,11 @@
 """Networks, one file per paper. Every builder returns a functional model.
 
-`NETWORKS` names the builders that the command line offers.
+`NETWORKS` names the builders that the command line offers, `CATALOGUE` says what
+they are.
 """
 
 from sr_keras.models.autoencoder import autoencoder
+from sr_keras.models.catalogue import CATALOGUE, mult_adds
 from sr_keras.models.dbpn import dbpn
 from sr_keras.models.discriminators import (
     feature_discriminator,
@@ -47,6 +49,7 @@ NETWORKS = {
 }
 
 __all__ = [
+    "CATALOGUE",
     "INTERPOLATIONS",
     "NETWORKS",
     "autoencoder",
@@ -58,6 +61,7 @@ __all__ = [
     "feature_discriminator",
     "fsrcnn",
     "lapsrn",
+    "mult_adds",
     "nearest",
     "on_luma",
     "patchgan",

@@ -22,7 +22,8 @@ def fsrcnn(
     Each PReLU learns one slope per channel, shared over space.
 
     Args:
-        scale: Upscaling factor, a whole number from 2.
+        scale: Upscaling factor, a whole number from 1; 1 restores an image of
+            the same size.
         num_features: Channels of the LR features, d in the paper.
         num_shrunk: Channels of the mapping layers, s in the paper.
         num_mappings: Number of mapping layers, m in the paper.

@@ -14,7 +14,7 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def names(network, **config):
-    """Returns the names of the shipped sets that fit a network, best first.
+    """Returns the names of the shipped sets that fit a network, sorted.
 
     Args:
         network: Name of the builder, such as "edsr".
@@ -24,7 +24,7 @@ def names(network, **config):
     for path in sorted(FOLDER.glob(f"{network}-*.weights.h5")):
         stored = describe(path)["config"]
         if all(stored.get(key) == value for key, value in config.items()):
-            found.append(path.name.split("-")[-1].removesuffix(".weights.h5"))
+            found.append(path.name.removesuffix(".weights.h5").split("-", 2)[2])
     return sorted(set(found))
 
 
@@ -36,13 +36,22 @@ def save(model, path, network, config):
         path: Where; must end in `.weights.h5`.
         network: Name of the builder, such as "edsr".
         config: Arguments of the builder, as JSON can hold them.
+
+    Raises:
+        ValueError: If the path ends otherwise.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name.removesuffix('.weights.h5')}.weights.h5")
-    model.save_weights(temporary, overwrite=True)
-    with h5py.File(temporary, "r+") as file:
-        file.attrs["sr_keras"] = json.dumps({"network": network, "config": config})
-    os.replace(temporary, path)
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(f"The path must end in .weights.h5. Received: {path}")
+    temporary = path.with_name(f".{path.name}")
+    try:
+        model.save_weights(temporary, overwrite=True)
+        with h5py.File(temporary, "r+") as file:
+            file.attrs["sr_keras"] = json.dumps({"network": network, "config": config})
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def describe(path):

@@ -10,6 +10,7 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +23,7 @@ from rich.progress import (
 
 from sr_keras import images, plotting
 from sr_keras.evaluation import evaluate
+from sr_keras.inference import with_precision
 
 _STATE_FILE = "model.weights.h5"
 
@@ -50,9 +52,14 @@ class TrainingRun(keras.callbacks.Callback):
         num_steps: How many steps the whole training has.
         evaluate_every: Steps between two evaluations.
         validation: None, or a `datasets.Pairs` to score on.
+        upscaler: None, or the network that upscales, where it is another one
+            than the model that `fit` trains (a GAN's generator, say) but shares its
+            weights. It is what is scored and what the `.keras` files hold.
         monitor: The score by which the best model is chosen.
         save_every: Steps between two saves of the state; None for
             `evaluate_every`.
+        tensorboard: Whether to write what is logged for TensorBoard too, which is a
+            package of its own.
         console: A `rich.console.Console`.
 
     Attributes:
@@ -71,8 +78,10 @@ class TrainingRun(keras.callbacks.Callback):
         num_steps,
         evaluate_every=1000,
         validation=None,
+        upscaler=None,
         monitor="psnr_y",
         save_every=None,
+        tensorboard=False,
         console=None,
     ):
         super().__init__()
@@ -83,11 +92,12 @@ class TrainingRun(keras.callbacks.Callback):
         ):
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1. Received: {value}")
-        self.folder = pathlib.Path(folder)
+        self.folder = folder = pathlib.Path(folder)
         self.num_steps = num_steps
         self.evaluate_every = evaluate_every
         self.save_every = save_every or evaluate_every
         self.validation = validation
+        self.upscaler = upscaler
         self.monitor = monitor
         self.console = console or Console()
         self.log = []
@@ -95,7 +105,10 @@ class TrainingRun(keras.callbacks.Callback):
         self.seconds = 0.0
         self.stopped = None
         self._signal = None
-        self._strip = _Strip(self.folder / "strip.png")
+        self._strip = _Strip()
+        self._writer = None
+        if tensorboard:
+            self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     # Saving and restoring
 
@@ -124,11 +137,21 @@ class TrainingRun(keras.callbacks.Callback):
         state = json.loads((states[-1] / "state.json").read_text())
         self.step, self.log = state["step"], state["log"]
         self.seconds = state["seconds"]
+        if (states[-1] / "strip.png").is_file():
+            self._strip.pixels = images.read(states[-1] / "strip.png")
         return self.step
 
     def _states(self):
         states = (self.folder / "state").glob("step_*")
         return sorted(path for path in states if path.suffix != ".partial")
+
+    def _save_upscaler(self, name):
+        """Writes the network without optimizer, in float32, whole or not at all."""
+        network = self.upscaler or self.model
+        bare = keras.Model(network.inputs, network.outputs, name=network.name)
+        temporary = self.folder / f".{name}"
+        with_precision(bare, "float32").save(temporary)
+        os.replace(temporary, self.folder / name)
 
     def _save(self):
         """Saves the complete state, under its name only when it is whole."""
@@ -136,7 +159,7 @@ class TrainingRun(keras.callbacks.Callback):
             self._stop_at_nan()
             return
         with _AveragedWeights(self.model):
-            _save_inference_model(self.model, self.folder / "last.keras")
+            self._save_upscaler("last.keras")
         state = self.folder / "state" / f"step_{self.step:09}"
         partial = state.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -144,6 +167,8 @@ class TrainingRun(keras.callbacks.Callback):
         self.model.save_weights(partial / _STATE_FILE)
         content = {"step": self.step, "seconds": self._elapsed(), "log": self.log}
         (partial / "state.json").write_text(json.dumps(content))
+        if self._strip.pixels is not None:
+            images.write(partial / "strip.png", self._strip.pixels)
         shutil.rmtree(state, ignore_errors=True)
         os.replace(partial, state)
         for old in self._states():
@@ -222,21 +247,24 @@ class TrainingRun(keras.callbacks.Callback):
             default=-math.inf,
         )
         if self.validation is not None:
+            strip = self._strip
             with _AveragedWeights(self.model):
-                strip = self._strip
-                result = evaluate(self.model, self.validation, on_image=strip.add)
-                mean = dict(result["mean"])
-                mean.pop("seconds")
-                entry.update(mean)
+                network = self.upscaler or self.model
+                mean = evaluate(network, self.validation, on_image=strip.add)["mean"]
+                entry.update({k: v for k, v in mean.items() if k != "seconds"})
                 if mean[self.monitor] > best:
-                    _save_inference_model(self.model, self.folder / "best.keras")
-            strip.draw(self.step)
+                    self._save_upscaler("best.keras")
+            images.write(self.folder / "strip.png", strip.pixels)
         self.model.reset_metrics()
         self.log.append(entry)
         _write_text(self.folder / "log.json", json.dumps(self.log, indent=1))
+        if self._writer is not None:
+            with self._writer.as_default(step=self.step):
+                for name, value in entry.items():
+                    tf.summary.scalar(name, value)
         score = self.monitor if self.monitor in entry else None
         figure = plotting.history(self.log, score)
-        plotting.save(figure, self.folder / "curves.png")
+        _write_figure(self.folder / "curves.png", figure)
         numbers = ", ".join(
             f"{name} {value:.4g}" for name, value in entry.items() if name != "step"
         )
@@ -244,29 +272,22 @@ class TrainingRun(keras.callbacks.Callback):
 
 
 class _Strip:
-    """A picture that grows by the same crop at every evaluation."""
+    """A picture that grows by the same crop of a photo at every evaluation."""
 
-    def __init__(self, path, size=96):
-        self.path = path
-        self.size = size
-        self.crop = None
+    size = 96
+
+    def __init__(self):
+        self.pixels = None
 
     def add(self, index, lr, sr, hr, scores):
-        if index == 0:
-            top, left = (max(0, side - self.size) // 2 for side in hr.shape[:2])
-            self.crop = sr[top : top + self.size, left : left + self.size, :3]
-            if self.crop.dtype == np.uint16:
-                self.crop = (self.crop // 257).astype(np.uint8)
-            if self.crop.shape[2] == 1:
-                self.crop = np.repeat(self.crop, 3, axis=2)
-
-    def draw(self, step):
-        strip = self.crop
-        if self.path.is_file() and step > 0:
-            former = images.read(self.path)
-            if former.shape[0] == strip.shape[0]:
-                strip = np.concatenate([former, strip], axis=1)
-        images.write(self.path, strip)
+        if index > 0:
+            return
+        top, left = (max(0, side - self.size) // 2 for side in sr.shape[:2])
+        crop = images.to_integer(images.to_float(sr))
+        crop = crop[top : top + self.size, left : left + self.size]
+        if self.pixels is not None:
+            crop = np.concatenate([np.atleast_3d(self.pixels), crop], axis=1)
+        self.pixels = crop
 
 
 class _AveragedWeights:
@@ -295,16 +316,13 @@ def _build_optimizers(model):
         optimizer.build(model.trainable_variables)
 
 
-def _save_inference_model(model, path):
-    """Writes a `.keras` file without optimizer and losses, whole or not at all."""
-    network = getattr(model, "generator", model)
-    bare = keras.Model(network.inputs, network.outputs, name=network.name)
-    temporary = path.with_name(f".{path.name}")
-    bare.save(temporary)
-    os.replace(temporary, path)
-
-
 def _write_text(path, text):
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _write_figure(path, figure):
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=120)
     os.replace(temporary, path)

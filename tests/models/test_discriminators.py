@@ -12,7 +12,6 @@ from sr_keras.models.discriminators import (
 
 BUILDERS = {
     "srgan": lambda **kw: srgan_discriminator(size=20, filters=4, **kw),
-    "feature": lambda **kw: feature_discriminator(size=5, channels=6, filters=4, **kw),
     "patchgan": lambda **kw: patchgan(filters=4, **kw),
     "unet": lambda **kw: unet_discriminator(filters=4, **kw),
 }
@@ -93,9 +92,8 @@ def test_unet_discriminator_judges_every_pixel(spectral_norm):
 
 
 @every_discriminator
-@spectral
-def test_survives_a_round_trip_in_safe_mode(build, spectral_norm, tmp_path):
-    model = build(spectral_norm=spectral_norm)
+def test_survives_a_round_trip_in_safe_mode(build, tmp_path):
+    model = build(spectral_norm=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(images(model)), model(images(model)))
@@ -130,7 +128,7 @@ def test_logits_are_float32_under_mixed_precision(build, spectral_norm, bfloat16
 @every_discriminator
 def test_spectral_norm_makes_the_largest_singular_value_one(build):
     model = build(spectral_norm=True)
-    for _ in range(30):
+    for _ in range(20):
         model(images(model), training=True)
     wrappers = [x for x in model.layers if x.name.endswith("spectral")]
     assert len(wrappers) >= 5

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -22,8 +23,6 @@ def test_a_block_without_its_dense_convolutions_is_a_known_factor():
     for layer in model.layers:
         if "dense" in layer.name and layer.get_weights():
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
-    import keras
-
     body = keras.Model(
         model.get_layer("head").output, model.get_layer("block_1_skip").output
     )

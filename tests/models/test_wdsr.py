@@ -54,7 +54,7 @@ def test_weight_normalization_separates_direction_and_length():
     layer = WeightNormalizedConv2D(1, 1)
     layer.build((None, None, None, 2))
     kernel = np.reshape([3, 4], (1, 1, 2, 1))
-    x = np.reshape([[1, 0], [0, 1]], (2, 1, 1, 2))
+    x = np.reshape([[1.0, 0], [0, 1]], (2, 1, 1, 2))
     for factor in (1, 7):  # only the kernel's direction counts
         layer.set_weights([kernel * factor, np.array([0.5]), np.array([10])])
         np.testing.assert_allclose(np.ravel(layer(x)), [6.5, 8.5], rtol=1e-6)
@@ -65,7 +65,7 @@ def test_weight_normalization_of_small_weights_under_float16():
     layer.build((None, None, None, 2))
     kernel = np.reshape([3e-5, 4e-5], (1, 1, 2, 1))  # their squares are 0 in float16
     layer.set_weights([kernel, np.array([0]), np.array([10])])
-    x = np.reshape([[1, 0], [0, 1]], (2, 1, 1, 2))
+    x = np.reshape([[1.0, 0], [0, 1]], (2, 1, 1, 2))
     np.testing.assert_allclose(np.ravel(layer(x)), [6, 8], rtol=0.01)
 
 

@@ -1,0 +1,508 @@
+"""The command line: `python -m sr_keras`, or `sr-keras`."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import warnings
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, track
+from rich.table import Table
+
+import sr_keras as sr  # lazy: `--help` does not wait for TensorFlow
+
+app = typer.Typer(
+    help="Image super-resolution: train networks, measure them, upscale photos.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+Scale = Annotated[int, typer.Option(help="Upscaling factor.")]
+Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
+Tile = Annotated[
+    int, typer.Option(help="Side of the tiles in LR pixels; 0 for the whole image.")
+]
+SelfEnsemble = Annotated[
+    bool, typer.Option("--self-ensemble", help="Mean over 8 flips and rotations.")
+]
+Precision = Annotated[
+    str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")
+]
+
+
+@app.callback()
+def start():
+    """Imports TensorFlow without what it says about GPUs that are not there."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@app.command()
+def demo(out: Out = pathlib.Path("runs/demo")):
+    """Trains ESPCN x3 on photos that come with scikit-image, in minutes on a CPU."""
+    _move_former(out)
+    recipe = sr.training.RECIPES["demo"]
+    console.print(
+        f"Training {recipe.network} x{recipe.scale} for {recipe.steps} steps of"
+        f" {recipe.batch_size} patches on {', '.join(_demo_names('train'))}."
+    )
+    model, run = sr.training.train(recipe, out, evaluate_every=1000, console=console)
+    _raise_if_stopped(run)
+    network = _load(out, recipe.scale)
+    dataset = sr.datasets.samples(recipe.scale, "validation")
+
+    shown = [{} for _ in dataset.names]
+    results = []
+    candidates = [build(recipe.scale) for build in sr.models.INTERPOLATIONS.values()]
+    for candidate in [*candidates, network]:
+
+        def keep(i, lr, upscaled, hr, scores, name=candidate.name):
+            shown[i].update({"LR": (lr, None), "HR": (hr, None)})
+            shown[i][name] = (upscaled, (scores["psnr_y"], scores["ssim_y"]))
+
+        result = sr.evaluate(candidate, dataset, on_image=keep)
+        results.append({**result, "data": "samples, validation"})
+    _print_table(results)
+
+    for name, images in zip(dataset.names, shown, strict=True):
+        order = ("LR", "bicubic", network.name, "HR")
+        figure = sr.plotting.comparison(
+            {title: images[title][0] for title in order},
+            scores={title: images[title][1] for title in order[1:3]},
+            title=f"{name}, x{recipe.scale}: PSNR (dB) and SSIM on luma,"
+            f" {recipe.scale} border pixels cut",
+        )
+        figure.savefig(out / f"{name}.png", dpi=120)
+    _write_json(out / "metrics.json", {"models": results})
+
+    gain = results[-1]["mean"]["psnr_y"] - results[-2]["mean"]["psnr_y"]
+    console.print(
+        f"Gain over bicubic: {gain:+.2f} dB, the mean over {len(dataset)} photos that"
+        f" were not trained on, after {run.seconds:.0f} s of training."
+    )
+    console.print(
+        f"In {out}: best.keras (the network), metrics.json, curves.png, strip.png"
+        f" and {', '.join(f'{name}.png' for name in dataset.names)}."
+    )
+    if gain <= 0:
+        _fail("The network does not beat bicubic: something is wrong here.", 1)
+
+
+def _demo_names(split):
+    return sr.datasets.samples(3, split).names
+
+
+def _move_former(out):
+    """Keeps a former run: `demo` becomes `demo-1`, or the next free number."""
+    if not out.exists():
+        return
+    number = 1
+    while (former := out.with_name(f"{out.name}-{number}")).exists():
+        number += 1
+    os.rename(out, former)
+    console.print(f"The former run is kept in {former}.")
+
+
+@app.command()
+def train(
+    out: Out,
+    model: Annotated[
+        str, typer.Argument(help="A network, see `models`; left out with --recipe.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Name of a recipe, which says all but where.")
+    ] = None,
+    scale: Scale = None,
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="samples, div2k, or a folder of photos; more than one if repeated."
+        ),
+    ] = None,
+    validation: Annotated[
+        str, typer.Option(help="Photos to score on; else some are held out.")
+    ] = None,
+    hold_out: Annotated[
+        int, typer.Option(help="How many photos are held out for validation.")
+    ] = None,
+    degradation: Annotated[
+        str,
+        typer.Option(help="What makes LR images: a name of sr.degradations.NAMES."),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Number of training steps.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Patches in a batch.")] = None,
+    lr_size: Annotated[int, typer.Option(help="Side of the LR patches.")] = None,
+    loss: Annotated[str, typer.Option(help="l1, l2, charbonnier, ssim, ...")] = None,
+    learning_rate: Annotated[float, typer.Option(help="At the start.")] = None,
+    schedule: Annotated[str, typer.Option(help="constant, cosine or halving.")] = None,
+    clip_norm: Annotated[
+        float, typer.Option(help="Largest norm of the gradient.")
+    ] = None,
+    ema: Annotated[
+        float, typer.Option(help="Momentum of a moving average of the weights.")
+    ] = None,
+    precision: Precision = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = None,
+    weights: Annotated[
+        str, typer.Option(help="Weights to start from: a name or a file.")
+    ] = None,
+    option: Annotated[
+        list[str],
+        typer.Option(help="Argument of the network, such as filters=32; repeatable."),
+    ] = None,
+    evaluate_every: Annotated[
+        int, typer.Option(help="Steps between two evaluations.")
+    ] = 1000,
+    save_every: Annotated[
+        int, typer.Option(help="Steps between two saves; as evaluations if not given.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out.")
+    ] = False,
+    cache: Annotated[
+        pathlib.Path, typer.Option(help="Folder for decoded images.")
+    ] = pathlib.Path("data/cache"),
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be used.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")
+    ] = False,
+):
+    """Trains a network; stop it when you like, and go on with --resume."""
+    given = {
+        "network": model,
+        "scale": scale,
+        "data": tuple(data) if data else None,
+        "validation": validation,
+        "hold_out": hold_out,
+        "degradation": degradation,
+        "steps": steps,
+        "batch_size": batch_size,
+        "lr_size": lr_size,
+        "loss": loss,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "clip_norm": clip_norm,
+        "ema": ema,
+        "precision": precision,
+        "seed": seed,
+        "weights": weights,
+        "options": _parse_options(option) if option else None,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    if recipe is not None:
+        if recipe not in sr.training.RECIPES:
+            raise ValueError(
+                f"There is no recipe {recipe!r}. There are:"
+                f" {', '.join(sr.training.RECIPES)}"
+            )
+        settings = dataclasses.replace(sr.training.RECIPES[recipe], **given)
+    else:
+        missing = {"network": "MODEL", "scale": "--scale", "data": "--data"}
+        missing = [name for key, name in missing.items() if key not in given]
+        if missing:
+            raise ValueError(f"Needed, unless --recipe is: {', '.join(missing)}")
+        settings = sr.training.Recipe(**given)
+
+    network, run = sr.training.train(
+        settings,
+        out,
+        evaluate_every=evaluate_every,
+        save_every=save_every,
+        resume=resume,
+        cache=cache,
+        skip_bad=skip_bad,
+        tensorboard=tensorboard,
+        progress=_progress,
+        console=console,
+    )
+    _raise_if_stopped(run)
+    console.print(
+        f"Trained {network.name} x{settings.scale} for {run.step} steps in"
+        f" {run.seconds:.0f} s. In {out}: best.keras, last.keras, log.json, curves.png."
+    )
+
+
+def _parse_options(texts):
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--option must be NAME=VALUE. Received: {text}")
+        try:
+            options[key] = json.loads(value)
+        except json.JSONDecodeError:
+            options[key] = value
+    return options
+
+
+def _progress(items):
+    return track(items, description="decoding", console=console)
+
+
+def _raise_if_stopped(run):
+    if run.stopped == "nan":
+        _fail(
+            f"The loss became NaN or infinite at step {run.step}. The last good state"
+            f" is kept in {run.folder}; a lower learning rate or --clip-norm helps.",
+            1,
+        )
+    if run.stopped == "signal":
+        _fail(f"Stopped and saved at step {run.step}; go on with --resume.", 130)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A network, an interpolation, a run, or a file.")
+    ],
+    data: Annotated[
+        str, typer.Option(help="Folder of photos, or with HR and LR_bicubic in it.")
+    ],
+    scale: Scale = None,
+    degradation: Annotated[str, typer.Option(help="What makes the LR images.")] = None,
+    rgb: Annotated[bool, typer.Option("--rgb", help="Score RGB values too.")] = False,
+    tile: Tile = 0,
+    self_ensemble: SelfEnsemble = False,
+    json_file: Annotated[
+        pathlib.Path, typer.Option("--json", help="Where to write the scores.")
+    ] = None,
+):
+    """Scores a model on photos by the papers' protocol."""
+    network = _load(model, scale)
+    scale = sr.models.scale_of(network)
+    dataset = sr.datasets.open_data(data, scale, "validation", degradation)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("evaluating", total=len(dataset))
+        result = sr.evaluate(
+            network,
+            dataset,
+            rgb=rgb,
+            tile=tile,
+            self_ensemble=self_ensemble,
+            on_image=lambda *_: progress.advance(task),
+        )
+    result = {"model": model, "data": data, **{**result, "model": model}}
+    _print_table([result])
+    if json_file is not None:
+        _write_json(json_file, result)
+
+
+@app.command()
+def upscale(
+    model: Annotated[str, typer.Argument(help="A network, a run, or a file.")],
+    paths: Annotated[
+        list[pathlib.Path], typer.Argument(help="Image files and folders.")
+    ],
+    out: Out,
+    scale: Scale = None,
+    tile: Tile = 256,
+    self_ensemble: SelfEnsemble = False,
+    precision: Precision = "float32",
+):
+    """Enlarges photos, and goes on past files that cannot be read."""
+    network = _load(model, scale)
+    precision = sr.training.choose_precision(precision)
+    if precision != "float32":
+        network = sr.inference.with_precision(network, precision)
+    failed = 0
+    with Progress(console=console) as progress:
+        task = progress.add_task("")
+
+        def show(path, done, total):
+            progress.update(task, description=path.name, completed=done, total=total)
+
+        for path, target, error in sr.inference.upscale_files(
+            network, paths, out, tile=tile, self_ensemble=self_ensemble, progress=show
+        ):
+            if error is None:
+                console.print(f"{path} -> {target}", soft_wrap=True)
+            else:
+                failed += 1
+                print(f"failed: {error}", file=sys.stderr)
+    if failed:
+        _fail(f"{failed} of the images could not be upscaled; see above.", 1)
+
+
+@app.command()
+def models():
+    """Lists the networks, what they are, and the weights that are shipped."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "framework", "paper", "scales"):
+        table.add_column(column)
+    table.add_column("parameters", justify="right")
+    table.add_column("Mult-Adds", justify="right")
+    table.add_column("shipped weights")
+    for name, entry in track(
+        sr.models.CATALOGUE.items(), "counting", console=console, transient=True
+    ):
+        scale = entry.scales[-1] if 4 not in entry.scales else 4
+        network = sr.models.NETWORKS[name](scale)
+        cost = sr.models.mult_adds(network, scale)
+        table.add_row(
+            name,
+            entry.framework,
+            entry.paper,
+            ", ".join(map(str, entry.scales)),
+            f"{network.count_params():,}",
+            f"{cost / 1e9:,.1f} G",
+            ", ".join(
+                f"x{s} {weights}"
+                for s in entry.scales
+                for weights in sr.pretrained.names(name, scale=s)
+            ),
+        )
+    console.print(table)
+    console.print("Parameters and Mult-Adds: at x4, for an output of 1280x720 pixels.")
+
+
+@app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(help="div2k")],
+    scale: Scale = 4,
+    track_: Annotated[
+        str, typer.Option("--track", help="bicubic, unknown, mild, difficult or wild.")
+    ] = "bicubic",
+    path: Annotated[pathlib.Path, typer.Option(help="Where it goes.")] = pathlib.Path(
+        "data"
+    ),
+):
+    """Downloads a dataset, checks it, and decodes it for training."""
+    if dataset != "div2k":
+        raise ValueError(f"Only div2k can be downloaded. Received: {dataset}")
+    for split in ("train", "validation"):
+        pairs = sr.datasets.div2k(scale, split, track_, path=path, progress=_progress)
+        console.print(f"{len(pairs)} pairs of DIV2K {track_} x{scale}, {split}")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A network, a run, or a file.")],
+    out: Annotated[pathlib.Path, typer.Option(help="File (or folder) to write.")],
+    format: Annotated[str, typer.Option(help="onnx, litert or saved_model.")] = "onnx",
+    scale: Scale = None,
+):
+    """Exports a network for other runtimes, and checks that they agree."""
+    network = _load(model, scale)
+    sr.export(network, out, format)
+    console.print(f"{model} -> {out}", soft_wrap=True)
+
+
+def _load(model, scale):
+    """Loads a model by name, from a run, or from a file."""
+    path = pathlib.Path(model)
+    if path.is_dir() and (path / "best.keras").is_file():
+        path = path / "best.keras"
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no model file {path}")
+        import keras
+
+        try:
+            network = keras.models.load_model(path, compile=False)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise ValueError(f"{path} is not a model of Keras: {error}") from error
+    elif path.name.endswith(".weights.h5"):
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no weight file {path}")
+        stored = sr.pretrained.describe(path)
+        if stored is None:
+            raise ValueError(f"{path} does not say which network it is for.")
+        build = sr.models.NETWORKS[stored["network"]]
+        network = build(**stored["config"], weights=path)
+    elif model in sr.models.INTERPOLATIONS:
+        if scale is None:
+            raise ValueError(f"{model} needs --scale.")
+        return sr.models.INTERPOLATIONS[model](scale)
+    elif model in sr.models.NETWORKS:
+        if scale is None:
+            raise ValueError(f"{model} needs --scale.")
+        shipped = sr.pretrained.names(model, scale=scale)
+        if not shipped:
+            raise ValueError(
+                f"There are no shipped weights of {model} x{scale}: train it, and give"
+                " the folder of the run."
+            )
+        network = sr.models.NETWORKS[model](scale, weights=shipped[0])
+    else:
+        raise ValueError(
+            f"There is no model {model!r}: it is no file, no run, and none of"
+            f" {', '.join([*sr.models.INTERPOLATIONS, *sr.models.NETWORKS])}."
+        )
+    found = sr.models.scale_of(network)
+    if scale is not None and scale != found:
+        raise ValueError(f"{model} enlarges by {found}, not by {scale}.")
+    return network
+
+
+def _print_table(results):
+    """Prints the scores of one or more models on the same photos."""
+    keys = [key for key in results[0]["mean"] if key != "seconds"]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("image")
+    for result in results:
+        for key in keys:
+            table.add_column(f"{result['model']}\n{key}", justify="right")
+
+    def cells(rows):
+        return [
+            f"{row[key]:.2f}" if key.startswith("psnr") else f"{row[key]:.4f}"
+            for row in rows
+            for key in keys
+        ]
+
+    for i, row in enumerate(results[0]["images"]):
+        table.add_row(row["name"], *cells(r["images"][i] for r in results))
+    table.add_section()
+    table.add_row("mean", *cells(r["mean"] for r in results))
+    console.print(table)
+    console.print(f"x{results[0]['scale']}: {results[0]['conditions']}.")
+
+
+def _write_json(path, content):
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(content, indent=1))
+    os.replace(temporary, path)
+
+
+def _fail(message, code):
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def main():
+    """Runs the command line; errors of use end without a traceback."""
+    warnings.showwarning = lambda message, *_: print(
+        f"warning: {message}", file=sys.stderr
+    )
+    try:
+        app()
+    except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
+        _fail(error, 2)
+    except OSError as error:
+        _fail(error, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Datasets by name, for the command line and recipes."""
+
+import os
+import pathlib
+
+from sr_keras.datasets.div2k import div2k
+from sr_keras.datasets.folder import find_lr, folder
+from sr_keras.datasets.samples import samples
+
+
+def open_data(name, scale, split="train", degradation=None):
+    """Opens a dataset by its name, or a folder.
+
+    Args:
+        name: "samples", "div2k", or a folder of photos, which is looked for here and
+            in the folder that the environment variable `SR_KERAS_DATA` names.
+        scale: Upscaling factor.
+        split: "train" or "validation", of the named datasets.
+        degradation: None for LR files where a folder has them (in the layouts that
+            `datasets.folder` knows), and bicubic elsewhere.
+
+    Returns:
+        A `datasets.Pairs`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    if name == "samples":
+        return samples(scale, split, degradation or "bicubic")
+    if name == "div2k" and degradation is None:
+        return div2k(scale, split)
+    path = pathlib.Path(name)
+    if not path.is_dir():
+        path = pathlib.Path(os.environ.get("SR_KERAS_DATA", "data")) / name
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"There is no dataset {name!r}: it is neither samples nor div2k, nor a"
+            f" folder here or in {path.parent}."
+        )
+    hr_path, lr_path = find_lr(path, scale)
+    if degradation is not None:
+        lr_path = None
+    return folder(hr_path, scale, lr_path, degradation or "bicubic")

@@ -1,0 +1,100 @@
+"""What the networks are, and what they cost."""
+
+import dataclasses
+
+import keras
+from keras import layers
+
+FRAMEWORKS = (
+    "pre-upsampling",
+    "post-upsampling",
+    "progressive",
+    "iterative up-and-down",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A network in `CATALOGUE`.
+
+    Args:
+        paper: Who published it, and when.
+        framework: One of `FRAMEWORKS`: where the enlargement happens.
+        scales: The factors that papers report and the builder takes.
+    """
+
+    paper: str
+    framework: str
+    scales: tuple
+
+
+_PRE, _POST, _PROGRESSIVE, _ITERATIVE = FRAMEWORKS
+
+CATALOGUE = {
+    "srcnn": Entry("Dong et al., 2014", _PRE, (2, 3, 4)),
+    "fsrcnn": Entry("Dong et al., 2016", _POST, (2, 3, 4)),
+    "espcn": Entry("Shi et al., 2016", _POST, (2, 3, 4)),
+    "vdsr": Entry("Kim et al., 2016", _PRE, (2, 3, 4)),
+    "lapsrn": Entry("Lai et al., 2017", _PROGRESSIVE, (2, 4, 8)),
+    "autoencoder": Entry("Mao et al., 2016", _PRE, (2, 3, 4)),
+    "unet": Entry("Ronneberger et al., 2015", _PRE, (1, 2, 3, 4)),
+    "srresnet": Entry("Ledig et al., 2017", _POST, (2, 3, 4, 8)),
+    "edsr": Entry("Lim et al., 2017", _POST, (2, 3, 4, 8)),
+    "wdsr": Entry("Yu et al., 2018", _POST, (2, 3, 4)),
+    "rdn": Entry("Zhang et al., 2018", _POST, (2, 3, 4, 8)),
+    "rcan": Entry("Zhang et al., 2018", _POST, (2, 3, 4, 8)),
+    "rrdb": Entry("Wang et al., 2018", _POST, (2, 3, 4, 8)),
+    "dbpn": Entry("Haris et al., 2018", _ITERATIVE, (2, 4, 8)),
+    "stacked_hourglass": Entry("Newell et al., 2016", _ITERATIVE, (2, 3, 4)),
+}
+
+
+def mult_adds(model, scale, height=720, width=1280):
+    """Counts the multiplications of a network's convolutions and dense layers.
+
+    Papers compare networks by this count for an output of 1280x720 pixels.
+    Interpolation, normalization and activations are left out, as there.
+
+    Args:
+        model: A functional `keras.Model` from LR to SR.
+        scale: Its upscaling factor.
+        height: Height of the output in pixels.
+        width: Width of the output in pixels.
+
+    Returns:
+        A whole number.
+    """
+    counts = []
+
+    def count(layer, *args, **kwargs):
+        outputs = layer(*args, **kwargs)
+        if isinstance(layer, keras.Model):
+            raise ValueError(f"The network must be flat: '{layer.name}' is a model.")
+        kernel = _kernel(layer)
+        if kernel is not None:
+            # every kernel value is used once at each place of the coarser side
+            places = args[0] if _enlarges(layer) else outputs
+            area = 1
+            for side in places.shape[1:-1]:
+                area *= side
+            counts.append(kernel * area)
+        return outputs
+
+    channels = model.input_shape[-1]
+    inputs = keras.Input((-(-height // scale), -(-width // scale), channels))
+    keras.models.clone_model(model, inputs, call_function=count)
+    return sum(counts)
+
+
+def _enlarges(layer):
+    return isinstance(layer, layers.Conv2DTranspose)
+
+
+def _kernel(layer):
+    kinds = (layers.Conv2D, layers.Conv2DTranspose, layers.Dense)
+    if not isinstance(layer, kinds):
+        return None
+    size = 1
+    for side in layer.kernel.shape:
+        size *= side
+    return size

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+
+from sr_keras import images
+from sr_keras.datasets import folder
+from sr_keras.datasets.folder import find_lr, image_files
+
+
+def noise(seed, *shape, dtype="uint8"):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def write(path, *names, size=(8, 12)):
+    for i, name in enumerate(names):
+        images.write(path / name, noise(i, *size, 3))
+
+
+def test_photos_of_every_kind(tmp_path):
+    images.write(tmp_path / "b.png", noise(0, 9, 14, 3))
+    images.write(tmp_path / "a.TIF", noise(1, 6, 8, 3, dtype="uint16"))
+    images.write(tmp_path / "deeper" / "c.v2.png", noise(2, 5, 7))
+    images.write(tmp_path / ".hidden" / "d.png", noise(3, 5, 7))
+    images.write(tmp_path / "._b.png", noise(4, 5, 7))
+    (tmp_path / "notes.txt").write_text("no image")
+    dataset = folder(tmp_path, 2)
+    assert dataset.names == ["a", "b", "deeper/c.v2"]
+    np.testing.assert_array_equal(dataset.hr(0), noise(1, 6, 8, 3, dtype="uint16"))
+    assert [lr.shape for lr, _ in dataset] == [(3, 4, 3), (4, 7, 3), (2, 3, 1)]
+
+
+def test_corrupt_file_among_good_ones_is_named(tmp_path):
+    write(tmp_path, "good.png")
+    (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
+    dataset = folder(tmp_path, 2)
+    assert dataset[1][0].shape == (4, 6, 3)
+    with pytest.raises(ValueError, match="bad.png cannot be read as an image"):
+        dataset[0]
+
+
+def test_names_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder .*nowhere"):
+        folder(tmp_path / "nowhere", 2)
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(FileNotFoundError, match="There are no images in"):
+        image_files(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["", "x4", "x4m", "x4d", "x4w", "x4w1"])
+def test_lr_files_are_found_by_name(ending, tmp_path):
+    write(tmp_path / "hr", "0001.png", "0002.jpg")
+    write(tmp_path / "lr", f"0001{ending}.png", f"0002{ending}.png", size=(2, 3))
+    dataset = folder(tmp_path / "hr", 4, tmp_path / "lr")
+    assert dataset.names == ["0001", "0002"]
+    assert dataset.degradation is None
+    np.testing.assert_array_equal(dataset[1][0], noise(1, 2, 3, 3))
+    np.testing.assert_array_equal(dataset[0][1], noise(0, 8, 12, 3))
+
+
+def test_equal_names_that_end_like_lr_files(tmp_path):
+    write(tmp_path / "hr", "box.png", "boxx4.png")
+    write(tmp_path / "lr", "box.png", "boxx4.png", size=(2, 3))
+    dataset = folder(tmp_path / "hr", 4, tmp_path / "lr")
+    assert dataset.names == ["box", "boxx4"]
+    np.testing.assert_array_equal(dataset[0][0], noise(0, 2, 3, 3))
+
+
+def test_several_lr_files_make_as_many_pairs(tmp_path):
+    write(tmp_path / "hr", "0001.png", "0002.png")
+    write(tmp_path / "lr", "0001x4w1.png", "0001x4w2.png", "0002x4w1.png", size=(2, 3))
+    dataset = folder(tmp_path / "hr", 4, tmp_path / "lr")
+    assert dataset.names == ["0001x4w1", "0001x4w2", "0002"]
+    np.testing.assert_array_equal(dataset[1][0], noise(1, 2, 3, 3))
+    np.testing.assert_array_equal(dataset[1][1], noise(0, 8, 12, 3))
+
+
+def test_names_the_photo_without_lr_file(tmp_path):
+    write(tmp_path / "hr", "0001.png", "0002.png")
+    write(tmp_path / "lr", "0001x4.png", "0002x2.png", size=(2, 3))
+    with pytest.raises(ValueError, match="0002.png has no LR file: .* neither 0002x4"):
+        folder(tmp_path / "hr", 4, tmp_path / "lr")
+
+
+def test_names_the_pair_whose_sizes_do_not_fit(tmp_path):
+    write(tmp_path / "hr", "0001.png")
+    write(tmp_path / "lr", "0001x4.png", size=(3, 2))
+    with pytest.raises(ValueError, match="0001: an LR image of 3x2 does not fit"):
+        folder(tmp_path / "hr", 4, tmp_path / "lr")[0]
+
+
+def test_lr_files_and_a_degradation_exclude_each_other(tmp_path):
+    with pytest.raises(ValueError, match="give `lr_path` or `degradation`"):
+        folder(tmp_path, 4, tmp_path, degradation="blur")
+
+
+@pytest.mark.parametrize(
+    "path, hr, lr",
+    [
+        ("Set5", "Set5/HR", "Set5/LR_bicubic/X4"),
+        ("DIV2K_train_HR", "DIV2K_train_HR", "DIV2K_train_LR_bicubic/x4"),
+    ],
+)
+def test_layouts_of_the_field(path, hr, lr, tmp_path):
+    write(tmp_path / hr, "0001.png")
+    assert find_lr(tmp_path / path, 4) == (tmp_path / hr, None)
+    assert len(folder(tmp_path / path, 4)) == 1
+
+    write(tmp_path / lr, "0001x4.png", size=(2, 3))
+    assert find_lr(tmp_path / path, 4)[1].is_dir()
+    assert find_lr(tmp_path / path, 2) == (tmp_path / hr, None)
+    dataset = folder(tmp_path / path, 4)
+    np.testing.assert_array_equal(dataset[0][0], noise(0, 2, 3, 3))
+    blurred = folder(tmp_path / path, 4, degradation="blur")
+    assert blurred.names == ["0001"]
+    assert (blurred[0][0] != dataset[0][0]).any()
+
+
+def test_plain_folder_has_no_layout(tmp_path):
+    assert find_lr(tmp_path, 4) == (tmp_path, None)

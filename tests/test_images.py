@@ -1,0 +1,442 @@
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tifffile
+from PIL import Image
+
+from sr_keras import images
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (5, 7), np.uint8)
+RGB = RNG.integers(0, 256, (5, 7, 3), np.uint8)
+RGBA = RNG.integers(0, 256, (5, 7, 4), np.uint8)
+GREY16, RGB16, RGBA16 = (
+    RNG.integers(0, 65536, (5, 7, *channels), np.uint16) for channels in [(), (3,), (4,)]
+)
+
+# What a stored [[1, 2, 3], [4, 5, 6]] looks like upright, by the EXIF standard.
+UPRIGHT = {
+    1: [[1, 2, 3], [4, 5, 6]],
+    2: [[3, 2, 1], [6, 5, 4]],
+    3: [[6, 5, 4], [3, 2, 1]],
+    4: [[4, 5, 6], [1, 2, 3]],
+    5: [[1, 4], [2, 5], [3, 6]],
+    6: [[4, 1], [5, 2], [6, 3]],
+    7: [[6, 3], [5, 2], [4, 1]],
+    8: [[3, 6], [2, 5], [1, 4]],
+}
+
+
+def write_png(path, pixels, color_type, chunks=(), size=None):
+    """Writes a PNG by hand; `size` may lie."""
+
+    def chunk(name, data):
+        checksum = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+
+    height, width = pixels.shape[:2] if size is None else size
+    depth = 8 * pixels.dtype.itemsize
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    rows = pixels.astype(pixels.dtype.newbyteorder(">"))
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + b"".join(chunk(*each) for each in chunks)
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".ppm"])
+def test_reads_the_pixels_of_every_lossless_format(tmp_path, suffix):
+    path = tmp_path / f"photo{suffix}"
+    Image.fromarray(RGB).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    np.testing.assert_array_equal(images.read(path), RGB)
+    assert images.read(str(path)).dtype == np.uint8
+
+
+def test_grey_stays_grey(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(images.read(tmp_path / "grey.png"), GREY)
+    Image.fromarray(GREY > 127).save(tmp_path / "bilevel.png")
+    expected = np.where(GREY > 127, 255, 0)
+    np.testing.assert_array_equal(images.read(tmp_path / "bilevel.png"), expected)
+
+
+def test_palette_becomes_rgb(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png")
+    expected = [[[10, 20, 30], [40, 50, 60]]]
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), expected)
+    image.save(tmp_path / "b.png", transparency=1)
+    expected = [[[10, 20, 30, 255], [40, 50, 60, 0]]]
+    np.testing.assert_array_equal(images.read(tmp_path / "b.png"), expected)
+
+
+def test_grey_with_alpha_or_a_transparent_colour_becomes_rgba(tmp_path):
+    pixels = np.array([[[7, 255], [8, 0]]], np.uint8)
+    expected = [[[7, 7, 7, 255], [8, 8, 8, 0]]]
+    write_png(tmp_path / "a.png", pixels, color_type=4)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), expected)
+    transparent = [(b"tRNS", struct.pack(">H", 8))]
+    write_png(tmp_path / "b.png", pixels[..., 0], color_type=0, chunks=transparent)
+    np.testing.assert_array_equal(images.read(tmp_path / "b.png"), expected)
+
+
+def test_alpha_is_kept(tmp_path):
+    Image.fromarray(RGBA).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), RGBA)
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    inks = np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 0, 0, 255]]], np.uint8)
+    Image.fromarray(inks, "CMYK").save(tmp_path / "inks.tif")
+    expected = [[[255, 255, 255], [0, 255, 255], [0, 0, 0]]]
+    np.testing.assert_array_equal(images.read(tmp_path / "inks.tif"), expected)
+
+
+@pytest.mark.parametrize(
+    "pixels, color_type", [(GREY16, 0), (RGB16, 2), (RGBA16, 6)], ids=str
+)
+def test_reads_16_bits_of_a_png(tmp_path, pixels, color_type):
+    write_png(tmp_path / "ä photo.png", pixels, color_type)
+    image = images.read(tmp_path / "ä photo.png")
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image, pixels)
+
+
+def test_reads_16_bits_of_grey_with_alpha(tmp_path):
+    write_png(tmp_path / "a.png", RGB16[..., :2], color_type=4)
+    expected = RGB16[..., [0, 0, 0, 1]]
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"compression": "zlib"}])
+@pytest.mark.parametrize("pixels", [GREY16, RGB16, RGBA16], ids=["grey", "rgb", "rgba"])
+def test_reads_16_bits_of_a_tiff(tmp_path, pixels, options):
+    kind = "minisblack" if pixels.ndim == 2 else "rgb"
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=kind, **options)
+    image = images.read(tmp_path / "a.tif")
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image, pixels)
+
+
+@pytest.mark.parametrize(
+    "pixels, options, message",
+    [
+        (GREY.astype("float32"), {}, "floating-point numbers"),
+        (GREY16.astype("int32") * 2, {}, "more than 16 bits"),
+        (
+            np.moveaxis(RGB16, 2, 0),
+            {"photometric": "rgb", "planarconfig": "separate"},
+            "separate planes",
+        ),
+    ],
+)
+def test_a_kind_of_pixels_without_a_meaning_here_is_named(
+    tmp_path, pixels, options, message
+):
+    tifffile.imwrite(tmp_path / "odd.tif", pixels, **options)
+    with pytest.raises(ValueError, match=rf"odd\.tif cannot be read.*{message}"):
+        images.read(tmp_path / "odd.tif")
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "rgb"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_images_are_read_upright(tmp_path, suffix, channels, dtype, orientation):
+    def pixels(values):
+        values = np.array(values, dtype) * (np.iinfo(dtype).max // 10)
+        return np.stack([values, values + 1, values + 2], -1) if channels else values
+
+    path, stored = tmp_path / f"a{suffix}", pixels(UPRIGHT[1])
+    if suffix == ".png":
+        chunks = [(b"eXIf", exif(orientation).tobytes().removeprefix(b"Exif\0\0"))]
+        write_png(path, stored, 2 if channels else 0, chunks)
+    else:
+        tags = [(0x0112, "H", 1, orientation, True)]
+        kind = "rgb" if channels else "minisblack"
+        tifffile.imwrite(path, stored, photometric=kind, extratags=tags)
+    expected = pixels(UPRIGHT[orientation])
+    image = images.read(path)
+    assert image.dtype == dtype
+    np.testing.assert_array_equal(image, expected)
+    assert images.size(path) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_jpeg_is_read_upright(tmp_path, orientation):
+    blocks = np.kron(np.uint8(UPRIGHT[1]) * 40, np.ones((16, 16), np.uint8))
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(blocks).save(path, exif=exif(orientation), quality=95)
+    image = images.read(path)
+    assert images.size(path) == image.shape
+    expected = np.array(UPRIGHT[orientation]) * 40
+    np.testing.assert_allclose(image[8::16, 8::16], expected, atol=2)
+
+
+@pytest.mark.parametrize("function", [images.read, images.size])
+def test_what_is_no_image_is_named(tmp_path, function):
+    with pytest.raises(FileNotFoundError, match=r"no image file .*missing\.png"):
+        function(tmp_path / "missing.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no image file .*folder\.png"):
+        function(tmp_path / "folder.png")
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(ValueError, match=r"empty\.png is an empty file"):
+        function(tmp_path / "empty.png")
+    (tmp_path / "text.png").write_text("Not an image at all.")
+    with pytest.raises(ValueError, match=r"text\.png cannot be read as an image"):
+        function(tmp_path / "text.png")
+    write_png(tmp_path / "no_width.png", GREY, 0, size=(5, 0))
+    with pytest.raises(ValueError, match=r"no_width\.png cannot be read.*0x5 pixels"):
+        function(tmp_path / "no_width.png")
+    write_png(tmp_path / "bomb.png", GREY, 0, size=(60_000, 60_000))
+    with pytest.raises(ValueError, match=r"bomb\.png is too large to be read safely"):
+        function(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("pixels", [RGB, RGB16], ids=["8 bit", "16 bit"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".bmp"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_a_truncated_file_is_named(tmp_path, pixels, suffix, share):
+    if pixels is RGB16 and suffix not in (".png", ".tif"):
+        pytest.skip("this format has no 16 bits")
+    path = tmp_path / f"whole{suffix}"
+    images.write(path, np.tile(pixels, (8, 8, 1)))
+    data = path.read_bytes()
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ValueError, match=rf"cut\{suffix} cannot be read as an image"):
+        images.read(cut)
+
+
+@pytest.mark.parametrize("pixels", [GREY, RGB, RGBA, GREY16, RGB16, RGBA16])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".PNG"])
+def test_what_is_written_is_read_again(tmp_path, pixels, suffix):
+    path = tmp_path / "new" / "folder" / f"image{suffix}"
+    images.write(path, pixels)
+    image = images.read(path)
+    assert image.dtype == pixels.dtype
+    np.testing.assert_array_equal(image, pixels)
+
+
+def test_colours_of_16_bits_are_written_in_order(tmp_path):
+    images.write(tmp_path / "a.tif", RGB16)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), RGB16)
+
+
+def test_a_channel_axis_of_one_and_floats_are_written(tmp_path):
+    image = np.array([[[0.0], [0.5], [1.0], [1.7]]])
+    images.write(tmp_path / "a.png", image)
+    expected = [[0, 128, 255, 255]]
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), expected)
+
+
+def test_jpeg_is_close(tmp_path):
+    smooth = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (40, 1))
+    images.write(tmp_path / "a.jpg", smooth)
+    np.testing.assert_allclose(images.read(tmp_path / "a.jpg"), smooth, atol=4)
+
+
+@pytest.mark.parametrize("pixels", [RGB, RGB16], ids=["8 bit", "16 bit"])
+@pytest.mark.parametrize("error", [OSError("disk is full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("fault", ["half-way", "at the end"])
+def test_an_interrupted_write_leaves_the_former_file_and_no_litter(
+    tmp_path, monkeypatch, pixels, error, fault
+):
+    path = tmp_path / "image.png"
+    images.write(path, pixels)
+    former = path.read_bytes()
+
+    def encode(path, image):
+        path.write_bytes(former[: len(former) // 2])
+        raise error
+
+    def replace(source, target):
+        raise error
+
+    if fault == "half-way":
+        monkeypatch.setattr(images, "_encode", encode)
+    else:
+        monkeypatch.setattr(os, "replace", replace)
+    for target in (path, tmp_path / "new.png"):
+        with pytest.raises(type(error)):
+            images.write(target, 255 - pixels)
+    assert os.listdir(tmp_path) == ["image.png"]
+    assert path.read_bytes() == former
+
+
+def test_a_written_file_has_the_usual_permissions(tmp_path):
+    images.write(tmp_path / "a.png", GREY)
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    "name, image, message",
+    [
+        ("a.png", GREY.astype("int32"), "must be uint8, uint16 or float. .*: int32"),
+        ("a.png", RGB[..., :2], r"must have the shape .* Received: \(5, 7, 2\)"),
+        ("a.png", RGB[None], r"must have the shape .* Received: \(1, 5, 7, 3\)"),
+        ("a.png", RGB[:0], "without pixels"),
+        ("a.xyz", RGB, "suffix must be one of .png, .jpg"),
+        ("a.jpg", RGB16, "16 bits can be written as .png or .tif only"),
+        ("a.jpg", RGBA, "alpha can be written as .png, .tif or .webp only"),
+    ],
+)
+def test_what_cannot_be_written_is_named(tmp_path, name, image, message):
+    with pytest.raises(ValueError, match=rf"{name}: .*{message}"):
+        images.write(tmp_path / name, image)
+    assert os.listdir(tmp_path) == []
+
+
+def test_integers_become_floats_and_back():
+    assert images.to_float(np.uint8([0, 51, 255])).tolist() == [0, np.float32(0.2), 1]
+    assert images.to_float(np.uint16([0, 13107, 65535])).tolist()[1] == np.float32(0.2)
+    for dtype in ("uint8", "uint16"):
+        values = np.arange(np.iinfo(dtype).max + 1).astype(dtype)
+        back = images.to_integer(images.to_float(values), dtype)
+        assert back.dtype == dtype
+        np.testing.assert_array_equal(back, values)
+
+
+def test_floats_are_clipped_and_halves_rounded_up():
+    values = [-0.3, 0.0, 0.5, 1.0, 1.2]
+    assert images.to_integer(values).tolist() == [0, 0, 128, 255, 255]
+    assert images.to_integer(values, "uint16").tolist() == [0, 0, 32768, 65535, 65535]
+
+
+def test_floats_are_only_cast():
+    floats = images.to_float(np.array([-0.5, 1.5]))
+    assert floats.dtype == np.float32
+    assert floats.tolist() == [-0.5, 1.5]
+
+
+@pytest.mark.parametrize("dtype", [tf.uint8, tf.uint16])
+def test_a_tensor_becomes_a_tensor(dtype):
+    floats = tf.function(images.to_float)(tf.constant([[dtype.max, 0]], dtype))
+    assert floats.dtype == tf.float32
+    np.testing.assert_array_equal(floats, [[1, 0]])
+
+
+def test_other_dtypes_are_refused():
+    with pytest.raises(ValueError, match=r"uint8, uint16 or float. Received: int32"):
+        images.to_float(np.zeros((1, 1), "int32"))
+    with pytest.raises(ValueError, match=r"uint8 or uint16. Received: int32"):
+        images.to_integer(np.zeros((1, 1)), "int32")
+
+
+# Results of MATLAB's rgb2ycbcr.
+COLOURS = {
+    "white": ([255, 255, 255], [235, 128, 128]),
+    "black": ([0, 0, 0], [16, 128, 128]),
+    "red": ([255, 0, 0], [81, 90, 240]),
+    "green": ([0, 255, 0], [145, 54, 34]),
+    "blue": ([0, 0, 255], [41, 240, 110]),
+    "grey": ([128, 128, 128], [126, 128, 128]),
+}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_luma_and_chroma_are_those_of_matlab(colour):
+    rgb, expected = COLOURS[colour]
+    image = np.full((2, 3, 3), rgb, np.uint8)
+    ycbcr = images.rgb_to_ycbcr(image)
+    assert ycbcr.dtype == np.uint8
+    assert ycbcr[1, 2].tolist() == expected
+    assert images.luma(image)[1, 2].tolist() == expected[:1]
+    floats = images.to_float(image)
+    np.testing.assert_allclose(
+        images.rgb_to_ycbcr(floats)[1, 2] * 255, expected, atol=0.5
+    )
+    np.testing.assert_array_equal(
+        images.luma(floats), images.rgb_to_ycbcr(floats)[..., :1]
+    )
+
+
+def test_luma_has_the_precision_of_its_dtype():
+    red = np.array([[[65535, 0, 0]]], np.uint16)
+    assert images.luma(red).tolist() == [[[round((65.481 + 16) * 257)]]]
+    luma = images.luma(np.array([[[1.0, 0.0, 0.0]]], "float32"))
+    assert luma.dtype == np.float32
+    np.testing.assert_allclose(luma, [[[81.481 / 255]]], rtol=1e-6)
+
+
+def test_rgb_comes_back_unclipped():
+    rgb = RNG.random((2, 5, 7, 3), "float32") * 3 - 1
+    back = images.ycbcr_to_rgb(images.rgb_to_ycbcr(rgb))
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, rgb, atol=2e-6)
+    white = images.ycbcr_to_rgb(np.array([[[235, 128, 128]]]) / 255)
+    np.testing.assert_allclose(white, [[[1, 1, 1]]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "function", [images.rgb_to_ycbcr, images.ycbcr_to_rgb, images.luma]
+)
+def test_tensors_and_arrays_give_equal_results(function):
+    image = RNG.random((2, 5, 7, 3), "float32")
+    tensor = tf.function(function)(tf.constant(image))
+    assert tensor.dtype == tf.float32
+    np.testing.assert_allclose(tensor, function(image), atol=1e-6)
+
+
+def test_a_grey_image_is_its_own_luma():
+    assert images.luma(GREY) is GREY
+    np.testing.assert_array_equal(images.luma(GREY[..., None]), GREY[..., None])
+
+
+def test_luma_of_other_channels_is_refused():
+    with pytest.raises(ValueError, match=r"3 channels, RGB. Received: \(5, 7, 4\)"):
+        images.luma(RGBA)
+
+
+def test_border_is_cut_from_every_side():
+    image = np.arange(5 * 7).reshape(1, 5, 7, 1)
+    inner = images.crop_border(image, 2)
+    assert inner[0, ..., 0].tolist() == [[16, 17, 18]]
+    assert images.crop_border(image, 0) is image
+    assert images.crop_border(image[0], 1).shape == (3, 5, 1)
+    with pytest.raises(ValueError, match="border of 3 leaves nothing .* of 5x7"):
+        images.crop_border(image, 3)
+
+
+def test_bottom_and_right_are_cut_to_a_multiple():
+    image = np.arange(5 * 7).reshape(5, 7)
+    assert images.crop_to_multiple(image, 3).tolist() == image[:3, :6].tolist()
+    assert images.crop_to_multiple(image[..., None], 4).shape == (4, 4, 1)
+    assert images.crop_to_multiple(image, 1).shape == (5, 7)
+
+
+def test_a_stream_of_random_bytes_only_raises_value_errors(tmp_path):
+    whole = io.BytesIO()
+    path = tmp_path / "broken.png"
+    for suffix in ("PNG", "TIFF", "JPEG", "WEBP", "BMP", "GIF"):
+        whole.seek(0)
+        Image.fromarray(RGB).save(whole, suffix)
+        data = np.frombuffer(whole.getvalue(), np.uint8)
+        for _ in range(20):
+            broken = data.copy()
+            places = RNG.integers(len(broken), size=5)
+            broken[places] = RNG.integers(256, size=5)
+            path.write_bytes(broken.tobytes())
+            try:
+                images.read(path)
+            except ValueError as error:
+                assert "broken.png" in str(error)

@@ -1,0 +1,174 @@
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from sr_keras import images, models
+from sr_keras.datasets import Pairs
+from sr_keras.pipeline import training_batches
+from sr_keras.training import TrainingRun
+
+SCRIPT = pathlib.Path(__file__).with_name("interrupted_run.py")
+
+
+def run_script(folder, when="never"):
+    return subprocess.run(
+        [sys.executable, SCRIPT, folder, when],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def arrays(path):
+    """All arrays of an HDF5 file, by name: weights and optimizer state."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[()]}) if hasattr(item, "dtype") else None
+            )
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    done = run_script(folder)
+    assert "step=12 from=0" in done.stdout, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("when", "resumed_from"),
+    [
+        ("in_a_batch", 6),
+        ("while_saving", 4),
+        ("after_an_evaluation", 6),
+        ("at_ctrl_c", 5),
+    ],
+)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    uninterrupted, tmp_path, when, resumed_from
+):
+    killed = run_script(tmp_path, when)
+    if when == "at_ctrl_c":
+        assert "stopped=signal step=5" in killed.stdout, killed.stderr
+    else:
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = run_script(tmp_path)
+    assert f"stopped=None step=12 from={resumed_from}" in resumed.stdout, resumed.stderr
+
+    state = "state/step_000000012/model.weights.h5"
+    expected, found = arrays(uninterrupted / state), arrays(tmp_path / state)
+    assert expected.keys() == found.keys()
+    assert any("optimizer" in name for name in found)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+    logs = [json.loads((f / "log.json").read_text()) for f in (uninterrupted, tmp_path)]
+    assert [entry["step"] for entry in logs[1]] == [4, 8, 12]
+    assert [e["psnr_y"] for e in logs[0]] == [e["psnr_y"] for e in logs[1]]
+    strips = [images.read(f / "strip.png") for f in (uninterrupted, tmp_path)]
+    np.testing.assert_array_equal(strips[0], strips[1])
+    best = [
+        keras.models.load_model(f / "best.keras").get_weights()
+        for f in (uninterrupted, tmp_path)
+    ]
+    np.testing.assert_array_equal(best[0][0], best[1][0])
+
+
+def dataset():
+    photos = np.random.default_rng(0).integers(0, 256, (3, 40, 44, 3), dtype=np.uint8)
+    return Pairs("abc", 2, photos.__getitem__)
+
+
+def fit(model, run, **kwargs):
+    batches = training_batches(dataset(), 8, 2, start_step=run.step)
+    num_steps = run.num_steps - run.step
+    model.fit(
+        batches, steps_per_epoch=num_steps, callbacks=[run], shuffle=False, verbose=0
+    )
+
+
+def tiny():
+    keras.utils.set_random_seed(0)
+    model = models.espcn(2, filters=(4, 4), channels=3)
+    model.compile("adam", "mae")
+    return model
+
+
+def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_state(tmp_path):
+    model = tiny()
+    run = TrainingRun(tmp_path, 10, evaluate_every=4, save_every=2)
+
+    def poison(batch, logs):
+        if batch == 5:  # after the save at step 4
+            weights = model.get_weights()
+            model.set_weights([weights[0] * np.nan, *weights[1:]])
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_begin=poison)
+    batches = training_batches(dataset(), 8, 2)
+    model.fit(
+        batches, steps_per_epoch=10, callbacks=[run, callback], shuffle=False, verbose=0
+    )
+    assert run.stopped == "nan"
+    assert run.step == 6
+    fresh = tiny()
+    assert TrainingRun(tmp_path, 10).restore(fresh) == 4
+    assert all(np.isfinite(w).all() for w in fresh.get_weights())
+
+
+def test_infinite_weights_are_never_saved(tmp_path):
+    model = tiny()
+    model.optimizer.learning_rate = np.inf
+    run = TrainingRun(tmp_path, 4, evaluate_every=1)
+    fit(model, run)
+    assert run.stopped == "nan"
+    assert not list((tmp_path / "state").glob("*"))
+
+
+def test_what_a_run_leaves(tmp_path):
+    model = tiny()
+    run = TrainingRun(tmp_path, 5, evaluate_every=2, validation=dataset())
+    fit(model, run)
+    assert [entry["step"] for entry in run.log] == [2, 4, 5]
+    assert run.log[-1].keys() >= {"loss", "learning_rate", "psnr_y", "ssim_y"}
+    assert len(list((tmp_path / "state").iterdir())) == 1
+    assert images.read(tmp_path / "strip.png").shape == (40, 3 * 44, 3)
+    last = keras.models.load_model(tmp_path / "last.keras")
+    assert last.optimizer is None
+    lr = np.random.default_rng(1).random((1, 5, 7, 3), "float32")
+    np.testing.assert_allclose(last(lr), model(lr), atol=1e-6)
+
+
+def test_a_moving_average_is_what_is_scored_and_kept(tmp_path):
+    model = tiny()
+    model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.9), "mae")
+    run = TrainingRun(tmp_path, 6, evaluate_every=6)
+    fit(model, run)
+    kept = keras.models.load_model(tmp_path / "last.keras").get_weights()
+    assert np.abs(kept[0] - model.get_weights()[0]).max() > 1e-3
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    np.testing.assert_array_equal(kept[0], model.get_weights()[0])
+
+
+def test_another_model_does_not_fit_the_state(tmp_path):
+    model = tiny()
+    fit(model, TrainingRun(tmp_path, 2))
+    other = models.espcn(2, filters=(5, 4), channels=3)
+    other.compile("adam", "mae")
+    with pytest.raises(ValueError, match="does not fit this model"):
+        TrainingRun(tmp_path, 2).restore(other)
+
+
+def test_numbers_out_of_range():
+    with pytest.raises(ValueError, match="`num_steps` must be at least 1"):
+        TrainingRun("nowhere", 0)
