@@ -14,7 +14,7 @@ import cv2
 import keras
 import numpy as np
 from keras import ops
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -90,9 +90,9 @@ def _open(path):
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # an open file, because Pillow maps grey TIFFs by name, and turns them wrong
             with open(path, "rb") as file, Image.open(file) as image:
-                if 0 in image.size:
-                    raise ValueError(f"it has {image.width}x{image.height} pixels")
                 yield image
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is no image, or one without pixels.") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large to be read safely: {error}") from error
     except Exception as error:  # corrupt bytes make decoders raise anything

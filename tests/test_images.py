@@ -16,7 +16,8 @@ GREY = RNG.integers(0, 256, (5, 7), np.uint8)
 RGB = RNG.integers(0, 256, (5, 7, 3), np.uint8)
 RGBA = RNG.integers(0, 256, (5, 7, 4), np.uint8)
 GREY16, RGB16, RGBA16 = (
-    RNG.integers(0, 65536, (5, 7, *channels), np.uint16) for channels in [(), (3,), (4,)]
+    RNG.integers(0, 65536, (5, 7, *channels), np.uint16)
+    for channels in [(), (3,), (4,)]
 )
 
 # What a stored [[1, 2, 3], [4, 5, 6]] looks like upright, by the EXIF standard.
@@ -110,7 +111,9 @@ def test_cmyk_becomes_rgb(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pixels, color_type", [(GREY16, 0), (RGB16, 2), (RGBA16, 6)], ids=str
+    "pixels, color_type",
+    [(GREY16, 0), (RGB16, 2), (RGBA16, 6)],
+    ids=["grey", "rgb", "rgba"],
 )
 def test_reads_16_bits_of_a_png(tmp_path, pixels, color_type):
     write_png(tmp_path / "ä photo.png", pixels, color_type)
@@ -146,6 +149,7 @@ def test_reads_16_bits_of_a_tiff(tmp_path, pixels, options):
             "separate planes",
         ),
     ],
+    ids=["float", "32 bits", "planes"],
 )
 def test_a_kind_of_pixels_without_a_meaning_here_is_named(
     tmp_path, pixels, options, message
@@ -201,32 +205,40 @@ def test_what_is_no_image_is_named(tmp_path, function):
     with pytest.raises(ValueError, match=r"empty\.png is an empty file"):
         function(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("Not an image at all.")
-    with pytest.raises(ValueError, match=r"text\.png cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"text\.png is no image"):
         function(tmp_path / "text.png")
     write_png(tmp_path / "no_width.png", GREY, 0, size=(5, 0))
-    with pytest.raises(ValueError, match=r"no_width\.png cannot be read.*0x5 pixels"):
+    with pytest.raises(ValueError, match=r"no_width\.png is no image, or one without"):
         function(tmp_path / "no_width.png")
     write_png(tmp_path / "bomb.png", GREY, 0, size=(60_000, 60_000))
     with pytest.raises(ValueError, match=r"bomb\.png is too large to be read safely"):
         function(tmp_path / "bomb.png")
 
 
-@pytest.mark.parametrize("pixels", [RGB, RGB16], ids=["8 bit", "16 bit"])
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".bmp"])
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-def test_a_truncated_file_is_named(tmp_path, pixels, suffix, share):
-    if pixels is RGB16 and suffix not in (".png", ".tif"):
-        pytest.skip("this format has no 16 bits")
-    path = tmp_path / f"whole{suffix}"
-    images.write(path, np.tile(pixels, (8, 8, 1)))
+@pytest.mark.parametrize(
+    "suffix, dtype",
+    [
+        *((suffix, "uint8") for suffix in (".png", ".tif", ".jpg", ".webp", ".bmp")),
+        *((suffix, "uint16") for suffix in (".png", ".tif")),
+    ],
+)
+@pytest.mark.parametrize("share", [0.5, 0.95])
+@pytest.mark.filterwarnings("ignore")
+def test_a_truncated_file_is_named(tmp_path, suffix, dtype, share):
+    path = tmp_path / f"cut{suffix}"
+    noise = RNG.integers(np.iinfo(dtype).max, size=(30, 40, 3), dtype=dtype)
+    images.write(path, noise)
     data = path.read_bytes()
-    cut = tmp_path / f"cut{suffix}"
-    cut.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(ValueError, match=rf"cut\{suffix} cannot be read as an image"):
-        images.read(cut)
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ValueError, match=rf"cut\{suffix} (cannot be read|is no image)"):
+        images.read(path)
 
 
-@pytest.mark.parametrize("pixels", [GREY, RGB, RGBA, GREY16, RGB16, RGBA16])
+@pytest.mark.parametrize(
+    "pixels",
+    [GREY, RGB, RGBA, GREY16, RGB16, RGBA16],
+    ids=["grey", "rgb", "rgba", "grey16", "rgb16", "rgba16"],
+)
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".PNG"])
 def test_what_is_written_is_read_again(tmp_path, pixels, suffix):
     path = tmp_path / "new" / "folder" / f"image{suffix}"
@@ -236,9 +248,12 @@ def test_what_is_written_is_read_again(tmp_path, pixels, suffix):
     np.testing.assert_array_equal(image, pixels)
 
 
-def test_colours_of_16_bits_are_written_in_order(tmp_path):
-    images.write(tmp_path / "a.tif", RGB16)
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), RGB16)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("pixels", [RGB16, RGBA16], ids=["rgb", "rgba"])
+def test_colours_of_16_bits_are_written_in_order(tmp_path, pixels, suffix):
+    images.write(tmp_path / f"a{suffix}", pixels)
+    halved = np.array(Image.open(tmp_path / f"a{suffix}"))  # Pillow reads 8 bits
+    np.testing.assert_array_equal(halved, pixels >> 8)
 
 
 def test_a_channel_axis_of_one_and_floats_are_written(tmp_path):
@@ -424,19 +439,21 @@ def test_bottom_and_right_are_cut_to_a_multiple():
     assert images.crop_to_multiple(image, 1).shape == (5, 7)
 
 
-def test_a_stream_of_random_bytes_only_raises_value_errors(tmp_path):
-    whole = io.BytesIO()
-    path = tmp_path / "broken.png"
-    for suffix in ("PNG", "TIFF", "JPEG", "WEBP", "BMP", "GIF"):
-        whole.seek(0)
-        Image.fromarray(RGB).save(whole, suffix)
-        data = np.frombuffer(whole.getvalue(), np.uint8)
-        for _ in range(20):
-            broken = data.copy()
-            places = RNG.integers(len(broken), size=5)
-            broken[places] = RNG.integers(256, size=5)
-            path.write_bytes(broken.tobytes())
-            try:
-                images.read(path)
-            except ValueError as error:
-                assert "broken.png" in str(error)
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "JPEG", "WEBP", "BMP"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_with_damaged_bytes_is_named(tmp_path, file_format):
+    rng = np.random.default_rng(1)
+    path, whole = tmp_path / "damaged.png", io.BytesIO()
+    Image.fromarray(RGB).save(whole, file_format)
+    data = np.frombuffer(whole.getvalue(), np.uint8)
+    errors = []
+    for _ in range(30):
+        damaged = data.copy()
+        damaged[rng.integers(len(data), size=5)] = rng.integers(256, size=5)
+        path.write_bytes(damaged.tobytes())
+        try:
+            images.read(path)
+        except ValueError as error:
+            errors.append(str(error))
+    assert errors
+    assert all("damaged.png" in error for error in errors)

@@ -26,6 +26,8 @@ class Recipe:
         hold_out: How many photos of `data` to hold out; 0 for none.
         degradation: See `degradations.get`; None for LR files where a folder has
             them, and bicubic elsewhere.
+        skip_bad: Whether photos that are corrupt or smaller than a patch are left
+            out with a warning, instead of an error.
         steps: Number of training steps.
         batch_size: Patches in a batch.
         lr_size: Side of the LR patches in pixels.
@@ -49,6 +51,7 @@ class Recipe:
     validation: str | None = None
     hold_out: int = 10
     degradation: str | None = None
+    skip_bad: bool = False
     steps: int = 10_000
     batch_size: int = 16
     lr_size: int = 48
@@ -63,6 +66,9 @@ class Recipe:
     seed: int = 0
 
 
+# 491 photos: the train and test parts of BSDS500 and the 91 images of Yang et al.
+PHOTOS = ("bsds500/train", "bsds500/test", "t91")
+
 RECIPES = {
     "demo": Recipe(
         network="espcn",
@@ -74,6 +80,19 @@ RECIPES = {
         learning_rate=2e-3,
         precision="float32",
     ),
+    "edsr-x4": Recipe(
+        network="edsr",
+        scale=4,
+        data=PHOTOS,
+        hold_out=20,
+        skip_bad=True,  # 14 of the 91 are smaller than a patch
+        steps=10_000,
+        lr_size=32,
+        learning_rate=4e-4,
+        beta_2=0.99,
+        ema=0.999,
+        precision="mixed_bfloat16",
+    ),
 }
 
 
@@ -84,7 +103,6 @@ def train(
     save_every=None,
     resume=False,
     cache=None,
-    skip_bad=False,
     tensorboard=False,
     progress=None,
     console=None,
@@ -98,7 +116,6 @@ def train(
         save_every: Steps between two saves; None for `evaluate_every`.
         resume: Whether to go on with the run in `folder`.
         cache: See `pipeline.training_batches`.
-        skip_bad: See `pipeline.training_batches`.
         tensorboard: Whether to write logs for TensorBoard.
         progress: See `datasets.decode`.
         console: A `rich.console.Console`.
@@ -135,7 +152,7 @@ def train(
         seed=recipe.seed,
         start_step=step,
         cache=cache,
-        skip_bad=skip_bad,
+        skip_bad=recipe.skip_bad,
         progress=progress,
     )
     folder.mkdir(parents=True, exist_ok=True)
