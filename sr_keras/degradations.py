@@ -187,8 +187,8 @@ class Downscale(Degradation):
 
     def _shrink(self, x, axis):
         offset, weights = _taps(self.method, self.scale)
-        size = tf.shape(x)[axis]
-        first = tf.range(size // self.scale) * self.scale + offset
+        size = tf.shape(x)[axis] // self.scale * self.scale
+        first = tf.range(0, size, self.scale) + offset
         return sum(
             weight * tf.gather(x, _inside(first + i, size, self.border), axis=axis)
             for i, weight in enumerate(weights)

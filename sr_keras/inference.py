@@ -175,6 +175,7 @@ def with_precision(model, policy):
     Raises:
         ValueError: If the model is not functional, or there is no such policy.
     """
+    model = _uncompiled(model)
     makers = {}  # id of a tensor: the layer that made it, and from what
 
     def record(layer, *args, **kwargs):
@@ -204,6 +205,13 @@ def with_precision(model, policy):
     copied = keras.models.clone_model(model, clone_function=copy)
     copied.set_weights(model.get_weights())
     return copied
+
+
+def _uncompiled(model):
+    """The same graph without its loss, which `clone_model` would have to save."""
+    if not model.compiled:
+        return model
+    return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
 def _with_dtype(layer, dtype, layer_class=None):
@@ -430,7 +438,9 @@ def _probe(network):
         return _with_dtype(layer, "float32", other)
 
     try:
-        model = keras.models.clone_model(network, clone_function=copy, recursive=True)
+        model = keras.models.clone_model(
+            _uncompiled(network), clone_function=copy, recursive=True
+        )
     except ValueError:  # a subclass of `keras.Model`, not a graph
         model = network
     else:

@@ -82,7 +82,8 @@ def mult_adds(model, scale, height=720, width=1280):
 
     channels = model.input_shape[-1]
     inputs = keras.Input((-(-height // scale), -(-width // scale), channels))
-    keras.models.clone_model(model, inputs, call_function=count)
+    graph = keras.Model(model.inputs, model.outputs)  # not compiled
+    keras.models.clone_model(graph, inputs, call_function=count)
     return sum(counts)
 
 
