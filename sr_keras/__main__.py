@@ -352,19 +352,14 @@ def models():
     table.add_column("parameters", justify="right")
     table.add_column("Mult-Adds", justify="right")
     table.add_column("shipped weights")
-    for name, entry in track(
-        sr.models.CATALOGUE.items(), "counting", console=console, transient=True
-    ):
-        scale = entry.scales[-1] if 4 not in entry.scales else 4
-        network = sr.models.NETWORKS[name](scale)
-        cost = sr.models.mult_adds(network, scale)
+    for name, entry in sr.models.CATALOGUE.items():
         table.add_row(
             name,
             entry.framework,
             entry.paper,
             ", ".join(map(str, entry.scales)),
-            f"{network.count_params():,}",
-            f"{cost / 1e9:,.1f} G",
+            f"{entry.parameters:,}",
+            f"{entry.giga_mult_adds:,.1f} G",
             ", ".join(
                 f"x{s} {weights}"
                 for s in entry.scales

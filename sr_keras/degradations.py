@@ -188,9 +188,12 @@ class Downscale(Degradation):
     def _shrink(self, x, axis):
         offset, weights = _taps(self.method, self.scale)
         size = tf.shape(x)[axis] // self.scale * self.scale
-        first = tf.range(0, size, self.scale) + offset
+        taps = tf.range(offset, offset + len(weights))
+        index = _inside(
+            tf.range(0, size, self.scale) + taps[:, None], size, self.border
+        )
         return sum(
-            weight * tf.gather(x, _inside(first + i, size, self.border), axis=axis)
+            weight * tf.gather(x, index[i], axis=axis)
             for i, weight in enumerate(weights)
         )
 
@@ -363,7 +366,8 @@ class JPEG(Degradation):
     def _apply(self, image, seed):
         quality = tf.cast(tf.round(_draw(self.quality, seed)), tf.int32)
         pixels = tf.cast(tf.clip_by_value(image, 0.0, 1.0) * 255 + 0.5, tf.uint8)
-        pixels = tf.image.adjust_jpeg_quality(pixels, quality)
+        # the default decodes fast, and up to 10 levels off
+        pixels = tf.image.adjust_jpeg_quality(pixels, quality, "INTEGER_ACCURATE")
         return tf.cast(pixels, image.dtype) / 255
 
 

@@ -211,7 +211,7 @@ def _uncompiled(model):
     """The same graph without its loss, which `clone_model` would have to save."""
     if not model.compiled:
         return model
-    return keras.Model(model.inputs, model.outputs, name=model.name)
+    return keras.Model(model.input, model.output, name=model.name)
 
 
 def _with_dtype(layer, dtype, layer_class=None):

@@ -88,28 +88,15 @@ class ICNR(keras.initializers.Initializer):
         }
 
 
-@keras.saving.register_keras_serializable(package="sr_keras")
-class BicubicUpsampling(keras.layers.Layer):
-    """Enlarges by bicubic interpolation (a = -0.5), as MATLAB's `imresize`.
+class _Upsampling(keras.layers.Layer):
+    """Enlarges by interpolation with the kernel that a subclass defines.
 
     Each of the `scale**2` positions that an output pixel can have relative to
     its input pixel has one fixed 5x5 kernel; a pixel shuffle then puts the
-    results in place. The border is continued with its own pixels. Values are
-    not clipped: bicubic overshoots at edges.
+    results in place. The border is continued with its own pixels. Keras's
+    `UpSampling2D` fails in graphs of unknown height and width.
 
     The layer computes in float32 under every precision policy.
-
-    Args:
-        scale: Upscaling factor, a whole number.
-
-    Input shape:
-        `(batch, height, width, channels)`
-
-    Output shape:
-        `(batch, height * scale, width * scale, channels)`, float32.
-
-    Reference:
-        [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711)
     """
 
     def __init__(self, scale, **kwargs):
@@ -119,15 +106,14 @@ class BicubicUpsampling(keras.layers.Layer):
     def build(self, input_shape):
         # kernel[y, x, channel, (phase_y, phase_x, channel)]
         channels = input_shape[-1]
-        line = _bicubic_phases(self.scale)
+        phase = (np.arange(self.scale) + 0.5) / self.scale - 0.5
+        line = self._weights(np.arange(-2, 3)[:, None] - phase[None, :])
         planes = np.einsum("yp,xq->yxpq", line, line)
         kernel = np.einsum("yxpq,cd->yxcpqd", planes, np.eye(channels))
         self.kernel = kernel.reshape(5, 5, channels, -1).astype("float32")
         super().build(input_shape)
 
     def call(self, inputs):
-        if self.scale == 1:
-            return inputs
         x = inputs
         for axis in (1, 2):
             before = (slice(None),) * axis
@@ -144,6 +130,46 @@ class BicubicUpsampling(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class BicubicUpsampling(_Upsampling):
+    """Enlarges by bicubic interpolation (a = -0.5), as MATLAB's `imresize`.
+
+    Values are not clipped: bicubic overshoots at edges. The layer computes in
+    float32 under every precision policy.
+
+    Args:
+        scale: Upscaling factor, a whole number.
+
+    Input shape:
+        `(batch, height, width, channels)`
+
+    Output shape:
+        `(batch, height * scale, width * scale, channels)`, float32.
+
+    Reference:
+        [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711)
+    """
+
+    def _weights(self, distance):
+        return cubic(distance)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class BilinearUpsampling(_Upsampling):
+    """Enlarges by bilinear interpolation; shapes as `BicubicUpsampling`."""
+
+    def _weights(self, distance):
+        return np.maximum(1 - np.abs(distance), 0)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class NearestUpsampling(_Upsampling):
+    """Enlarges by repeating pixels; shapes as `BicubicUpsampling`."""
+
+    def _weights(self, distance):
+        return (np.abs(distance) < 0.5).astype(float)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -215,9 +241,3 @@ def cubic(x, a=-0.5):
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-
-def _bicubic_phases(scale):
-    """Weights `(5, scale)` of the input pixels -2..2 for each output phase."""
-    phase = (np.arange(scale) + 0.5) / scale - 0.5
-    return cubic(np.arange(-2, 3)[:, None] - phase[None, :])

@@ -175,7 +175,7 @@ def test_a_blurred_point_has_the_moments_of_the_gaussian(blur, variances):
     total, *measured = moments(blur(point)[..., 0].astype("float64"))
     assert total == pytest.approx(1)
     # cut at 3 sigma, a Gaussian loses 2.7 % of its variance
-    np.testing.assert_allclose(measured, 0.973 * np.array(variances), atol=0.06)
+    np.testing.assert_allclose(measured, variances, rtol=0.04, atol=1e-4)
 
 
 def test_a_blur_keeps_constant_images_to_their_borders():
@@ -216,17 +216,14 @@ def test_noise_of_integers_has_the_deviation_of_floats():
         assert noisy.std() / peak == pytest.approx(0.1, rel=0.03)
 
 
-@pytest.mark.parametrize("quality", [10, 50, 95])
+@pytest.mark.parametrize("quality", [10, 50, 100])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_jpeg_does_what_a_file_does(photo, quality, channels):
     image = photo if channels == 3 else photo[..., :1]
     file = io.BytesIO()
     Image.fromarray(image.squeeze()).save(file, "JPEG", quality=quality)
     expected = np.array(Image.open(file)).reshape(image.shape)
-    result = JPEG(quality)(image)
-    error = np.abs(result.astype(float) - expected)
-    assert error.mean() < 0.5  # decoders round differently
-    assert np.abs(result.astype(float) - image).mean() > 2 * error.mean()
+    np.testing.assert_allclose(JPEG(quality)(image).astype(int), expected, atol=1)
 
 
 def test_quantization_keeps_some_levels():
@@ -263,16 +260,12 @@ def test_images_of_a_batch_draw_for_themselves(photo, degradation):
 
 
 @every
-def test_graph_and_dataset_give_what_eager_calls_give(photo, degradation):
-    batch = np.stack([photo, photo[:, ::-1]])
-    graph = tf.function(lambda images: degradation(images, seed=3))
-    np.testing.assert_allclose(
-        graph(batch).numpy().astype(int), degradation(batch, seed=3), atol=1
-    )
-    dataset = tf.data.Dataset.from_tensors(photo).repeat(2).enumerate()
-    dataset = dataset.map(lambda i, image: degradation(image, seed=(3, i)))
+def test_a_dataset_of_batches_gives_what_eager_calls_give(photo, degradation):
+    batch = np.stack([photo[:20, :24], photo[20:40, 8:32]])
+    dataset = tf.data.Dataset.from_tensors(batch).repeat(2).enumerate()
+    dataset = dataset.map(lambda i, images: degradation(images, seed=(3, i)))
     for i, result in enumerate(dataset):
-        expected = degradation(photo, seed=(3, i))
+        expected = degradation(batch, seed=(3, i))
         np.testing.assert_allclose(result.numpy().astype(int), expected, atol=1)
 
 
@@ -284,8 +277,9 @@ def test_a_batch_gives_what_single_images_give(photo, degradation):
 
 
 @every
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype, channels", [("uint8", 1), ("uint16", 3), ("float32", 3), ("float64", 1)]
+)
 def test_dtype_and_channels_are_kept(degradation, dtype, channels):
     peak = 1 if dtype.startswith("float") else np.iinfo(dtype).max
     image = (np.random.default_rng(0).random((13, 18, channels)) * peak).astype(dtype)
@@ -294,15 +288,20 @@ def test_dtype_and_channels_are_kept(degradation, dtype, channels):
     assert result.dtype == dtype
     scale = degradation.scale
     assert result.shape == (13 // scale, 18 // scale, channels)
-    assert isinstance(degradation(tf.constant(image), seed=0), tf.Tensor)
 
 
 @every
-def test_images_of_unknown_size_and_channels_can_be_degraded(photo, degradation):
+def test_a_graph_for_all_sizes_gives_what_eager_calls_give(photo, degradation):
     unknown = tf.TensorSpec((None, None, None), tf.uint8)
     graph = tf.function(lambda x: degradation(x, seed=3), input_signature=[unknown])
     expected = degradation(photo, seed=3)
     np.testing.assert_allclose(graph(photo).numpy().astype(int), expected, atol=1)
+
+
+def test_a_tensor_becomes_a_tensor(photo):
+    lr = Downscale(2)(tf.constant(photo))
+    assert isinstance(lr, tf.Tensor)
+    np.testing.assert_array_equal(lr, Downscale(2)(photo))
 
 
 def test_16_bits_are_8_bits_with_more_of_them(photo):
@@ -346,7 +345,8 @@ def test_steps_are_applied_in_random_order(photo):
     for order in itertools.permutations((blur, down, jpeg)):
         orders[Compose(order)(photo).tobytes()] = order
     assert len(orders) == 6
-    results = Compose([blur, down, jpeg], shuffle=True)(np.stack([photo] * 60), seed=1)
+    shuffled = tf.function(Compose([blur, down, jpeg], shuffle=True))
+    results = shuffled(np.stack([photo] * 60), seed=1).numpy()
     assert {result.tobytes() for result in results} == set(orders)
 
 

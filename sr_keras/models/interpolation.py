@@ -1,9 +1,12 @@
 """Interpolation as models: what every network has to beat."""
 
 import keras
-from keras import layers
 
-from sr_keras.layers import BicubicUpsampling
+from sr_keras.layers import (
+    BicubicUpsampling,
+    BilinearUpsampling,
+    NearestUpsampling,
+)
 from sr_keras.models.arguments import check_scale
 
 
@@ -33,17 +36,12 @@ def bicubic(scale, channels=3, name="bicubic"):
 
 def bilinear(scale, channels=3, name="bilinear"):
     """Builds bilinear interpolation; arguments and shapes as `bicubic`."""
-    layer = layers.UpSampling2D(
-        check_scale(scale), interpolation="bilinear", dtype="float32"
-    )
-    return _interpolation(layer, channels, name)
+    return _interpolation(BilinearUpsampling(check_scale(scale)), channels, name)
 
 
 def nearest(scale, channels=3, name="nearest"):
     """Builds nearest-neighbour interpolation; arguments and shapes as `bicubic`."""
-    return _interpolation(
-        layers.UpSampling2D(check_scale(scale), dtype="float32"), channels, name
-    )
+    return _interpolation(NearestUpsampling(check_scale(scale)), channels, name)
 
 
 def _interpolation(layer, channels, name):

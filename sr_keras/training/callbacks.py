@@ -148,7 +148,7 @@ class TrainingRun(keras.callbacks.Callback):
     def _save_upscaler(self, name):
         """Writes the network without optimizer, in float32, whole or not at all."""
         network = self.upscaler or self.model
-        bare = keras.Model(network.inputs, network.outputs, name=network.name)
+        bare = keras.Model(network.input, network.output, name=network.name)
         temporary = self.folder / f".{name}"
         with_precision(bare, "float32").save(temporary)
         os.replace(temporary, self.folder / name)

@@ -1,0 +1,213 @@
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sr_keras import __main__ as command_line
+from sr_keras import images, training
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Calls the command line in this process: `code, out, err = call(*arguments)`."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sr_keras", *map(str, arguments)])
+        monkeypatch.setattr(command_line, "start", lambda: None)
+        try:
+            command_line.main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of three photos of 60x72 pixels."""
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        coarse = rng.integers(0, 256, (10, 12, 3), dtype=np.uint8)
+        images.write(
+            tmp_path / f"photos/{name}.png",
+            np.kron(coarse, np.ones((6, 6, 1), np.uint8)),
+        )
+    return tmp_path / "photos"
+
+
+TRAIN = (
+    "train",
+    "espcn",
+    "--scale",
+    2,
+    "--steps",
+    4,
+    "--batch-size",
+    2,
+    "--hold-out",
+    1,
+    "--lr-size",
+    8,
+    "--option",
+    "channels=3",
+    "--precision",
+    "float32",
+)
+
+
+def last_line(err):
+    return err.strip().splitlines()[-1]
+
+
+def test_train_resume_evaluate_upscale_export(call, photos, tmp_path):
+    run = tmp_path / "run"
+    arguments = (*TRAIN, "--data", photos, "--out", run, "--cache", tmp_path / "cache")
+    code, out, err = call(*arguments)
+    assert code == 0, err
+    assert "Trained espcn x2 for 4 steps" in out
+
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert "There is a run in" in last_line(err)
+    code, _, err = call(*arguments, "--resume", "--learning-rate", 1)
+    assert code == 2
+    assert "learning_rate was 0.0001 and is 1.0" in last_line(err)
+    code, _, err = call(*arguments, "--resume")
+    assert code == 0, err
+
+    scores = tmp_path / "scores.json"
+    code, out, err = call("evaluate", run, "--data", photos, "--json", scores, "--rgb")
+    assert code == 0, err
+    result = json.loads(scores.read_text())
+    assert result.keys() >= {"model", "data", "scale", "conditions", "images", "mean"}
+    assert result["scale"] == 2
+    assert [row["name"] for row in result["images"]] == ["a", "b", "c"]
+    assert result["images"][0].keys() >= {"psnr_y", "ssim_y", "psnr_rgb", "seconds"}
+    mean = np.mean([row["psnr_y"] for row in result["images"]])
+    assert result["mean"]["psnr_y"] == pytest.approx(mean)
+    assert f"{mean:.2f}" in out
+    assert "2 border pixels cut, mean over images" in " ".join(out.split())
+
+    (photos / "broken.png").write_bytes(b"not an image")
+    code, out, err = call("upscale", run, photos, "--out", tmp_path / "large")
+    assert code == 1
+    assert "broken.png is no image" in err
+    assert last_line(err) == "error: 1 of the images could not be upscaled; see above."
+    assert images.read(tmp_path / "large/a.png").shape == (120, 144, 3)
+
+    code, out, err = call(
+        "export", run / "best.keras", "--format", "saved_model", "--out", tmp_path / "e"
+    )
+    assert code == 0, err
+    assert (tmp_path / "e/saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("train", "espcn", "--out", "x"),
+            "Needed, unless --recipe is: --scale",
+        ),
+        (("train", "--recipe", "none", "--out", "x"), "There is no recipe 'none'"),
+        ((*TRAIN, "--data", "nowhere", "--out", "x"), "There is no dataset 'nowhere'"),
+        (
+            ("train", "nonet", "--scale", 2, "--data", "samples", "--out", "x"),
+            "There is no network 'nonet'",
+        ),
+        ((*TRAIN, "--data", "samples", "--out", "x", "--option", "depth=3"), "depth"),
+        ((*TRAIN, "--data", "samples", "--out", "x", "--option", "d"), "NAME=VALUE"),
+        (
+            (*TRAIN, "--data", "samples", "--out", "x", "--schedule", "up"),
+            "`schedule`",
+        ),
+        (("evaluate", "bicubic", "--data", "samples"), "bicubic needs --scale"),
+        (("evaluate", "nothing", "--data", "samples"), "There is no model 'nothing'"),
+        (
+            ("evaluate", "no.keras", "--data", "samples"),
+            "no model file no.keras",
+        ),
+        (("upscale", "bicubic", "no.png", "--scale", 2, "--out", "x"), "could not be"),
+        (("download", "imagenet"), "Only div2k can be downloaded"),
+        (("evaluate", "bicubic", "--scale", "two"), "--scale"),
+        (("fly",), "No such command 'fly'"),
+    ],
+)
+def test_errors_end_with_a_line_that_says_what_is_wrong(
+    call, arguments, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(*arguments)
+    assert code == (1 if arguments[0] == "upscale" else 2)
+    assert message in last_line(err)
+    assert "Traceback" not in err
+
+
+def test_a_file_that_is_no_model_is_named(call, tmp_path):
+    (tmp_path / "bad.keras").write_bytes(b"zip?")
+    code, _, err = call("upscale", tmp_path / "bad.keras", "x.png", "--out", tmp_path)
+    assert code == 2
+    assert "bad.keras is not a model of Keras" in last_line(err)
+
+
+def test_nan_is_reported(call, photos, tmp_path):
+    code, _, err = call(
+        *TRAIN,
+        "--data",
+        photos,
+        "--out",
+        tmp_path / "run",
+        "--learning-rate",
+        1e38,
+        "--cache",
+        tmp_path / "cache",
+    )
+    assert code == 1
+    assert "became NaN or infinite" in last_line(err)
+
+
+def test_demo_leaves_what_it_promises(call, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(training.RECIPES["demo"], steps=150)
+    monkeypatch.setitem(training.RECIPES, "demo", recipe)
+    out = tmp_path / "demo"
+    code, printed, err = call("demo", "--out", out)
+    assert code == 0, err
+    assert "Gain over bicubic: +" in printed
+    names = {
+        "best.keras",
+        "metrics.json",
+        "curves.png",
+        "chelsea.png",
+        "motorcycle.png",
+    }
+    assert names <= {path.name for path in out.iterdir()}
+    metrics = json.loads((out / "metrics.json").read_text())
+    means = {m["model"]: m["mean"]["psnr_y"] for m in metrics["models"]}
+    assert list(means) == ["nearest", "bilinear", "bicubic", "espcn"]
+    assert means["nearest"] < means["bilinear"] < means["bicubic"] < means["espcn"]
+
+    code, printed, err = call("demo", "--out", out)
+    assert (tmp_path / "demo-1/metrics.json").is_file()
+
+
+def test_models_lists_every_network(call):
+    code, out, _ = call("models")
+    assert code == 0
+    assert "edsr" in out and "1,517,571" in out and "post-upsampling" in out
+
+
+def test_as_a_program_it_is_quiet_and_fails_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "sr_keras", "evaluate", "bicubic", "--data", "nowhere"],
+        capture_output=True,
+        text=True,
+        cwd=pathlib.Path(__file__).parent.parent,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: bicubic needs --scale.\n"
