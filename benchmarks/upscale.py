@@ -50,8 +50,9 @@ def main():
     frameworks = ["sr_keras"] + ["torch"] * bool(torch_python)
     pythons = {"sr_keras": sys.executable, "torch": torch_python}
 
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start;", end=" ")
-    print(", ".join(version(pythons[framework], framework) for framework in frameworks))
+    versions = ", ".join(version(pythons[name], name) for name in frameworks)
+    load = os.getloadavg()[0]
+    print(f"{versions}; {os.cpu_count()} cores, load {load:.1f} at the start")
     print(
         "    input scale case                          s   MP/s   GiB"
         "  PyTorch  whole  output"
@@ -75,9 +76,8 @@ def main():
 
 def version(python, framework):
     names = ["torch"] if framework == "torch" else ["tensorflow", "keras"]
-    script = "import sys, importlib.metadata as m\n" + "\n".join(
-        f"print('{name}', m.version('{name}'), end=' ')" for name in names
-    )
+    script = "from importlib.metadata import version as v; print(*(f'{n} {v(n)}'"
+    script += f" for n in {names}), sep=', ')"
     return subprocess.check_output([python, "-c", script], text=True).strip()
 
 

@@ -13,7 +13,6 @@ import hashlib
 import http.client
 import os
 import pathlib
-import re
 import shutil
 import sys
 import urllib.request
@@ -53,93 +52,238 @@ _TIMEOUT = 10  # seconds
 class FeatureExtractor:
     """Computes the features of layers of VGG16 or VGG19 in one forward pass.
 
-    The weights are found at the first call, and only those that the deepest layer
-    needs are kept. All is computed in float32, whatever the precision policy.
+    The weights are found at the first call, and those of deeper layers than are asked
+    for are dropped. All is computed in float32, whatever the precision policy.
 
     Args:
         layers: Names of layers of one network, see above.
         weights: "imagenet", the path of a file, or None for random weights, always
-            the same. "imagenet" is, in this order, the file that the environment
-            variable `SR_KERAS_VGG19` (or `SR_KERAS_VGG16`) names; the file of
-            `keras.applications` in Keras's home, if its MD5 is the published one;
+            the same. "imagenet" is the first of these that exists: the file that the
+            environment variable `SR_KERAS_VGG19` (or `SR_KERAS_VGG16`) names; the
+            file of `keras.applications` in Keras's home; the file
             `vgg19/vgg19_imagenet_notop.weights.h5` in the folder that `SR_KERAS_DATA`
-            names; or a download into Keras's home.
+            names; a download into Keras's home.
 
     Raises:
-        ValueError: If a layer has no such name, or the layers are of two networks.
+        ValueError: If there is no such layer, or the layers are of two networks.
 
     Reference:
         [Simonyan and Zisserman, 2014](https://arxiv.org/abs/1409.1556)
     """
 
     def __init__(self, layers, weights="imagenet"):
-        self.layers = list(layers)
-        self.weights = weights
-        self._names = [_parse(layer) for layer in self.layers]
-        networks = {network for network, _ in self._names}
-        if len(networks) != 1:
+        parsed = [_parse(layer) for layer in layers]
+        if len({network for network, _ in parsed}) != 1:
             raise ValueError(
                 "`layers` must be one or more layers of one network."
-                f" Received: {self.layers}"
+                f" Received: {list(layers)}"
             )
-        self._network = networks.pop()
+        self.weights = weights
+        self._network = parsed[0][0]
+        self._names = [name for _, name in parsed]
+        steps = _steps(self._network)
+        last = max(steps.index(name.split("/")[0]) for name in self._names)
+        self._steps = steps[: last + 1]
         self._variables = None
 
     def __call__(self, images):
         """Computes the features.
 
         Args:
-            images: `(batch, height, width, channels)`, RGB or grey, which is
-                repeated; float in [0, 1], or uint8 or uint16.
+            images: `(batch, height, width, channels)`, RGB, or grey, which is
+                repeated; float in [0, 1], uint8 or uint16.
 
         Returns:
-            A list with a float32 tensor for each layer, `(batch, height / n, width /
-            n, filters)`, rounded down; n is 1 in the first block, 2 in the second, 4,
-            8 and 16.
+            A list with the features of each layer, `(batch, height / n, width / n,
+            filters)`, float32, where n is 1 in the first block, 2 in the second, 4, 8
+            and 16, twice that for its pooling, and sizes are rounded down.
 
         Raises:
-            ValueError: If the images have another shape, or are smaller than n; if a
-                file of weights is damaged or of another network.
-            OSError: If there are no weights and they cannot be downloaded. The
-                message says where to put them.
+            ValueError: If the images have another shape or are smaller than n, or a
+                file has other weights than these.
+            FileNotFoundError: If a file that was named does not exist.
+            OSError: If the weights cannot be downloaded; the message says where to
+                put them.
         """
         x = _preprocess(images)
         if self._variables is None:
-            self._variables = self._build()
-        wanted = [name for _, name in self._names]
-        features = {}
+            self._variables = self._make_variables()
         weights = iter(self._variables)
-        for name in _layers(self._network):
-            if name.endswith("pool"):
-                self._check_size(x, name)
+        features = {}
+        for name in self._steps:
+            if "pool" in name:
+                _check_size(x, name, images)
                 x = ops.max_pool(x, 2, strides=2, data_format="channels_last")
             else:
-                kernel, bias = next(weights)
-                x = ops.conv(x, kernel, padding="same", data_format="channels_last")
-                x = x + bias
+                x = ops.conv(
+                    x, next(weights), padding="same", data_format="channels_last"
+                )
+                x = x + ops.convert_to_tensor(next(weights))
                 features[f"{name}/before_relu"] = x
                 x = ops.relu(x)
             features[name] = x
-            if features.keys() >= set(wanted):
-                return [features[name] for name in wanted]
+        return [features[name] for name in self._names]
 
-    def _build(self):
-        names = [name for name in _layers(self._network) if "conv" in name]
-        last = max(_layers(self._network).index(_base(name)) for _, name in self._names)
-        needed = [n for n in names if _layers(self._network).index(n) <= last]
-        arrays = _read_weights(self._network, self.weights)[: len(needed)]
-        # Variables, because a traced step would carry arrays around as constants; from
-        # functions, because JAX makes variables in a traced step from nothing else.
+    def _make_variables(self):
+        """Returns kernel, bias, kernel, bias, ... of the convolutions in use."""
+        num_arrays = 2 * sum("conv" in name for name in self._steps)
+        # Variables, because a compiled step would hold arrays as constants; made by
+        # functions, because the first call is mostly inside of a step.
         return [
-            [
-                keras.Variable(
-                    lambda shape, dtype, array=array: ops.convert_to_tensor(array),
-                    shape=array.shape,
-                    dtype="float32",
-                    trainable=False,
-                    autocast=False,
-                )
-                for array in pair
-            ]
-            for pair in arrays
+            keras.Variable(
+                lambda shape, dtype, array=array: array,
+                shape=array.shape,
+                dtype="float32",
+                trainable=False,
+                autocast=False,
+            )
+            for array in _arrays(self._network, self.weights)[:num_arrays]
         ]
+
+
+def _steps(network):
+    """Returns the names of all layers of a network, in order."""
+    return [
+        f"block{block}_{step}"
+        for block, count in enumerate(_NUM_CONVOLUTIONS[network], 1)
+        for step in (*(f"conv{i}" for i in range(1, count + 1)), "pool")
+    ]
+
+
+def _parse(layer):
+    """Splits the name of a layer into the network and the rest."""
+    alias, slash, rest = str(layer).partition("/")
+    network, _, name = (ALIASES.get(alias, alias) + slash + rest).partition("/")
+    base, _, suffix = name.partition("/")
+    if (
+        network not in _NUM_CONVOLUTIONS
+        or base not in _steps(network)
+        or suffix not in ("", "before_relu")
+        or (suffix and "pool" in base)
+    ):
+        raise ValueError(
+            'A layer must be named as "vgg19/block5_conv4" or'
+            f' "vgg19/block5_conv4/before_relu", or be one of {", ".join(ALIASES)}.'
+            f" Received: {layer!r}"
+        )
+    return network, name
+
+
+def _preprocess(images):
+    """Makes what VGG was trained on: BGR in 0-255, minus the mean colour."""
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[-1] not in (1, 3):
+        raise ValueError(
+            "Images must come as (batch, height, width, channels) with 1 or 3 channels."
+            f" Received: {shape}"
+        )
+    x = ops.convert_to_tensor(pixels.to_float(images))
+    if shape[-1] == 1:
+        x = ops.repeat(x, 3, axis=-1)
+    return 255.0 * ops.flip(x, axis=-1) - _MEAN_BGR
+
+
+def _check_size(x, name, images):
+    if any(side is not None and side < 2 for side in x.shape[1:3]):
+        height, width = images.shape[1:3]
+        raise ValueError(
+            f"Images of {height}x{width} pixels are too small for VGG's {name}."
+        )
+
+
+def _arrays(network, weights):
+    """Returns kernel, bias, kernel, bias, ... of all convolutions of a network."""
+    shapes, channels = [], 3
+    for filters, count in zip(_FILTERS, _NUM_CONVOLUTIONS[network], strict=True):
+        for _ in range(count):
+            shapes += [(3, 3, channels, filters), (filters,)]
+            channels = filters
+    if weights is None:
+        rng = np.random.default_rng(0)
+        return [  # variance 2 / fan_in, as for a network that starts to train
+            rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape).astype("float32")
+            if len(shape) == 4
+            else np.zeros(shape, "float32")
+            for shape in shapes
+        ]
+    path = _find(network) if weights == "imagenet" else pathlib.Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file of VGG weights {path}")
+    try:
+        arrays = _read(path, network)
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{path} cannot be read as Keras weights: {error}") from error
+    if [array.shape for array in arrays] != shapes:
+        raise ValueError(
+            f"{path} does not hold the weights of {network.upper()} without its top."
+        )
+    return arrays
+
+
+def _read(path, network):
+    """Reads all kernels and biases from a file of Keras 3 or of an older Keras."""
+    names = [name for name in _steps(network) if "conv" in name]
+    arrays = []
+    with h5py.File(path) as file:
+        for i, name in enumerate(names):
+            if "layers" in file:
+                name = "layers/conv2d" + (f"_{i}" if i else "")
+            found = []
+            file[name].visititems(lambda _, item, found=found: found.append(item))
+            found = [np.array(item) for item in found if isinstance(item, h5py.Dataset)]
+            arrays += sorted(found, key=np.ndim, reverse=True)
+    return arrays
+
+
+def _find(network):
+    """Returns the file of the ImageNet weights, downloaded if need be."""
+    variable = f"SR_KERAS_{network.upper()}"
+    if os.environ.get(variable):
+        return pathlib.Path(os.environ[variable])
+    home = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    path = home / "models" / _FILE.format(network)
+    if path.is_file():
+        _check_md5(path, network)
+        return path
+    if os.environ.get("SR_KERAS_DATA"):
+        folder = pathlib.Path(os.environ["SR_KERAS_DATA"])
+        shipped = folder / network / f"{network}_imagenet_notop.weights.h5"
+        if shipped.is_file():
+            return shipped
+    url = f"{_URL}/{network}/{_FILE.format(network)}"
+    try:
+        _download(url, path, network)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise OSError(
+            f"The weights of {network.upper()} could not be downloaded: {error}. Put"
+            f" {url} at {path}, or say in the environment variable {variable} where"
+            " they are."
+        ) from error
+    return path
+
+
+def _check_md5(path, network):
+    with open(path, "rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    if md5 != _MD5[network]:
+        raise ValueError(
+            f"{path} has the MD5 {md5}, not {_MD5[network]}: it is damaged, incomplete"
+            " or another file. Delete it, and it will be downloaded again."
+        )
+
+
+def _download(url, path, network):
+    """Downloads to another name first: a file that was there stays until the end."""
+    print(f"Downloading {url} to {path}", file=sys.stderr)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{uuid.uuid4().hex}.part")
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=_TIMEOUT) as response,
+            open(partial, "wb") as file,
+        ):
+            shutil.copyfileobj(response, file)
+        _check_md5(partial, network)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

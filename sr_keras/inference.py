@@ -1,5 +1,6 @@
 """Upscaling whole photos and folders with a network, in tiles."""
 
+import contextlib
 import functools
 import itertools
 import math
@@ -82,23 +83,28 @@ def upscale(model, image, tile=256, self_ensemble=False, progress=None):
     rows = _windows(height, tile or height, halo, step)
     columns = _windows(width, tile or width, halo, step)
 
-    function = _predict(network)
+    function = network
+    if isinstance(network, keras.Model):
+        function = network.predict_on_batch  # compiled once for all sizes
     if self_ensemble:
         function = functools.partial(_mean_of_eight, function)
     result = None
-    for i, (y, tall) in enumerate(rows):
-        for j, (x, wide) in enumerate(columns):
-            window = images.to_float(pixels[tall, wide])
-            sr = _enlarge(function, network_channels, window)
-            scale = len(sr) // len(window)
-            if result is None:
-                shape = (scale * height, scale * width, channels)
-                result = np.empty(shape, image.dtype)
-            inner = (_scaled(y, scale, tall.start), _scaled(x, scale, wide.start))
-            outer = (_scaled(y, scale), _scaled(x, scale))
-            result[outer] = _to_dtype(sr[inner], image.dtype)
-            if progress:
-                progress(i * len(columns) + j + 1, len(rows) * len(columns))
+    windows = list(itertools.product(rows, columns))
+    for done, ((y, tall), (x, wide)) in enumerate(windows, start=1):
+        window = images.to_float(pixels[tall, wide])
+        sr = _enlarge(function, network_channels, window)
+        scale = len(sr) // len(window)
+        if result is None:
+            shape = (scale * height, scale * width, channels)
+            result = np.empty(shape, image.dtype)
+        sr = sr[_scaled(y, scale, tall.start), _scaled(x, scale, wide.start)]
+        if image.dtype.kind == "f":
+            sr = np.clip(sr, 0.0, 1.0)
+        else:
+            sr = images.to_integer(sr, image.dtype)
+        result[_scaled(y, scale), _scaled(x, scale)] = sr
+        if progress:
+            progress(done, len(windows))
     return result[..., 0] if image.ndim == 2 else result
 
 
@@ -249,8 +255,8 @@ def _is_image(path):
 
 def _fit(model, channels):
     """The network for images of 1 or 3 channels, and its number of channels."""
-    if len(getattr(model, "outputs", "1")) != 1:
-        raise ValueError(f"The network must have one output. It has: {model.outputs}")
+    if isinstance(model, keras.Model) and len(getattr(model, "outputs", [0])) != 1:
+        raise ValueError(f"The network must have one output. Its: {model.output_shape}")
     shape = getattr(model, "input_shape", None)
     expected = 3 if shape is None else shape[-1]
     if expected not in (1, 3):
@@ -275,11 +281,6 @@ def _rgb_form(model):
 @functools.cache
 def _bicubic(scale):
     return models.bicubic(scale, channels=1)
-
-
-def _predict(network):
-    # `predict` would cost 40 ms a call; both compile once for all sizes
-    return network.predict_on_batch if isinstance(network, keras.Model) else network
 
 
 def _enlarge(function, network_channels, window):
@@ -343,12 +344,6 @@ def _sum_of_nine(x):
     return x[:, :-2] + x[:, 1:-1] + x[:, 2:]
 
 
-def _to_dtype(sr, dtype):
-    if dtype.kind == "f":
-        return np.clip(sr, 0.0, 1.0)
-    return images.to_integer(sr, dtype)
-
-
 def _windows(size, tile, halo, step):
     """Cuts one axis into equal tiles, each with the window it is computed from.
 
@@ -357,9 +352,10 @@ def _windows(size, tile, halo, step):
     that layers with strides divide them as they divide the whole image.
     """
     windows = []
-    count = -(-size // tile)
-    edges = [i * size // count for i in range(count + 1)]
-    for start, stop in itertools.pairwise(edges):
+    count = math.ceil(size / tile)
+    tile = math.ceil(size / count)
+    for start in range(0, size, tile):
+        stop = min(start + tile, size)
         first = max(start - halo, 0) // step * step
         last = size - max(size - stop - halo, 0) // step * step
         windows.append((slice(start, stop), slice(first, last)))
@@ -372,17 +368,16 @@ def _scaled(pixels, scale, origin=0):
 
 def _halo_and_step(network, channels):
     try:
-        if network not in _fields:
-            _fields[network] = _receptive_field(network, channels)
         field = _fields[network]
-    except TypeError:  # a callable of which there are no weak references
+    except (KeyError, TypeError):  # TypeError: some callables have no weak references
         field = _receptive_field(network, channels)
+        with contextlib.suppress(TypeError):
+            _fields[network] = field
     if field is None:
-        name = getattr(network, "name", network)
         warnings.warn(
-            f"The network '{name}' looks at the whole image, or too far around each"
-            " pixel, for tiles to give the same result. Pass tile=None if memory"
-            " allows.",
+            f"The network {getattr(network, 'name', network)!r} looks at the whole"
+            " image, or too far around each pixel, for tiles to give the same result."
+            " Pass tile=None if memory allows.",
             stacklevel=3,
         )
         return _FALLBACK_HALO, 32
@@ -425,12 +420,8 @@ def _probe(network):
     weights of the copy differ from 0, as those of a trained network.
     """
 
-    def call(x):
-        return keras.ops.convert_to_numpy(probe(x))
-
     if not isinstance(network, keras.Model):
-        probe = network
-        return call, 1e30
+        return lambda x: keras.ops.convert_to_numpy(network(x)), 1e30
 
     def copy(layer):
         pools = isinstance(layer, keras.layers.MaxPooling2D)
@@ -441,14 +432,13 @@ def _probe(network):
         model = keras.models.clone_model(
             _uncompiled(network), clone_function=copy, recursive=True
         )
-    except ValueError:  # a subclass of `keras.Model`, not a graph
+    except (AttributeError, ValueError):  # a subclass of `keras.Model`, not a graph
         model = network
     else:
         rng = np.random.default_rng(0)
         weights = [w + rng.uniform(-0.01, 0.01, w.shape) for w in model.get_weights()]
         model.set_weights(weights)
-    probe = functools.partial(model, training=False)
-    return call, np.nan
+    return lambda x: keras.ops.convert_to_numpy(model(x, training=False)), np.nan
 
 
 def _strip(channels, axis, length):
@@ -466,11 +456,10 @@ def _radius(function, strip, axis, bad_pixel):
     index[axis] = length // 2
     strip[tuple(index)] = bad_pixel
     changed = np.any(function(strip) != before, axis=(0, 3 - axis, 3))
-    scale = len(changed) // length
-    first, *_, last = np.flatnonzero(np.repeat(changed, 2)) // (2 * scale)
-    if first == 0 or last == length - 1:
+    reached = np.flatnonzero(changed) // (len(changed) // length)
+    if changed[0] or changed[-1]:
         return None
-    return int(max(length // 2 - first, last - length // 2))
+    return int(np.abs(reached - length // 2).max(initial=0))
 
 
 def _may_cut(function, strip, axis, radius, step):

@@ -114,6 +114,8 @@ class _Upsampling(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
+        if self.scale == 1:
+            return inputs
         x = inputs
         for axis in (1, 2):
             before = (slice(None),) * axis

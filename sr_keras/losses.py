@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from sr_keras.features import FeatureExtractor
+
 # 11 x 11 Gaussian window of SSIM, as its factor for one axis.
 _WINDOW_SIZE = 11
 _SIGMA = 1.5
@@ -20,6 +22,8 @@ _C1 = 0.01**2
 _C2 = 0.03**2
 # Exponents of MS-SSIM, from the finest scale to the coarsest.
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+# 15 x 15 Laplacian of Gaussian of HFENN, with the same sigma.
+_LOG_SIZE = 15
 
 
 def to_float32(y_true, y_pred, rank=None):
@@ -199,6 +203,85 @@ def ms_ssim(y_true, y_pred):
     return 1.0 - ops.mean(result, axis=-1)
 
 
+def hfenn(y_true, y_pred):
+    """Computes the normalized high-frequency error norm of each image.
+
+    `|LoG(y_true) - LoG(y_pred)| / |LoG(y_true)|`, where LoG is the Laplacian of a
+    Gaussian of sigma 1.5 in a window of 15 x 15 pixels, which answers to edges, and
+    `|x|` the root of the sum of squares over pixels and channels: 0 for equal images,
+    1 if all edges are missing. Unlike the paper, the window counts only where it fits
+    into the image, because a border that is continued by zeros is an edge.
+
+    Args:
+        y_true: `(batch, height, width, channels)`, float, in [0, 1], at least
+            15 x 15 pixels.
+        y_pred: The same shape, not clipped.
+
+    Returns:
+        `(batch,)`, float32.
+
+    Raises:
+        ValueError: If the shapes differ, the images are too small, or the
+            values are integers.
+
+    Reference:
+        [Ravishankar and Bresler, 2011](https://doi.org/10.1109/TMI.2010.2090538)
+    """
+    y_true, y_pred = to_float32(y_true, y_pred, rank=4)
+    _check_size(y_true, _LOG_SIZE, "HFENN")
+    error, edges = (_edges(images) for images in (y_true - y_pred, y_true))
+    # 1e-5 is far below what 8 bits can show: an image without edges divides by it
+    return _root_mean_square(error) / ops.maximum(_root_mean_square(edges), 1e-5)
+
+
+def _edges(images):
+    """Convolves each channel with the Laplacian of Gaussian."""
+    offsets = np.arange(_LOG_SIZE) - _LOG_SIZE // 2
+    square = offsets[:, None] ** 2 + offsets**2
+    gaussian = np.exp(-0.5 * square / _SIGMA**2)
+    kernel = gaussian / gaussian.sum() * (square - 2 * _SIGMA**2) / _SIGMA**4
+    kernel = (kernel - kernel.mean()).astype("float32")[..., None, None]
+    kernel = np.tile(kernel, (1, 1, images.shape[-1], 1))
+    return ops.depthwise_conv(
+        images, kernel, padding="valid", data_format="channels_last"
+    )
+
+
+def _root_mean_square(images):
+    # Two `where`: the gradient of a root is infinite at 0. NaN stays.
+    mean = _mean_per_image(images**2)
+    is_zero = mean == 0.0
+    return ops.where(is_zero, 0.0, ops.sqrt(ops.where(is_zero, 1.0, mean)))
+
+
+def total_variation(y_true, y_pred):
+    """Computes how much neighbouring pixels of `y_pred` differ.
+
+    The mean of `|y_pred[i + 1, j] - y_pred[i, j]|` plus that of `|y_pred[i, j + 1] -
+    y_pred[i, j]|`, over pixels and channels. It asks for flat images, and knows
+    nothing of `y_true`: a small weight beside another loss removes noise.
+
+    Args:
+        y_true: `(batch, height, width, channels)`, float; only its shape is looked at.
+        y_pred: The same shape, at least 2 x 2 pixels.
+
+    Returns:
+        `(batch,)`, float32.
+
+    Raises:
+        ValueError: If the shapes differ, the images are too small, or the
+            values are integers.
+
+    Reference:
+        [Rudin et al., 1992](https://doi.org/10.1016/0167-2789(92)90242-F)
+    """
+    _, y_pred = to_float32(y_true, y_pred, rank=4)
+    _check_size(y_pred, 2, "Total variation")
+    down = ops.abs(y_pred[:, 1:] - y_pred[:, :-1])
+    across = ops.abs(y_pred[:, :, 1:] - y_pred[:, :, :-1])
+    return _mean_per_image(down) + _mean_per_image(across)
+
+
 def _check_size(images, smallest, name):
     height, width = images.shape[1:3]
     if any(side is not None and side < smallest for side in (height, width)):
@@ -351,6 +434,178 @@ class MSSSIM(_ImageLoss):
         return ms_ssim(y_true, y_pred)
 
 
+@keras.saving.register_keras_serializable(package="sr_keras", name="HFENNLoss")
+class HFENN(_ImageLoss):
+    """Computes the normalized high-frequency error norm, see `hfenn`."""
+
+    def __init__(self, name="hfenn_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return hfenn(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class TotalVariation(_ImageLoss):
+    """Computes the total variation of `y_pred`, see `total_variation`."""
+
+    def __init__(self, name="tv", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return total_variation(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class Perceptual(_ImageLoss):
+    """Compares the features that VGG finds in two images, not their pixels.
+
+    Adds up two parts, for which VGG runs once. Content: the mean error of a layer's
+    features. Texture: `|G(y_true) - G(y_pred)|**2 / |G(y_true)|**2`, where the Gram
+    matrix G holds, for each two channels of a layer, the sum over all positions of
+    their product; it knows which features come together, but not where. Each layer's
+    term is multiplied by its weight.
+
+        Perceptual(content="VGG54", texture={"relu1_2": 0.5, "relu2_2": 0.5})
+
+    The weights of VGG are read at the first call and never saved: the loss is saved as
+    its arguments.
+
+    Args:
+        content: The name of a layer, see `sr_keras.features`, a list of names, or a
+            dict of names and weights; None for no content.
+        texture: The same.
+        distance: The error of the content: "l2", squared, or "l1".
+        vgg_weights: The `weights` of `features.FeatureExtractor`.
+        name: Loss name.
+
+    Raises:
+        ValueError: If there are no layers or no such layers, or `distance` is another.
+    """
+
+    def __init__(
+        self,
+        content=None,
+        texture=None,
+        distance="l2",
+        vgg_weights="imagenet",
+        name="perceptual",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        if distance not in ("l1", "l2"):
+            raise ValueError(f'`distance` must be "l1" or "l2". Received: {distance!r}')
+        self.content = _layer_weights(content)
+        self.texture = _layer_weights(texture)
+        self.distance = distance
+        self.vgg_weights = vgg_weights
+        self._layers = list({**self.content, **self.texture})
+        self._extract = FeatureExtractor(self._layers, vgg_weights)
+
+    def call(self, y_true, y_pred):
+        true, pred = (
+            dict(zip(self._layers, self._extract(images), strict=True))
+            for images in to_float32(y_true, y_pred, rank=4)
+        )
+        distance = l1 if self.distance == "l1" else l2
+        loss = 0.0
+        for layer, weight in self.content.items():
+            loss += weight * distance(true[layer], pred[layer])
+        for layer, weight in self.texture.items():
+            gram_true, gram_pred = (
+                ops.einsum("bijk,bijl->bkl", x, x) for x in (true[layer], pred[layer])
+            )
+            size = _mean_per_image(gram_true**2)
+            loss += weight * l2(gram_true, gram_pred) / ops.maximum(size, 1e-6)
+        return loss
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "content": self.content,
+            "texture": self.texture,
+            "distance": self.distance,
+            "vgg_weights": self.vgg_weights,
+        }
+
+
+def _layer_weights(layers):
+    if isinstance(layers, dict):
+        return dict(layers)
+    if isinstance(layers, str):
+        layers = [layers]
+    return dict.fromkeys(layers or [], 1.0)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class Content(Perceptual):
+    """Computes the content part of `Perceptual` alone: the perceptual loss.
+
+    The default is SRGAN's, whose weight of 1/12.75 on the features is one of 0.006
+    here, on their squared error. ESRGAN's is `Content("VGG54/before_relu", "l1")`; its
+    weight of 1 belongs to another training of VGG19, with inputs of unit variance.
+
+    Args:
+        layers: As `content` in `Perceptual`.
+        distance: As in `Perceptual`.
+        vgg_weights: As in `Perceptual`.
+        name: Loss name.
+
+    Reference:
+        [Johnson et al., 2016](https://arxiv.org/abs/1603.08155),
+        [Ledig et al., 2017](https://arxiv.org/abs/1609.04802),
+        [Wang et al., 2018](https://arxiv.org/abs/1809.00219)
+    """
+
+    def __init__(
+        self,
+        layers="VGG54",
+        distance="l2",
+        vgg_weights="imagenet",
+        name="content",
+        **kwargs,
+    ):
+        super().__init__(layers, None, distance, vgg_weights, name, **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["texture"]
+        return {**config, "layers": config.pop("content")}
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class Texture(Perceptual):
+    """Computes the texture part of `Perceptual` alone: the style loss.
+
+    The layers are EnhanceNet's. Unlike there, the Gram matrices are those of whole
+    images, not of patches of 16 x 16 pixels, and errors are relative, so that weights
+    do not depend on how large the features of a layer are.
+
+    Args:
+        layers: As `texture` in `Perceptual`.
+        vgg_weights: As in `Perceptual`.
+        name: Loss name.
+
+    Reference:
+        [Gatys et al., 2015](https://arxiv.org/abs/1505.07376),
+        [Sajjadi et al., 2017](https://arxiv.org/abs/1612.07919)
+    """
+
+    def __init__(
+        self,
+        layers=("vgg19/block1_conv1", "vgg19/block2_conv1", "vgg19/block3_conv1"),
+        vgg_weights="imagenet",
+        name="texture",
+        **kwargs,
+    ):
+        super().__init__(None, layers, "l2", vgg_weights, name, **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["content"], config["distance"]
+        return {**config, "layers": config.pop("texture")}
+
+
 @keras.saving.register_keras_serializable(package="sr_keras")
 class WeightedSum(_ImageLoss):
     """Adds several losses, each times its weight, into one for `compile`.
@@ -453,6 +708,10 @@ _LOSSES = {
     "ssim": SSIM,
     "ms_ssim": MSSSIM,
     "psnr": PSNR,
+    "hfenn": HFENN,
+    "tv": TotalVariation,
+    "content": Content,
+    "texture": Texture,
 }
 
 
@@ -460,8 +719,8 @@ def get(loss):
     """Returns a loss by its name; a loss or another callable comes back as it is.
 
     Args:
-        loss: "l1", "l2", "huber", "charbonnier", "ssim", "ms_ssim" or "psnr" (each
-            with its defaults), or a callable.
+        loss: "l1", "l2", "huber", "charbonnier", "ssim", "ms_ssim", "psnr", "hfenn",
+            "tv", "content" or "texture" (each with its defaults), or a callable.
 
     Raises:
         ValueError: If there is no such loss. The message lists the names.

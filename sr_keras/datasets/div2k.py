@@ -120,7 +120,7 @@ def _fetch_missing(infos, path, progress):
             _fetch(url, info, path, progress)
         except (OSError, http.client.HTTPException) as error:
             wanted = "\n".join(
-                f"{info.filename}, {info.size} bytes, SHA-256 {info.checksum}, {url}"
+                f"{info.filename}, {info.size:d} bytes, SHA-256 {info.checksum}, {url}"
                 for url, info in missing.items()
                 if not (path / info.filename).exists()
             )

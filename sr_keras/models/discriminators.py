@@ -151,7 +151,9 @@ def unet_discriminator(
     """Builds the discriminator of Real-ESRGAN: one verdict for each pixel.
 
     A U-Net judges every pixel in the context of what lies around it. The
-    defaults are the paper's: 4,376,897 weights.
+    defaults are the paper's: 4,376,897 weights. Unlike the paper's, which enlarges
+    its maps bilinearly, it takes the nearest neighbours, because Keras's bilinear
+    layer fails in graphs of unknown height and width; a convolution follows.
 
     Args:
         filters: Channels at full size; the bottom has 8 times as many.
@@ -186,7 +188,7 @@ def unet_discriminator(
         skips.append(x)
         x = conv(x, filters * 2 ** (i + 1), 4, strides=2, name=f"down_{i}")
     for i in reversed(range(3)):
-        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"bilinear_{i}")(x)
+        x = layers.UpSampling2D(2, name=f"nearest_{i}")(x)
         x = conv(x, filters * 2**i, 3, name=f"up_{i}")
         x = layers.Add(name=f"skip_{i}")([x, skips[i]])
     x = conv(x, filters, 3, name="conv_0")

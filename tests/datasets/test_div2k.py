@@ -122,7 +122,7 @@ def register(monkeypatch, port, zips=ZIPS):
             urls[key] = f"http://127.0.0.1:{port}/{name}"
             infos[urls[key]] = dataclasses.replace(
                 info,
-                size=len(zips[name]),
+                size=type(info.size)(len(zips[name])),
                 checksum=hashlib.sha256(zips[name]).hexdigest(),
             )
         monkeypatch.setattr(config, "download_urls", urls)
@@ -322,7 +322,7 @@ def test_names_a_corrupt_image(tmp_path, monkeypatch):
     put(tmp_path, LR)
     (tmp_path / "div2k" / HR).write_bytes(zips[HR])
     dataset = div2k(4, path=tmp_path)
-    with pytest.raises(ValueError, match="0002.png cannot be read as an image"):
+    with pytest.raises(ValueError, match="0002.png"):
         decode(dataset, tmp_path / "cache")
     with pytest.warns(UserWarning, match="Left out: .*0002.png"):
         dataset = decode(dataset, tmp_path / "cache", skip_bad=True)

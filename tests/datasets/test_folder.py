@@ -34,7 +34,7 @@ def test_corrupt_file_among_good_ones_is_named(tmp_path):
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
     dataset = folder(tmp_path, 2)
     assert dataset[1][0].shape == (4, 6, 3)
-    with pytest.raises(ValueError, match="bad.png cannot be read as an image"):
+    with pytest.raises(ValueError, match="bad.png"):
         dataset[0]
 
 

@@ -286,9 +286,9 @@ def test_corrupt_file_is_named_or_left_out(tmp_path):
     (tmp_path / "photos" / "1.png").write_bytes(b"no image")
     dataset = folder(tmp_path / "photos", 2)
     for _ in range(2):  # the second time from the cache
-        with pytest.raises(ValueError, match="1.png cannot be read as an image"):
+        with pytest.raises(ValueError, match="photos/1.png"):
             decode(dataset, tmp_path / "cache")
-        with pytest.warns(UserWarning, match="Left out: .*1.png cannot be read"):
+        with pytest.warns(UserWarning, match="Left out: .*photos/1.png"):
             decoded = decode(dataset, tmp_path / "cache", skip_bad=True)
     assert decoded.names == ["0", "2", "3"]
     np.testing.assert_array_equal(decoded.hr(1), noise(2, 9, 14, 3)[:8])

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sr_keras import pretrained
 from sr_keras.models import NETWORKS
@@ -78,6 +79,16 @@ def test_channels_are_those_of_the_paper_or_what_is_asked_for(network):
     assert channels == (1 if network in luma else 3)
     model = build(network, channels=4 - channels)
     assert model(photo(model)).shape == (2, 10, 14, 4 - channels)
+
+
+@every_network
+def test_one_graph_serves_all_sizes(network):
+    model = build_once(network)
+    spec = tf.TensorSpec((None, None, None, model.input_shape[-1]))
+    graph = tf.function(model, input_signature=[spec])
+    for height, width in [(5, 7), (1, 1), (8, 4)]:
+        lr = photo(model, height, width)
+        np.testing.assert_allclose(graph(lr), model(lr), atol=1e-5)
 
 
 @pytest.mark.parametrize("network", SAME_SIZE)

@@ -84,11 +84,14 @@ def test_unet_discriminator_is_the_papers():
 
 
 @spectral
-def test_unet_discriminator_judges_every_pixel(spectral_norm):
+def test_unet_discriminator_judges_every_pixel_of_any_size(spectral_norm):
     model = unet_discriminator(filters=4, spectral_norm=spectral_norm)
+    spec = tf.TensorSpec((None, None, None, 3))
+    graph = tf.function(model, input_signature=[spec])
     for height, width in [(5, 7), (1, 1), (16, 9)]:
-        image = np.zeros((1, height, width, 3), "float32")
+        image = np.ones((1, height, width, 3), "float32")
         assert model(image).shape == (1, height, width, 1)
+        np.testing.assert_allclose(graph(image), model(image), atol=1e-6)
 
 
 @every_discriminator

@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from sr_keras.models.interpolation import bicubic
 from sr_keras.models.unet import unet
@@ -39,15 +38,6 @@ def test_pads_by_repeating_the_border():
     image = photo(5, 7)
     padded = np.pad(image, [(0, 0), (0, 3), (0, 1), (0, 0)], mode="edge")  # 8x8
     np.testing.assert_array_equal(model(image), model(padded)[:, :5, :7])
-
-
-def test_one_graph_serves_all_sizes():
-    model = unet(2, filters=2, num_levels=3)
-    spec = tf.TensorSpec((None, None, None, 3))
-    graph = tf.function(model, input_signature=[spec])
-    for height, width in [(5, 7), (1, 1), (8, 4)]:
-        image = photo(height, width)
-        np.testing.assert_allclose(graph(image), model(image), atol=1e-5)
 
 
 @pytest.mark.parametrize("residual", [False, True])

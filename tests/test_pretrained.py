@@ -1,0 +1,155 @@
+import os
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from sr_keras import pretrained
+from sr_keras.models import espcn, fsrcnn, srcnn
+
+CONFIG = {
+    "scale": 2,
+    "filters": [4, 3],
+    "activation": "tanh",
+    "bicubic_skip": False,
+    "channels": 1,
+}
+
+
+def small(**kwargs):
+    return espcn(2, filters=(4, 3), **kwargs)
+
+
+def assert_equal_weights(model, other):
+    for weight, other_weight in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(weight, other_weight)
+
+
+def test_weights_are_loaded_from_a_file_with_their_description(tmp_path):
+    path = tmp_path / "best.weights.h5"
+    model = small()
+    pretrained.save(model, path, "espcn", CONFIG)
+    assert pretrained.describe(path) == {"network": "espcn", "config": CONFIG}
+    assert_equal_weights(small(weights=path), model)
+    assert_equal_weights(small(weights=str(path)), model)
+    assert os.listdir(tmp_path) == ["best.weights.h5"]
+
+
+def test_a_file_of_another_configuration_is_refused_with_both(tmp_path):
+    path = tmp_path / "best.weights.h5"
+    pretrained.save(small(), path, "espcn", CONFIG)
+    stored = r"espcn\(scale=2, filters=\[4, 3\], .*bicubic_skip=False, channels=1\)"
+    # of the same shapes, so that Keras would load it
+    message = rf"{stored}, which do not fit espcn\(.*bicubic_skip=True, channels=1\)"
+    with pytest.raises(ValueError, match=rf"best\.weights\.h5 holds .* {message}"):
+        small(bicubic_skip=True, weights=path)
+    with pytest.raises(ValueError, match=rf"{stored}, which do not fit srcnn\(scale=2"):
+        srcnn(2, weights=path)
+
+
+def test_a_file_without_a_description_is_loaded_if_it_fits(tmp_path):
+    path = tmp_path / "plain.weights.h5"
+    model = small()
+    model.save_weights(path)
+    assert pretrained.describe(path) is None
+    assert_equal_weights(small(weights=path), model)
+    message = r"plain\.weights\.h5 do not fit espcn\(scale=3, filters=\[4, 3\]"
+    with pytest.raises(ValueError, match=message):
+        espcn(3, filters=(4, 3), weights=path)
+
+
+def test_what_is_no_weight_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no weight file .*missing\.weights"):
+        small(weights=tmp_path / "missing.weights.h5")
+    text = tmp_path / "text.weights.h5"
+    text.write_text("Not weights.")
+    with pytest.raises(ValueError, match=r"text\.weights\.h5 is not a weight file"):
+        small(weights=text)
+    torn = tmp_path / "torn.weights.h5"
+    pretrained.save(small(), torn, "espcn", CONFIG)
+    torn.write_bytes(torn.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"torn\.weights\.h5 is not a weight file"):
+        small(weights=torn)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A folder of shipped sets: "b" and "a-1" for x2, "b" for x3, and FSRCNN's."""
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    models = {}
+    for network, builder, scale, name in [
+        ("srcnn", srcnn, 2, "b"),
+        ("srcnn", srcnn, 2, "a-1"),
+        ("srcnn", srcnn, 3, "b"),
+        ("fsrcnn", fsrcnn, 2, "c"),
+    ]:
+        config = {"kernel_sizes": [9, 5, 5], "filters": [64, 32]}
+        config = {"scale": scale, **config, "channels": 1}
+        path = tmp_path / f"{network}-x{scale}-{name}.weights.h5"
+        models[network, scale, name] = builder(scale)
+        pretrained.save(models[network, scale, name], path, network, config)
+    return models
+
+
+def test_shipped_sets_are_found_by_name(shipped):
+    assert pretrained.names("srcnn") == ["a-1", "b"]
+    assert pretrained.names("srcnn", scale=3) == ["b"]
+    assert pretrained.names("srcnn", scale=2, channels=3) == []
+    assert pretrained.names("fsrcnn", scale=2) == ["c"]
+    for name in ("a-1", "b"):
+        assert_equal_weights(srcnn(2, weights=name), shipped["srcnn", 2, name])
+    assert_equal_weights(srcnn(3, weights="b"), shipped["srcnn", 3, "b"])
+
+
+def test_an_unknown_name_is_refused_with_those_that_fit(shipped):
+    message = r"name of a shipped set \(for this network: a-1, b\). Received: best"
+    with pytest.raises(ValueError, match=message):
+        srcnn(2, weights="best")
+    with pytest.raises(ValueError, match=r"\(for this network: none\). Received: b"):
+        srcnn(4, weights="b")
+    with pytest.raises(ValueError, match=r"path of a \.weights\.h5 file.*: model\.h5"):
+        srcnn(2, weights="model.h5")
+    with pytest.raises(ValueError, match=r"channels=1\), which do not fit srcnn\("):
+        srcnn(2, channels=3, weights="b")
+
+
+@pytest.mark.parametrize("broken", [(os, "replace"), (h5py, "File")])
+def test_an_interrupted_save_leaves_the_former_file_and_no_litter(
+    tmp_path, monkeypatch, broken
+):
+    path = tmp_path / "best.weights.h5"
+    pretrained.save(small(), path, "espcn", CONFIG)
+    former = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk is full")
+
+    model = small()
+    monkeypatch.setattr(*broken, fail)
+    for target in (path, tmp_path / "new.weights.h5"):
+        with pytest.raises(OSError, match="disk is full"):
+            pretrained.save(model, target, "espcn", CONFIG)
+    assert os.listdir(tmp_path) == ["best.weights.h5"]
+    assert path.read_bytes() == former
+
+
+def test_a_path_with_another_ending_is_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"end in \.weights\.h5. Received: .*model\.h5"
+    ):
+        pretrained.save(small(), tmp_path / "model.h5", "espcn", CONFIG)
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_weights_means_new_ones():
+    keras.utils.set_random_seed(0)
+    assert (small().weights[0] != small().weights[0]).numpy().any()
+
+
+def test_every_shipped_file_is_what_its_name_says():
+    for path in pretrained.FOLDER.glob("*.weights.h5"):
+        network, scale, _ = path.name.split("-", 2)
+        stored = pretrained.describe(path)
+        assert stored["network"] == network
+        assert f"x{stored['config']['scale']}" == scale
