@@ -375,7 +375,7 @@ def download(
     dataset: Annotated[str, typer.Argument(help="div2k")],
     scale: Scale = 4,
     track_: Annotated[
-        str, typer.Option("--track", help="bicubic, unknown, mild, difficult or wild.")
+        str, typer.Option("--track", help="bicubic, unknown, realistic_mild, ...")
     ] = "bicubic",
     path: Annotated[pathlib.Path, typer.Option(help="Where it goes.")] = pathlib.Path(
         "data"

@@ -1,9 +1,9 @@
-"""PSNR, SSIM and MS-SSIM of each image, and their means over images.
+"""PSNR, SSIM, MS-SSIM, HFENN and VGG distance of each image, and their means.
 
 A score says little without its conditions. Papers score the luma (`luma=True`)
 without `scale` pixels at every side (`border=scale`), of images rounded to 8 bits,
 and take the mean over images. All but the rounding is done here; the evaluation of
-whole files rounds.
+whole files rounds. `sr_keras.quality` has scores that need whole images.
 """
 
 import keras
@@ -87,6 +87,32 @@ def ms_ssim(y_true, y_pred, luma=False, border=0):
     return 1.0 - losses.ms_ssim(y_true, y_pred)
 
 
+def hfenn(y_true, y_pred, luma=False, border=0):
+    """Computes the normalized high-frequency error norm of each image.
+
+    `|LoG(y_true) - LoG(y_pred)| / |LoG(y_true)|` with a Laplacian of Gaussian of 15 x 15
+    pixels and sigma 1.5, only where it fits into the image: 0 for equal images, 1 if
+    all edges are missing.
+
+    Args:
+        y_true: As in `psnr`; at least 15 x 15 pixels after the border is cut.
+        y_pred: As in `psnr`.
+        luma: As in `psnr`.
+        border: As in `psnr`.
+
+    Returns:
+        `(batch,)`, float32.
+
+    Raises:
+        ValueError: As in `psnr`, or if the images are too small.
+
+    Reference:
+        [Ravishankar and Bresler, 2011](https://doi.org/10.1109/TMI.2010.2090538)
+    """
+    y_true, y_pred = _prepare(y_true, y_pred, luma, border)
+    return losses.hfenn(y_true, y_pred)
+
+
 def _prepare(y_true, y_pred, luma, border):
     if border < 0:
         raise ValueError(f"`border` must be 0 or more pixels. Received: {border}")
@@ -147,3 +173,57 @@ class MSSSIM(_MeanOverImages):
     def update_state(self, y_true, y_pred, sample_weight=None):
         values = ms_ssim(y_true, y_pred, self.luma, self.border)
         super().update_state(values, sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class HFENN(_MeanOverImages):
+    """Reports the mean over images of `hfenn`; arguments as in `PSNR`."""
+
+    def __init__(self, luma=False, border=0, name="hfenn", dtype=None):
+        super().__init__(luma, border, name, dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        values = hfenn(y_true, y_pred, self.luma, self.border)
+        super().update_state(values, sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class VGGDistance(keras.metrics.Mean):
+    """Reports the mean over images of the squared error of VGG features.
+
+    It is `losses.Content` of RGB images, and says little of a network that was trained
+    with just that: choose other layers than the loss has. The default is one that
+    neither SRGAN nor Johnson et al. train on.
+
+    Args:
+        layers: The name of a layer, see `sr_keras.features`, a list of names, or a
+            dict of names and weights.
+        border: As in `psnr`.
+        vgg_weights: The `weights` of `features.FeatureExtractor`.
+        name: Metric name.
+        dtype: Metric dtype.
+    """
+
+    def __init__(
+        self,
+        layers="vgg19/block4_conv4",
+        border=0,
+        vgg_weights="imagenet",
+        name="vgg_distance",
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.border = border
+        self.loss = losses.Content(layers, vgg_weights=vgg_weights)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = _prepare(y_true, y_pred, luma=False, border=self.border)
+        super().update_state(self.loss.call(y_true, y_pred), sample_weight)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "layers": self.loss.content,
+            "border": self.border,
+            "vgg_weights": self.loss.vgg_weights,
+        }

@@ -5,6 +5,7 @@ import pathlib
 
 from sr_keras.datasets.div2k import div2k
 from sr_keras.datasets.folder import find_lr, folder
+from sr_keras.datasets.pairs import Pairs
 from sr_keras.datasets.samples import samples
 
 
@@ -27,8 +28,11 @@ def open_data(name, scale, split="train", degradation=None):
     """
     if name == "samples":
         return samples(scale, split, degradation or "bicubic")
-    if name == "div2k" and degradation is None:
-        return div2k(scale, split)
+    if name == "div2k":
+        dataset = div2k(scale, split)
+        if degradation is None:
+            return dataset
+        return Pairs(dataset.names, scale, dataset.hr, None, degradation, dataset.key)
     path = pathlib.Path(name)
     if not path.is_dir():
         path = pathlib.Path(os.environ.get("SR_KERAS_DATA", "data")) / name
