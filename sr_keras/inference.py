@@ -30,8 +30,10 @@ def upscale(model, image, tile=256, self_ensemble=False, progress=None):
 
     The image is cut into tiles, and each is computed from a window that is
     larger by the network's receptive field, so that the result equals that of
-    the whole image. Memory is bounded by one window and the result. The
-    receptive field is measured once for each network.
+    the whole image (where a network's float32 sums depend on the size of the
+    window, an 8-bit value in 100,000 may be rounded the other way). Memory is
+    bounded by one window and the result. The receptive field is measured once
+    for each network.
 
     A grey image is given to an RGB network three times, and the mean of the
     three results is taken: grey prefers no channel, and the mean has the

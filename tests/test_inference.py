@@ -131,9 +131,10 @@ def test_tiles_equal_the_whole_image(name):
             assert whole.std() > 0.01
             np.testing.assert_allclose(upscale(network, image, tile), whole, atol=5e-6)
             image = (image * 255).astype("uint8")
-            np.testing.assert_array_equal(
-                upscale(network, image, tile), upscale(network, image, tile=None)
-            )
+            whole = upscale(network, image, tile=None).astype(int)
+            change = np.abs(upscale(network, image, tile) - whole)
+            # where float32 rounds to either side of a half
+            assert change.max() <= 1 and change.mean() < 1e-4
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ RECIPES = {
         data=("samples",),
         options={"channels": 3, "bicubic_skip": True},
         steps=8_000,
-        lr_size=24,
+        lr_size=32,
         learning_rate=2e-3,
         precision="float32",
     ),
