@@ -101,7 +101,9 @@ def training_batches(
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
     batches = steps.map(sample, num_parallel_calls=2, deterministic=True)
-    batches = batches.map(finish, num_parallel_calls=2, deterministic=True)
+    batches = batches.map(
+        finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
     return batches.prefetch(4)
 
 

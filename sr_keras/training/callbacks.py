@@ -1,5 +1,6 @@
 """What a long training needs besides `fit`: evaluation, checkpoints, resuming."""
 
+import importlib.util
 import json
 import math
 import os
@@ -70,6 +71,7 @@ class TrainingRun(keras.callbacks.Callback):
 
     Raises:
         ValueError: If a number is out of range.
+        ImportError: If `tensorboard` is asked for and not installed.
     """
 
     def __init__(
@@ -108,6 +110,8 @@ class TrainingRun(keras.callbacks.Callback):
         self._strip = _Strip()
         self._writer = None
         if tensorboard:
+            if importlib.util.find_spec("tensorboard") is None:
+                raise ImportError("TensorBoard is missing: pip install tensorboard")
             self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     # Saving and restoring
@@ -238,10 +242,10 @@ class TrainingRun(keras.callbacks.Callback):
     def _evaluate(self, logs):
         entry = {"step": self.step, "seconds": round(self._elapsed(), 1)}
         entry.update({name: float(value) for name, value in logs.items()})
-        optimizer = getattr(self.model, "optimizer", None)
-        if optimizer is not None:
-            rate = optimizer.learning_rate
-            entry["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        for optimizer, network in _optimizers(self.model):
+            prefix = "" if network is self.model else f"{network.name}_"
+            rate = keras.ops.convert_to_numpy(optimizer.learning_rate)
+            entry[f"{prefix}learning_rate"] = float(rate)
         best = max(
             (old[self.monitor] for old in self.log if self.monitor in old),
             default=-math.inf,
@@ -295,25 +299,36 @@ class _AveragedWeights:
 
     def __init__(self, model):
         self.model = model
-        optimizer = getattr(model, "optimizer", None)
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        self.optimizer = inner if getattr(inner, "use_ema", False) else None
+        self.pairs = [
+            (optimizer, network)
+            for optimizer, network in _optimizers(model)
+            if getattr(optimizer, "inner_optimizer", optimizer).use_ema
+        ]
 
     def __enter__(self):
-        if self.optimizer is not None:
+        if self.pairs:
             self.weights = self.model.get_weights()
-            self.optimizer.finalize_variable_values(self.model.trainable_variables)
+        for optimizer, network in self.pairs:
+            optimizer.finalize_variable_values(network.trainable_variables)
 
     def __exit__(self, *_):
-        if self.optimizer is not None:
+        if self.pairs:
             self.model.set_weights(self.weights)
 
 
-def _build_optimizers(model):
-    """Makes the variables of the optimizer, which loading would else skip."""
+def _optimizers(model):
+    """Returns pairs of an optimizer and the model whose weights it trains."""
+    if hasattr(model, "optimizers"):  # several, as a GAN has
+        return model.optimizers()
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built:
-        optimizer.build(model.trainable_variables)
+    return [] if optimizer is None else [(optimizer, model)]
+
+
+def _build_optimizers(model):
+    """Makes the variables of the optimizers, which loading would else skip."""
+    for optimizer, network in _optimizers(model):
+        if not optimizer.built:
+            optimizer.build(network.trainable_variables)
 
 
 def _write_text(path, text):
