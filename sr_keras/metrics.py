@@ -90,8 +90,8 @@ def ms_ssim(y_true, y_pred, luma=False, border=0):
 def hfenn(y_true, y_pred, luma=False, border=0):
     """Computes the normalized high-frequency error norm of each image.
 
-    `|LoG(y_true) - LoG(y_pred)| / |LoG(y_true)|` with a Laplacian of Gaussian of 15 x 15
-    pixels and sigma 1.5, only where it fits into the image: 0 for equal images, 1 if
+    `|LoG(y_true) - LoG(y_pred)| / |LoG(y_true)|` with a Laplacian of Gaussian of sigma
+    1.5 in 15 x 15 pixels, only where they fit into the image: 0 for equal images, 1 if
     all edges are missing.
 
     Args:

@@ -27,9 +27,10 @@ def vif(hr, sr, border=0):
 
     How much of the information that the eye would draw from `hr` it can draw from
     `sr`. Natural images are modelled in the bands of a wavelet transform, as vectors of
-    3 x 3 coefficients `s * u` with a Gaussian `u` of covariance `C` and a local strength
-    `s`; the distortion of `sr`, as a local gain `g` and noise of variance `v`; the eye,
-    as noise of variance `n = 0.4` (of values in 0-255). With the eigenvalues `e` of `C`
+    3 x 3 coefficients `s * u`, `u` a Gaussian of covariance `C` and `s` a local
+    strength; the distortion of `sr`, as a local gain `g` and noise of variance `v`; the
+    eye, as noise of variance `n = 0.4` (of values in 0-255). With the eigenvalues `e`
+    of `C`
 
         VIF = sum(log2(1 + g**2 * s**2 * e / (v + n))) / sum(log2(1 + s**2 * e / n))
 
@@ -65,7 +66,7 @@ def ifc(hr, sr, border=0):
 
         IFC = sum(log2(1 + g**2 * s**2 * e / v)) / pixels
 
-    0 and above; there is no upper limit, and equal images score about 30. Papers report
+    0 and above; there is no upper limit, and equal images score about 70. Papers report
     2 to 3 for super-resolution by 4.
 
     Args:
@@ -223,23 +224,25 @@ def lr_psnr(lr, sr):
 
 
 def _shrink(image, scale, axis):
-    """Scales one axis down by antialiased bicubic, to its size divided, rounded up."""
+    """Scales one axis, a multiple of `scale`, down by antialiased bicubic."""
     offsets = np.arange(-2 * scale, 3 * scale)
     weights = cubic((offsets - (scale - 1) / 2) / scale)
     size = image.shape[axis]
-    index = np.arange(0, size, scale)[:, None] + offsets
-    pixels = np.take(image, np.clip(index, 0, size - 1), axis=axis)
-    return np.tensordot(pixels, weights / weights.sum(), (axis + 1, 0))
+    first = np.arange(0, size, scale)
+    return sum(
+        weight * np.take(image, np.clip(first + offset, 0, size - 1), axis)
+        for offset, weight in zip(offsets, weights / weights.sum(), strict=True)
+    )
 
 
 def niqe(image, border=0, model=None):
     """Computes NIQE: how unnatural an image is, without an original; lower is better.
 
     Natural photos, divided by their local contrast, are nearly Gaussian noise, with a
-    slight dependence of neighbours. Each patch of 96 x 96 pixels is described by how
-    its pixels and the products of neighbours are distributed, at two scales: 36 numbers.
-    With the mean `m` and covariance `C` of these over the patches of the image, and
-    `m0` and `C0` over those of good photos,
+    slight dependence of neighbours. Each patch of 96 x 96 pixels is described by 36
+    numbers, the distributions of its pixels and of products of neighbours at two
+    scales. With the mean `m` and covariance `C` of these over the patches of the image
+    (flat ones are left out), and `m0` and `C0` over those of good photos,
 
         NIQE = sqrt((m - m0)' pinv((C + C0) / 2) (m - m0))
 
@@ -310,13 +313,13 @@ def _bsds500():
 
 
 def _patch_features(luma):
-    """Returns `(patches, 36)` features of patches and `(patches,)` their sharpness."""
+    """Returns the features of patches, `(patches, 36)`, and their sharpness."""
     rows, columns = (side // _PATCH for side in luma.shape)
+    if rows * columns == 0:
+        return np.empty((0, 36)), np.empty(0)
     luma = np.floor(luma[: rows * _PATCH, : columns * _PATCH] + 0.5)
     scales = []
     for size in (_PATCH, _PATCH // 2):
-        if luma.size == 0:
-            return np.empty((0, 36)), np.empty(0)
         mean = _blur(luma)
         deviation = np.sqrt(np.abs(_blur(luma**2) - mean**2))
         normalized = (luma - mean) / (deviation + 1)
@@ -324,7 +327,9 @@ def _patch_features(luma):
         if size == _PATCH:
             sharpness = _patches(deviation, size).mean((1, 2))
         luma = _shrink(_shrink(luma, 2, 0), 2, 1)
-    return np.concatenate(scales, axis=1), sharpness
+    features = np.concatenate(scales, axis=1)
+    is_known = np.isfinite(features).all(1)
+    return features[is_known], sharpness[is_known]
 
 
 def _blur(image):
@@ -361,10 +366,13 @@ def _fit_asymmetric(values):
     Its density is `exp(-(|x| / width)**shape)`, with another width on either side.
 
     Returns:
-        The shape, the width on the left, and the width on the right.
+        The shape, the width on the left, and the width on the right; NaN if there
+        are no values on one side.
     """
-    left = np.sqrt(np.mean(values[values < 0] ** 2))
-    right = np.sqrt(np.mean(values[values > 0] ** 2))
+    negative, positive = values[values < 0], values[values > 0]
+    if negative.size == 0 or positive.size == 0:
+        return np.nan, np.nan, np.nan
+    left, right = np.sqrt(np.mean(negative**2)), np.sqrt(np.mean(positive**2))
     skew = left / right
     ratio = np.mean(np.abs(values)) ** 2 / np.mean(values**2)
     ratio *= (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2

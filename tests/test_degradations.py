@@ -183,6 +183,12 @@ def test_a_blur_keeps_constant_images_to_their_borders():
     np.testing.assert_array_equal(GaussianBlur(2.0, 1.0, 45)(image), image)
 
 
+def test_a_blur_repeats_the_pixels_of_the_border(photo):
+    blur = GaussianBlur(2.0, 1.0, 45)
+    larger = np.pad(photo, ((9, 9), (9, 9), (0, 0)), mode="edge")
+    np.testing.assert_array_equal(blur(photo), blur(larger)[9:-9, 9:-9])
+
+
 @pytest.mark.parametrize("level", [0.3, 0.6])
 def test_gaussian_noise_has_its_deviation_everywhere(level):
     image = np.full((100, 101, 3), level, "float32")

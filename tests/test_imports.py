@@ -20,6 +20,7 @@ ORDER = [
     "plotting",
     "features",
     "losses",
+    "quality",
     "metrics",
     "models",
     "degradations",

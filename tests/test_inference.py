@@ -50,6 +50,22 @@ def global_pooling():
     return keras.Model(inputs, layers.Multiply()([inputs, mean]), name="attention")
 
 
+def dead():
+    """Two 3x3 convolutions; the ReLU between them lets nothing through at first."""
+    bias = keras.initializers.Constant(-9)
+    first = layers.Conv2D(
+        4, 3, padding="same", activation="relu", bias_initializer=bias
+    )
+    inputs = keras.Input((None, None, 3))
+    return keras.Model(inputs, layers.Conv2D(3, 3, padding="same")(first(inputs)))
+
+
+def maximum():
+    """The largest of 9x9 pixels."""
+    inputs = keras.Input((None, None, 3))
+    return keras.Model(inputs, layers.MaxPooling2D(9, 1, padding="same")(inputs))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3), (5, 7, 4)])
 @pytest.mark.parametrize("channels", [1, 3])
@@ -142,6 +158,8 @@ def test_tiles_equal_the_whole_image(name):
     [
         (convolutions(3), 3),
         (convolutions(3, activation="tanh"), 3),
+        (dead(), 2),
+        (maximum(), 4),
         # 4 and 2 pixels of the enlarged image, and 2 of bicubic interpolation
         (models.srcnn(2, (9, 1, 5), (2, 2), channels=3), 2 + 1 + 2),
         # head, 2 blocks of 2, body, upsampling, and half a pixel of the tail

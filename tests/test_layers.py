@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sr_keras.layers import ICNR, BicubicUpsampling, PixelShuffle, cubic
+from sr_keras.layers import (
+    ICNR,
+    BicubicUpsampling,
+    BilinearUpsampling,
+    NearestUpsampling,
+    PixelShuffle,
+    cubic,
+)
 
 
 def enlarge_by_hand(image, scale):
@@ -134,8 +141,11 @@ def test_bicubic_upsampling_has_no_weights_and_knows_its_shape():
     assert layer.weights == []
 
 
-def test_one_graph_of_bicubic_upsampling_takes_all_sizes():
-    layer = BicubicUpsampling(2)
+@pytest.mark.parametrize(
+    "interpolation", [BicubicUpsampling, BilinearUpsampling, NearestUpsampling]
+)
+def test_one_graph_of_an_interpolation_takes_all_sizes(interpolation):
+    layer = interpolation(2)
     graph = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 1))])
     for height, width in [(5, 7), (1, 1), (4, 2)]:
         image = np.random.default_rng(0).random((1, height, width, 1), "float32")

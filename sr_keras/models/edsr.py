@@ -22,7 +22,8 @@ def edsr(
     The defaults are the paper's baseline; its large model is `filters=256,
     num_blocks=32, residual_scale=0.1`. Unlike the paper, the mean colour of
     DIV2K is not subtracted: inputs are already in [0, 1]. Also unlike it, the
-    convolutions before a pixel shuffle start free of checkerboards (ICNR).
+    convolutions before a pixel shuffle start free of checkerboards (ICNR). The
+    others start as the authors' do, which is PyTorch's default.
 
     Args:
         scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
@@ -50,24 +51,20 @@ def edsr(
     check_scale(scale, (2, 3, 4, 8))
 
     inputs = keras.Input((None, None, channels), name="lr")
-    head = layers.Conv2D(filters, 3, padding="same", name="head")(inputs)
+    head = _conv(filters, name="head")(inputs)
     x = head
     for i in range(num_blocks):
         x = _residual_block(x, filters, residual_scale, name=f"block_{i}")
-    x = layers.Conv2D(filters, 3, padding="same", name="body")(x)
+    x = _conv(filters, name="body")(x)
     x = layers.Add(name="global_skip")([x, head])
     for i, factor in enumerate({2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]):
-        x = layers.Conv2D(
+        x = _conv(
             filters * factor**2,
-            3,
-            padding="same",
-            kernel_initializer=ICNR(factor),
+            kernel_initializer=ICNR(factor, _initializer()),
             name=f"upsampling_{i}",
         )(x)
         x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
-    outputs = layers.Conv2D(
-        channels, 3, padding="same", dtype="float32", name="tail"
-    )(x)
+    outputs = _conv(channels, dtype="float32", name="tail")(x)
     model = keras.Model(inputs, outputs, name=name)
     config = {
         "scale": scale,
@@ -81,10 +78,22 @@ def edsr(
 
 def _residual_block(x, filters, residual_scale, name):
     skip = x
-    x = layers.Conv2D(
-        filters, 3, padding="same", activation="relu", name=f"{name}_conv1"
-    )(x)
-    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv2")(x)
+    x = _conv(filters, activation="relu", name=f"{name}_conv1")(x)
+    x = _conv(filters, name=f"{name}_conv2")(x)
     if residual_scale != 1:
         x = layers.Rescaling(residual_scale, name=f"{name}_scale")(x)
     return layers.Add(name=f"{name}_skip")([skip, x])
+
+
+def _conv(filters, kernel_initializer=None, **kwargs):
+    return layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        kernel_initializer=kernel_initializer or _initializer(),
+        **kwargs,
+    )
+
+
+def _initializer():
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")

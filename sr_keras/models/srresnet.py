@@ -89,7 +89,8 @@ def srresnet(
 
 def _conv_norm(x, filters, name):
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=name)(x)
-    return layers.BatchNormalization(name=f"{name}_norm")(x)
+    # Keras's momentum of 0.99 follows a short training too slowly
+    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 
 
 def _prelu(x, name):

@@ -76,6 +76,7 @@ class GAN(keras.Model):
         self.trackers = types.MappingProxyType({})
         self.step = self._counter("step")
         self.collapsed_steps = self._counter("collapsed_steps")
+        self.built = True  # nothing is left to make, so that weights can be loaded
 
     def _counter(self, name):
         return self.add_weight(

@@ -220,6 +220,8 @@ def build(recipe):
     finally:
         keras.config.set_dtype_policy(policy)
     model.compile(optimizer, loss)
+    # made here, outside of the graph, the first step is up to twice as fast
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

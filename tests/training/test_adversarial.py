@@ -63,7 +63,8 @@ def batch(size=2, height=8, width=12, scale=2):
 
 def compiled(generator=None, discriminator=None, kind=GAN, **kwargs):
     gan = kind(generator or small_generator(), discriminator or small_discriminator())
-    options = {"terms": [(1.0, "l1")], **kwargs}
+    # eagerly, because graphs of single steps take long to make
+    options = {"terms": [(1.0, "l1")], "run_eagerly": True, **kwargs}
     gan.compile(
         options.pop("generator_optimizer", sgd()),
         options.pop("discriminator_optimizer", sgd()),
@@ -273,8 +274,9 @@ def updates(gan, num_steps):
     return found
 
 
-def test_discriminator_steps_for_one_of_the_generator():
-    gan = compiled(discriminator_steps=3)
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_discriminator_steps_for_one_of_the_generator(run_eagerly):
+    gan = compiled(discriminator_steps=3, run_eagerly=run_eagerly)
     assert updates(gan, 4) == [[1, 1], [1, 2], [1, 3], [2, 4]]
 
 
@@ -636,7 +638,7 @@ def test_errors_say_what_came():
     with pytest.raises(ValueError, match="need an optimizer each"):
         compiled(generator_optimizer=one, discriminator_optimizer=one)
     with pytest.raises(ValueError, match="A loss must be a callable or one of"):
-        compiled(terms=[(1.0, "content")])
+        compiled(terms=[(1.0, "beauty")])
     gan = compiled()
     lr, hr = batch()
     with pytest.raises(ValueError, match="must be .lr, hr.. Received: sample weights"):
