@@ -3,7 +3,9 @@
 A layer is named "vgg19/block5_conv4": a network, "vgg16" or "vgg19", and a layer by
 its name in `keras.applications`, `blockB_convC` or `blockB_pool`. A convolution's
 features come after its ReLU; "vgg19/block5_conv4/before_relu" has those before it.
-`ALIASES` has the papers' names, to which "/before_relu" may be added as well.
+`ALIASES` has the papers' names, to which "/before_relu" may be added as well. Johnson
+et al. take VGG16, whose weights are a file of their own: where there is only VGG19,
+"vgg19/block3_conv3" stands in for "relu3_3".
 
 Nothing here is a Keras layer, so that no model saves these networks as a part of
 itself.
@@ -126,7 +128,7 @@ class FeatureExtractor:
 
     def _make_variables(self):
         """Returns kernel, bias, kernel, bias, ... of the convolutions in use."""
-        num_arrays = 2 * sum("conv" in name for name in self._steps)
+        count = 2 * sum("conv" in name for name in self._steps)
         # Variables, because a compiled step would hold arrays as constants; made by
         # functions, because the first call is mostly inside of a step.
         return [
@@ -137,7 +139,7 @@ class FeatureExtractor:
                 trainable=False,
                 autocast=False,
             )
-            for array in _arrays(self._network, self.weights)[:num_arrays]
+            for array in _arrays(self._network, self.weights, count)
         ]
 
 
@@ -191,11 +193,11 @@ def _check_size(x, name, images):
         )
 
 
-def _arrays(network, weights):
-    """Returns kernel, bias, kernel, bias, ... of all convolutions of a network."""
+def _arrays(network, weights, count):
+    """Returns kernel, bias, kernel, bias, ..., `count` in all."""
     shapes, channels = [], 3
-    for filters, count in zip(_FILTERS, _NUM_CONVOLUTIONS[network], strict=True):
-        for _ in range(count):
+    for filters, repeats in zip(_FILTERS, _NUM_CONVOLUTIONS[network], strict=True):
+        for _ in range(repeats):
             shapes += [(3, 3, channels, filters), (filters,)]
             channels = filters
     if weights is None:
@@ -204,7 +206,7 @@ def _arrays(network, weights):
             rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape).astype("float32")
             if len(shape) == 4
             else np.zeros(shape, "float32")
-            for shape in shapes
+            for shape in shapes[:count]
         ]
     path = _find(network) if weights == "imagenet" else pathlib.Path(weights)
     if not path.is_file():
@@ -217,7 +219,7 @@ def _arrays(network, weights):
         raise ValueError(
             f"{path} does not hold the weights of {network.upper()} without its top."
         )
-    return arrays
+    return arrays[:count]
 
 
 def _read(path, network):
@@ -225,13 +227,13 @@ def _read(path, network):
     names = [name for name in _steps(network) if "conv" in name]
     arrays = []
     with h5py.File(path) as file:
-        for i, name in enumerate(names):
-            if "layers" in file:
-                name = "layers/conv2d" + (f"_{i}" if i else "")
-            found = []
-            file[name].visititems(lambda _, item, found=found: found.append(item))
-            found = [np.array(item) for item in found if isinstance(item, h5py.Dataset)]
-            arrays += sorted(found, key=np.ndim, reverse=True)
+        if "layers" in file:  # Keras 3 counts the layers of a class
+            names = ["layers/conv2d" + (f"_{i}" if i else "") for i in range(len(names))]
+        for name in names:
+            items = []
+            file[name].visititems(lambda _, item, items=items: items.append(item))
+            found = [np.array(item) for item in items if isinstance(item, h5py.Dataset)]
+            arrays += sorted(found, key=np.ndim, reverse=True)  # the kernel first
     return arrays
 
 

@@ -11,6 +11,9 @@ from keras import ops
 
 from sr_keras import images, losses
 
+# of `VGGDistance`: neither SRGAN nor Johnson et al. train on it
+VGG_LAYER = "vgg19/block4_conv4"
+
 
 def psnr(y_true, y_pred, luma=False, border=0):
     """Computes the PSNR of each image, in dB, for a peak of 1.
@@ -192,8 +195,7 @@ class VGGDistance(keras.metrics.Mean):
     """Reports the mean over images of the squared error of VGG features.
 
     It is `losses.Content` of RGB images, and says little of a network that was trained
-    with just that: choose other layers than the loss has. The default is one that
-    neither SRGAN nor Johnson et al. train on.
+    with just that: choose other layers than the loss has.
 
     Args:
         layers: The name of a layer, see `sr_keras.features`, a list of names, or a
@@ -206,7 +208,7 @@ class VGGDistance(keras.metrics.Mean):
 
     def __init__(
         self,
-        layers="vgg19/block4_conv4",
+        layers=VGG_LAYER,
         border=0,
         vgg_weights="imagenet",
         name="vgg_distance",

@@ -8,8 +8,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from sr_keras.features import FeatureExtractor
 from sr_keras.images import to_float
 from sr_keras.losses import WeightedSum
+from sr_keras.models import feature_discriminator, srgan_discriminator
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -19,9 +21,8 @@ class GAN(keras.Model):
     Any network from `lr` to `sr` is a generator, and any from images to logits a
     discriminator; what it returns besides (one verdict, one for each patch or
     pixel) does not matter. One with several outputs is several discriminators,
-    whose losses are added up: SRFeat's has a second output that judges VGG
-    features of the image. One with two inputs gets `[images, lr]`, and judges
-    whether the images fit `lr`, as in pix2pix.
+    whose losses are added up, such as `srfeat_discriminator`. One with two inputs
+    gets `[images, lr]`, and judges whether the images fit `lr`, as in pix2pix.
 
     SRGAN, from a generator that was trained on the squared error before:
 
@@ -29,7 +30,7 @@ class GAN(keras.Model):
         gan.compile(
             keras.optimizers.Adam(1e-4),
             keras.optimizers.Adam(1e-4),
-            terms=[(0.006, vgg54)],
+            terms=[(0.006, "content")],
             adversarial_weight=1e-3,
         )
         gan.fit(batches, steps_per_epoch=100_000)
@@ -73,7 +74,7 @@ class GAN(keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
-        self.trackers = types.MappingProxyType({})
+        self.terms = self.trackers = types.MappingProxyType({})
         self.step = self._counter("step")
         self.collapsed_steps = self._counter("collapsed_steps")
         self.built = True  # nothing is left to make, so that weights can be loaded
@@ -149,7 +150,6 @@ class GAN(keras.Model):
         self.discriminator_optimizer = self._prepared(
             discriminator_optimizer, self.discriminator
         )
-        self.terms = WeightedSum(terms).terms
         self.adversarial_weight = adversarial_weight
         self.discriminator_steps = discriminator_steps
         self.generator_waits_above = generator_waits_above
@@ -161,10 +161,12 @@ class GAN(keras.Model):
                 "Under a `tf.distribute` strategy both are trained in every step;"
                 " `discriminator_steps` must be 1, and nobody can wait."
             )
-        names = [loss.name for _, loss in self.terms]
-        names += ["adversarial_loss", "discriminator_loss", "loss"]
-        # a proxy, because Keras would track the values of a dict, which it refuses
-        # to do once the model was called
+        # Proxies: of dicts Keras would save the losses' networks with the weights,
+        # and refuse to track the metrics once the model was called.
+        self.terms = types.MappingProxyType(
+            {loss.name: (weight, loss) for weight, loss in WeightedSum(terms).terms}
+        )
+        names = [*self.terms, "adversarial_loss", "discriminator_loss", "loss"]
         self.trackers = types.MappingProxyType(
             {name: keras.metrics.Mean(name) for name in names}
         )
@@ -211,9 +213,9 @@ class GAN(keras.Model):
 
     def _fidelity(self, hr, sr):
         total = 0.0
-        for weight, loss in self.terms:
+        for name, (weight, loss) in self.terms.items():
             value = loss(hr, sr)
-            self.track(loss.name, value)
+            self.track(name, value)
             total = total + weight * value
         return total
 
@@ -382,9 +384,9 @@ class RelativisticGAN(GAN):
     the discriminator guesses. Under a `tf.distribute` strategy the mean is that
     of each replica's part of the batch.
 
-    ESRGAN is an `rrdb` that was trained on L1 before, `terms=[(1.0, vgg54), (0.01,
-    "l1")]` with L1 on the features of VGG19 before the activation, and
-    `adversarial_weight=5e-3`.
+    ESRGAN is an `rrdb` that was trained on L1 before, with
+    `terms=[(1.0, Content("VGG54/before_relu", "l1")), (0.01, "l1")]` and
+    `adversarial_weight=5e-3`; see `losses.Content` for that weight of 1.
 
     References:
         [Wang et al., 2018](https://arxiv.org/abs/1809.00219),
@@ -427,6 +429,62 @@ class CollapseWarning(keras.callbacks.Callback):
         warnings.warn(f"Collapse at step {step}: {text}", stacklevel=2)
 
 
+def srfeat_discriminator(
+    size=96, filters=64, spectral_norm=False, name="srfeat_discriminator"
+):
+    """Builds SRFeat's pair: one verdict on the pixels, one on their VGG54 features.
+
+    Args:
+        size: Height and width of the patches, a multiple of 16.
+        filters: Channels of the first convolution of both.
+        spectral_norm: Whether spectral normalization takes the place of batch
+            normalization.
+        name: Model name.
+
+    Input shape:
+        `(batch, size, size, 3)`, in [0, 1].
+
+    Output shape:
+        A list of two `(batch, 1)`, float32 logits: positive means a photo.
+
+    Reference:
+        [Park et al., 2018](https://doi.org/10.1007/978-3-030-01270-0_27)
+    """
+    inputs = keras.Input((size, size, 3), name="image")
+    of_pixels = srgan_discriminator(size, filters, spectral_norm=spectral_norm)
+    of_features = feature_discriminator(
+        size // 16, filters=filters, spectral_norm=spectral_norm
+    )
+    outputs = [of_pixels(inputs), of_features(VGG54(name="vgg54")(inputs))]
+    return keras.Model(inputs, outputs, name=name)
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class VGG54(keras.layers.Layer):
+    """Computes the features of VGG19's last convolution, divided by 12.75.
+
+    The weights of VGG19 are no weights of the layer: they are neither trained nor
+    saved, see `features.FeatureExtractor`.
+
+    Input shape:
+        `(batch, height, width, 3)`, in [0, 1].
+
+    Output shape:
+        `(batch, height / 16, width / 16, 512)`, rounded down, float32.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.extractor = FeatureExtractor(["VGG54"])
+
+    def call(self, inputs):
+        return self.extractor(inputs)[0] / 12.75
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (batch, height // 16, width // 16, 512)
+
+
 def interpolate_weights(first, second, amount):
     """Blends two networks of one architecture, weight by weight.
 
@@ -465,14 +523,14 @@ def interpolate_weights(first, second, amount):
 
 
 def _pair(data):
-    """Returns a batch as float images `(lr, hr)`."""
+    """Returns a batch as float tensors `(lr, hr)`."""
     lr, hr, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if hr is None or sample_weight is not None:
         raise ValueError(
             "Batches must be (lr, hr)."
             + (" Received: lr alone" if hr is None else " Received: sample weights too")
         )
-    return to_float(lr), to_float(hr)
+    return to_float(ops.convert_to_tensor(lr)), to_float(ops.convert_to_tensor(hr))
 
 
 def _train(network, optimizer, tape, loss, is_turn):

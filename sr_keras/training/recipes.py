@@ -69,6 +69,24 @@ class Recipe:
 # 491 photos: the train and test parts of BSDS500 and the 91 images of Yang et al.
 PHOTOS = ("bsds500/train", "bsds500/test", "t91")
 
+
+def _espcn(scale):
+    return Recipe(
+        network="espcn",
+        scale=scale,
+        data=PHOTOS,
+        hold_out=20,
+        skip_bad=True,
+        steps=60_000,
+        lr_size=128 // scale,
+        loss="l2",
+        learning_rate=2e-3,
+        beta_2=0.99,
+        ema=0.999,
+        precision="float32",
+    )
+
+
 RECIPES = {
     "demo": Recipe(
         network="espcn",
@@ -80,6 +98,9 @@ RECIPES = {
         learning_rate=2e-3,
         precision="float32",
     ),
+    "espcn-x2": _espcn(2),
+    "espcn-x3": _espcn(3),
+    "espcn-x4": _espcn(4),
     "edsr-x4": Recipe(
         network="edsr",
         scale=4,

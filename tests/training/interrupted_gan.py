@@ -19,7 +19,7 @@ NUM_STEPS = 6
 def main(folder, last_step=NUM_STEPS):
     keras.utils.set_random_seed(1)
     generator = models.srresnet(2, filters=4, num_blocks=1)
-    discriminator = models.patchgan(filters=2, num_layers=1, spectral_norm=True)
+    discriminator = models.patchgan(filters=2, num_layers=1)
     gan = RelativisticGAN(generator, discriminator)
     rate = keras.optimizers.schedules.CosineDecay(1e-2, NUM_STEPS)
     gan.compile(

@@ -14,7 +14,13 @@ import tensorflow as tf
 from keras import layers, ops
 
 from sr_keras import images, metrics, models, upscale
-from sr_keras.training.adversarial import GAN, RelativisticGAN, interpolate_weights
+from sr_keras.features import FeatureExtractor
+from sr_keras.training.adversarial import (
+    GAN,
+    RelativisticGAN,
+    interpolate_weights,
+    srfeat_discriminator,
+)
 
 FOLDER = pathlib.Path(__file__).parent
 LOG_2 = math.log(2)
@@ -143,23 +149,21 @@ def test_outputs_of_a_discriminator_are_added_up():
     assert logs["discriminator_loss"] == pytest.approx(4 * LOG_2, rel=1e-5)
 
 
-def test_a_frozen_extractor_makes_a_feature_discriminator():
-    # SRFeat: one verdict on pixels, one on the features of a trained network
-    inputs = keras.Input((16, 16, 3))
-    extractor = keras.Sequential([layers.Conv2D(4, 3, strides=4, padding="same")])
-    extractor.trainable = False
-    on_features = models.feature_discriminator(size=4, channels=4, filters=2)
-    on_pixels = models.srgan_discriminator(16, filters=2)
-    outputs = [on_pixels(inputs), on_features(extractor(inputs))]
-    gan = compiled(discriminator=keras.Model(inputs, outputs))
-    networks = [extractor, on_features, on_pixels]
-    before = [network.get_weights() for network in networks]
-    step(gan, width=8)
-    assert [changed(*pair) for pair in zip(networks, before, strict=True)] == [
-        False,
-        True,
-        True,
-    ]
+def test_srfeat_judges_pixels_and_features(data_dir, tmp_path):
+    discriminator = srfeat_discriminator(32, filters=2)
+    gan = compiled(discriminator=discriminator)
+    before = [w.numpy() for w in discriminator.trainable_variables]
+    lr, hr = batch(height=16, width=16)
+    features = FeatureExtractor(["VGG54"])(hr)[0] / 12.75
+    on_features = discriminator.get_layer("feature_discriminator")(features)
+    np.testing.assert_allclose(
+        discriminator(images.to_float(hr))[1], on_features, rtol=1e-4, atol=1e-6
+    )
+    gan.train_on_batch(lr, hr)
+    after = discriminator.trainable_variables
+    assert all(np.any(w != old) for w, old in zip(after, before, strict=True))
+    gan.save_weights(tmp_path / "gan.weights.h5")
+    assert (tmp_path / "gan.weights.h5").stat().st_size < 1e6  # without VGG19
 
 
 def test_a_discriminator_with_two_inputs_sees_the_lr_image():
@@ -167,7 +171,7 @@ def test_a_discriminator_with_two_inputs_sees_the_lr_image():
     x = layers.Concatenate()([image, layers.UpSampling2D(2)(lr)])
     outputs = models.patchgan(filters=2, num_layers=1, channels=6)(x)
     gan = compiled(discriminator=keras.Model([image, lr], outputs))
-    lr, hr = (images.to_float(x) for x in batch())
+    lr, hr = (ops.convert_to_tensor(images.to_float(x)) for x in batch())
     (fits,), (other,) = gan.judge(hr, lr), gan.judge(hr, 1 - lr)
     assert fits.shape == (2, 8, 12, 1)
     assert np.abs(fits - other).max() > 1e-3
@@ -233,7 +237,8 @@ def test_a_step_trains_all_weights_of_both(generator, discriminator, kind):
     before = {w.path: w.numpy() for w in gan.trainable_variables}
     step(gan, width=8, scale=models.scale_of(generator))
     same = [w.path for w in gan.trainable_variables if np.all(w == before[w.path])]
-    assert same == []
+    # the same bias on photos and fakes does not change how they compare
+    assert same == (["logits/bias"] if kind is RelativisticGAN else [])
 
 
 def test_the_generator_learns_from_the_discriminator_alone():
@@ -282,9 +287,11 @@ def test_discriminator_steps_for_one_of_the_generator(run_eagerly):
 
 def test_the_generator_waits_for_a_better_discriminator():
     # guessing costs 1.386
-    gan = compiled(discriminator=verdict(0.0), generator_waits_above=1.38)
+    options = {"discriminator": verdict(0.0), "discriminator_optimizer": sgd(0.0)}
+    gan = compiled(**options, generator_waits_above=1.38)
     assert updates(gan, 2) == [[0, 1], [0, 2]]
-    gan = compiled(discriminator=verdict(0.0), generator_waits_above=1.39)
+    options["discriminator_optimizer"] = sgd(0.0)
+    gan = compiled(**options, generator_waits_above=1.39)
     assert updates(gan, 2) == [[1, 1], [2, 2]]
 
 
@@ -312,17 +319,17 @@ def test_a_gradient_is_clipped_by_its_own_optimizer():
         for n, weights in zip(networks, before, strict=True)
     ]
     assert lengths[0] == pytest.approx(1e-3, rel=1e-3)
-    assert lengths[1] > 1e-2
+    assert lengths[1] > 2e-3
 
 
 class Faint(GAN):
-    """A GAN with gradients of about 1e-9, which float16 rounds to 0."""
+    """A GAN with gradients of about 1e-8, which float16 rounds to 0."""
 
     def generator_loss(self, lr, hr, sr):
-        return 1e-8 * super().generator_loss(lr, hr, sr)
+        return 1e-5 * super().generator_loss(lr, hr, sr)
 
     def discriminator_loss(self, real, fake):
-        return 1e-8 * super().discriminator_loss(real, fake)
+        return 1e-5 * super().discriminator_loss(real, fake)
 
 
 def first_kernels_change(optimizer):
@@ -352,18 +359,18 @@ def first_kernels_change(optimizer):
 
 def test_losses_are_scaled_in_float16(float16):
     def unscaled():
-        return keras.optimizers.LossScaleOptimizer(sgd(1e6), initial_scale=1.0)
+        return keras.optimizers.LossScaleOptimizer(sgd(1e3), initial_scale=1.0)
 
     assert first_kernels_change(unscaled) == [0, 0]
-    scaled = first_kernels_change(lambda: sgd(1e6))
+    scaled = first_kernels_change(lambda: sgd(1e3))
     assert min(scaled) > 1e-5
 
 
 def test_scaled_gradients_are_those_of_float32(float16):
-    scaled = first_kernels_change(lambda: sgd(1e6))
+    scaled = first_kernels_change(lambda: sgd(1e3))
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)
-    np.testing.assert_allclose(scaled, first_kernels_change(lambda: sgd(1e6)), rtol=0.02)
+    np.testing.assert_allclose(scaled, first_kernels_change(lambda: sgd(1e3)), rtol=0.02)
 
 
 def test_float32_losses_are_not_scaled():

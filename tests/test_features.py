@@ -1,0 +1,276 @@
+import hashlib
+import socket
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import skimage.data
+import tensorflow as tf
+
+from sr_keras import features
+from sr_keras.features import FeatureExtractor
+
+KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def photo(height=32, width=48):
+    return skimage.data.astronaut()[None, 100 : 100 + height, 200 : 200 + width]
+
+
+@pytest.fixture
+def nothing_at_hand(monkeypatch, tmp_path):
+    """A machine without weights and without network; returns Keras's folder."""
+    for name in ("SR_KERAS_VGG16", "SR_KERAS_VGG19", "SR_KERAS_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(features, "_URL", "http://127.0.0.1:9")
+    return tmp_path / "keras" / "models"
+
+
+@pytest.fixture
+def tiny_vgg19(monkeypatch):
+    """VGG19 with 2 to 6 filters, as Keras would build it, and with random weights."""
+    filters = (2, 3, 4, 5, 6)
+    monkeypatch.setattr(features, "_FILTERS", filters)
+    rng = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((None, None, 3))])
+    for block, (width, count) in enumerate(zip(filters, (2, 2, 4, 4, 4), strict=True)):
+        for i in range(count):
+            name = f"block{block + 1}_conv{i + 1}"
+            layer = keras.layers.Conv2D(width, 3, padding="same", name=name)
+            model.add(layer)
+            model.add(keras.layers.ReLU())
+            shapes = [weight.shape for weight in layer.weights]
+            layer.set_weights([rng.normal(0.05, 0.3, shape) for shape in shapes])
+        model.add(keras.layers.MaxPooling2D(2))
+    return model
+
+
+def keras_features(model, name, image):
+    """What keras.applications would compute with the weights of `model`."""
+    pixels = keras.applications.vgg19.preprocess_input(image.astype("float32"))
+    inner = keras.Model(model.inputs, model.get_layer(name).output)
+    return np.array(inner(pixels))
+
+
+@pytest.mark.parametrize("name", ["block1_conv1", "block3_pool", "block5_conv4"])
+def test_imagenet_features_equal_those_of_keras_applications(data_dir, name):
+    path = data_dir / "vgg19" / "vgg19_imagenet_notop.weights.h5"
+    model = keras.applications.VGG19(include_top=False, weights=str(path))
+    (found,) = FeatureExtractor([f"vgg19/{name}"], path)(photo())
+    expected = keras_features(model, name, photo())
+    assert expected.max() > 100
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("style", ["keras 3", "older", "oldest"])
+def test_every_style_of_keras_file_is_read(tiny_vgg19, tmp_path, style):
+    path = tmp_path / ("vgg.weights.h5" if style == "keras 3" else "vgg.h5")
+    if style == "keras 3":
+        tiny_vgg19.save_weights(path)
+    else:
+        with h5py.File(path, "w") as file:
+            for layer in tiny_vgg19.layers:
+                for kind, weight in zip("bW", layer.get_weights()[::-1], strict=False):
+                    prefix = f"{layer.name}/" if style == "older" else ""
+                    file[f"{layer.name}/{prefix}{layer.name}_{kind}_1:0"] = weight
+    layers = ["vgg19/block5_conv4/before_relu", "vgg19/block2_conv2/before_relu"]
+    for found, name in zip(
+        FeatureExtractor(layers, path)(photo()),
+        ["block5_conv4", "block2_conv2"],
+        strict=True,
+    ):
+        expected = keras_features(tiny_vgg19, name, photo())
+        assert (expected < 0).any() and (expected > 0).any()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_colours_are_bgr_around_the_mean_of_imagenet():
+    mean = np.array([123.68, 116.779, 103.939], "float32") / 255
+    extract = FeatureExtractor(["vgg19/block1_conv1/before_relu"], weights=None)
+    (at_mean,) = extract(np.broadcast_to(mean, (1, 5, 7, 3)))
+    np.testing.assert_allclose(at_mean, np.zeros((1, 5, 7, 64)), atol=1e-4)
+    (one_level,) = extract(np.broadcast_to(mean + 1 / 255, (1, 5, 7, 3)))
+    kernel = np.array(extract._variables[0])
+    np.testing.assert_allclose(one_level[0, 2, 3], kernel.sum((0, 1, 2)), atol=1e-3)
+
+
+def test_all_layers_come_from_one_pass_in_the_order_asked_for():
+    layers = ["vgg16/block3_pool", "relu1_2", "relu3_3/before_relu", "relu3_3"]
+    pool, first, before, after = FeatureExtractor(layers, None)(photo(21, 27))
+    assert first.shape == (1, 21, 27, 64)
+    assert before.shape == (1, 5, 6, 256)
+    assert pool.shape == (1, 2, 3, 256)
+    np.testing.assert_array_equal(after, np.maximum(before, 0))
+    assert np.min(before) < 0
+    blocks = np.array(after)[:, :4].reshape(1, 2, 2, 3, 2, 256)
+    np.testing.assert_array_equal(pool, blocks.max((2, 4)))
+
+
+def test_integers_floats_and_grey_images_are_the_same_images():
+    extract = FeatureExtractor(["VGG22"], None)
+    (expected,) = extract(photo(5, 7))
+    (found,) = extract(photo(5, 7) / 255)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+    grey = photo(5, 7)[..., :1]
+    (expected,) = extract(grey.repeat(3, axis=-1))
+    np.testing.assert_array_equal(extract(grey)[0], expected)
+
+
+def test_features_are_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = keras.layers.Lambda(FeatureExtractor(["VGG22"], None))
+        found = layer(photo(8, 8) / 255)[0]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    rounded = tf.cast(photo(8, 8) / 255, "bfloat16")  # as the layer got it
+    (expected,) = FeatureExtractor(["VGG22"], None)(rounded)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["VGG54", "VGG54/before_relu", "vgg19/block4_pool"])
+def test_gradient_arrives_and_the_weights_stay(layer):
+    extract = FeatureExtractor([layer], None)
+    x = tf.constant(photo() / 255, "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = tf.reduce_sum(extract(x)[0])
+    gradient = tape.gradient(value, x).numpy()
+    assert np.isfinite(gradient).all() and (gradient != 0).mean() > 0.9
+    assert not any(variable.trainable for variable in extract._variables)
+
+
+def test_only_what_the_deepest_layer_needs_is_kept_and_made_once():
+    extract = FeatureExtractor(["vgg19/block2_conv1"], None)
+    assert extract._variables is None
+    first = tf.function(extract)(photo(4, 4) / 255)[0]  # made inside of a graph
+    kept = extract._variables
+    assert [v.shape[-1] for v in kept] == [64, 64, 64, 64, 128, 128]
+    np.testing.assert_allclose(extract(photo(4, 4) / 255)[0], first, rtol=1e-5)
+    assert extract._variables is kept
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        (["VGG23"], "'VGG23'"),
+        (["block5_conv4"], "must be named as"),
+        (["vgg16/block1_conv3"], "'vgg16/block1_conv3'"),
+        (["vgg16/block5_conv4"], "'vgg16/block5_conv4'"),
+        (["vgg19/block1_pool/before_relu"], "pool/before_relu'"),
+        (["VGG54/after"], "'VGG54/after'"),
+        ([None], "None"),
+        ([], r"one or more layers.*\[\]"),
+        (["VGG22", "relu3_3"], "one network.*VGG22.*relu3_3"),
+    ],
+)
+def test_layers_that_do_not_exist(layers, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureExtractor(layers)
+
+
+def test_images_that_do_not_fit():
+    extract = FeatureExtractor(["vgg19/block3_conv1"], None)
+    assert extract(photo(4, 5))[0].shape == (1, 1, 1, 256)
+    with pytest.raises(ValueError, match="3x48 pixels .* block2_pool"):
+        extract(photo(3))
+    with pytest.raises(ValueError, match=r"1 or 3 channels.*\(32, 48, 3\)"):
+        extract(photo()[0])
+    with pytest.raises(ValueError, match=r"1 or 3 channels.*\(1, 32, 48, 2\)"):
+        extract(photo()[..., :2])
+
+
+def test_the_places_where_weights_are_looked_for(
+    nothing_at_hand, tiny_vgg19, tmp_path, monkeypatch
+):
+    def first_value(weights="imagenet"):
+        extract = FeatureExtractor(["vgg19/block1_conv1/before_relu"], weights)
+        return float(extract(photo(2, 2))[0][0, 0, 0, 0])
+
+    def save(path, factor):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weights = tiny_vgg19.get_weights()
+        tiny_vgg19.set_weights([factor * weight for weight in weights])
+        tiny_vgg19.save_weights(path)
+        tiny_vgg19.set_weights(weights)
+
+    save(tmp_path / "one.weights.h5", 1)
+    one = first_value(tmp_path / "one.weights.h5")
+
+    save(tmp_path / "vgg19" / "vgg19_imagenet_notop.weights.h5", 2)
+    monkeypatch.setenv("SR_KERAS_DATA", str(tmp_path))
+    assert first_value() == pytest.approx(2 * one, rel=1e-4)
+
+    save(tmp_path / "three.weights.h5", 3)
+    monkeypatch.setenv("SR_KERAS_VGG19", str(tmp_path / "three.weights.h5"))
+    assert first_value() == pytest.approx(3 * one, rel=1e-4)
+    assert first_value(str(tmp_path / "one.weights.h5")) == one
+
+
+def test_files_that_are_no_weights_of_this_network(tiny_vgg19, tmp_path, monkeypatch):
+    path = tmp_path / "vgg.weights.h5"
+    with pytest.raises(FileNotFoundError, match="no file of VGG weights .*vgg.weights"):
+        FeatureExtractor(["VGG22"], path)(photo())
+    path.write_bytes(b"no HDF5")
+    with pytest.raises(ValueError, match="vgg.weights.h5 cannot be read"):
+        FeatureExtractor(["VGG22"], path)(photo())
+    tiny_vgg19.save_weights(path)
+    with pytest.raises(ValueError, match="does not hold the weights of VGG16"):
+        FeatureExtractor(["relu1_2"], path)(photo())
+    monkeypatch.setenv("SR_KERAS_VGG19", str(tmp_path / "nowhere.h5"))
+    with pytest.raises(FileNotFoundError, match="nowhere.h5"):
+        FeatureExtractor(["VGG22"])(photo())
+
+
+def test_without_network_the_error_says_where_the_file_belongs(nothing_at_hand):
+    start = time.perf_counter()
+    with pytest.raises(OSError) as error:
+        FeatureExtractor(["VGG22"])(photo())
+    assert time.perf_counter() - start < 5
+    assert f"http://127.0.0.1:9/vgg19/{KERAS_FILE}" in str(error.value)
+    assert f"at {nothing_at_hand / KERAS_FILE}" in str(error.value)
+    assert "SR_KERAS_VGG19" in str(error.value)
+    assert list(nothing_at_hand.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_given_up(nothing_at_hand, monkeypatch):
+    monkeypatch.setattr(features, "_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(features, "_URL", f"http://127.0.0.1:{port}")
+        with pytest.raises(OSError, match="could not be downloaded: .*timed out"):
+            FeatureExtractor(["VGG22"])(photo())
+
+
+def test_another_file_in_the_place_of_keras_is_named_and_stays(nothing_at_hand):
+    nothing_at_hand.mkdir(parents=True)
+    path = nothing_at_hand / KERAS_FILE
+    path.write_bytes(b"half of it")
+    message = f"{KERAS_FILE} has the MD5 [0-9a-f]+, not 253f8cb515780f3b799900260a22"
+    with pytest.raises(ValueError, match=message):
+        FeatureExtractor(["VGG22"])(photo())
+    assert path.read_bytes() == b"half of it"
+
+
+def test_a_download_is_checked_and_arrives_whole(
+    nothing_at_hand, tiny_vgg19, tmp_path, monkeypatch
+):
+    source = tmp_path / "server" / "vgg19" / KERAS_FILE
+    source.parent.mkdir(parents=True)
+    tiny_vgg19.save_weights(source.with_suffix(".weights.h5"))
+    source.with_suffix(".weights.h5").rename(source)
+    monkeypatch.setattr(features, "_URL", (tmp_path / "server").as_uri())
+    with pytest.raises(OSError, match="could not be downloaded: .* has the MD5"):
+        FeatureExtractor(["VGG22"])(photo())
+    assert list(nothing_at_hand.iterdir()) == []
+
+    md5 = hashlib.md5(source.read_bytes()).hexdigest()
+    monkeypatch.setitem(features._MD5, "vgg19", md5)
+    (found,) = FeatureExtractor(["VGG22"])(photo())
+    assert [path.name for path in nothing_at_hand.iterdir()] == [KERAS_FILE]
+    source.unlink()
+    np.testing.assert_array_equal(FeatureExtractor(["VGG22"])(photo())[0], found)
