@@ -397,9 +397,17 @@ def export(
     scale: Scale = None,
 ):
     """Exports a network for other runtimes, and checks that they agree."""
+    from sr_keras import exporting
+
     network = _load(model, scale)
-    sr.export(network, out, format)
+    exporting.export(network, out, format)
     console.print(f"{model} -> {out}", soft_wrap=True)
+    try:
+        difference = exporting.check(network, out, format)
+    except ImportError as error:
+        console.print(f"Not checked: {error}")
+    else:
+        console.print(f"Checked: outputs differ by {difference:.1g} at most.")
 
 
 def _load(model, scale):
@@ -495,7 +503,7 @@ def main():
         app()
     except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
         _fail(error, 2)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         _fail(error, 1)
 
 

@@ -60,7 +60,10 @@ def evaluate(
                 f" {hr.shape[0]}x{hr.shape[1]}."
             )
         row = {"name": name, **score(hr, sr, scale, rgb), "seconds": seconds}
-        row.update({k: float(f(lr, hr, sr, scale)) for k, f in further.items()})
+        try:
+            row.update({k: float(f(lr, hr, sr, scale)) for k, f in further.items()})
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         rows.append(row)
         if on_image is not None:
             on_image(i, lr, sr, hr, row)

@@ -228,7 +228,8 @@ def _read(path, network):
     arrays = []
     with h5py.File(path) as file:
         if "layers" in file:  # Keras 3 counts the layers of a class
-            names = ["layers/conv2d" + (f"_{i}" if i else "") for i in range(len(names))]
+            count = len(names)
+            names = ["layers/conv2d", *(f"layers/conv2d_{i}" for i in range(1, count))]
         for name in names:
             items = []
             file[name].visititems(lambda _, item, items=items: items.append(item))

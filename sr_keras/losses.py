@@ -209,8 +209,9 @@ def hfenn(y_true, y_pred):
     `|LoG(y_true) - LoG(y_pred)| / |LoG(y_true)|`, where LoG is the Laplacian of a
     Gaussian of sigma 1.5 in a window of 15 x 15 pixels, which answers to edges, and
     `|x|` the root of the sum of squares over pixels and channels: 0 for equal images,
-    1 if all edges are missing. Unlike the paper, the window counts only where it fits
-    into the image, because a border that is continued by zeros is an edge.
+    1 if all edges are missing. The paper does not divide; and unlike there, the window
+    counts only where it fits into the image, because a border that is continued by
+    zeros is an edge.
 
     Args:
         y_true: `(batch, height, width, channels)`, float, in [0, 1], at least
@@ -498,9 +499,9 @@ class Perceptual(_ImageLoss):
         self.content = _layer_weights(content)
         self.texture = _layer_weights(texture)
         self.distance = distance
-        self.vgg_weights = vgg_weights
+        self.vgg_weights = None if vgg_weights is None else str(vgg_weights)
         self._layers = list({**self.content, **self.texture})
-        self._extract = FeatureExtractor(self._layers, vgg_weights)
+        self._extract = FeatureExtractor(self._layers, self.vgg_weights)
 
     def call(self, y_true, y_pred):
         true, pred = (
@@ -572,7 +573,8 @@ class Content(Perceptual):
     def get_config(self):
         config = super().get_config()
         del config["texture"]
-        return {**config, "layers": config.pop("content")}
+        config["layers"] = config.pop("content")
+        return config
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -605,7 +607,8 @@ class Texture(Perceptual):
     def get_config(self):
         config = super().get_config()
         del config["content"], config["distance"]
-        return {**config, "layers": config.pop("texture")}
+        config["layers"] = config.pop("texture")
+        return config
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")

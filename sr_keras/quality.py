@@ -202,7 +202,7 @@ def lr_psnr(lr, sr):
         ValueError: If the size is no multiple, or a dtype is another one.
 
     Reference:
-        [Lugmayr et al., 2021](https://doi.org/10.1109/CVPRW53098.2021.00073)
+        [Lugmayr et al., 2020](https://arxiv.org/abs/2006.14200)
     """
     lr, sr = np.asarray(lr), np.asarray(sr)
     if lr.dtype not in (np.uint8, np.uint16) or sr.dtype != lr.dtype:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from sr_keras import datasets, images, models
+from sr_keras import datasets, images, losses, metrics, models, quality, upscale
 from sr_keras.evaluation import evaluate, score
 
 # bicubic, from the papers: PSNR and SSIM at x2, x3, x4
@@ -91,6 +92,67 @@ def test_conditions_say_how_it_was_measured():
     text = text["conditions"]
     for part in ("BT.601", "RGB", "2 border pixels", "bicubic", "self-ensemble"):
         assert part in text
+
+
+def crops(scale=2):
+    photos = skimage.data.chelsea(), skimage.data.coffee()
+    crops = [photo[50:250, 100:316] for photo in photos]
+    return datasets.Pairs(["chelsea", "coffee"], scale, crops.__getitem__), crops
+
+
+def test_further_scores_are_those_of_their_functions():
+    dataset, hr = crops()
+    extra = ["ms_ssim", "hfenn", "vif", "ifc", "niqe", "lr_psnr"]
+    seen = []
+    result = evaluate(
+        models.bicubic(2), dataset, on_image=lambda *v: seen.append(v), extra=extra
+    )
+    _, lr, sr, target, row = seen[1]
+    floats = images.to_float(target)[None], images.to_float(sr)[None]
+    assert {name: row[name] for name in extra} == {
+        "ms_ssim": float(metrics.ms_ssim(*floats, luma=True, border=2)[0]),
+        "hfenn": float(metrics.hfenn(*floats, luma=True, border=2)[0]),
+        "vif": quality.vif(target, sr, border=2),
+        "ifc": quality.ifc(target, sr, border=2),
+        "niqe": quality.niqe(sr, border=2),
+        "lr_psnr": quality.lr_psnr(lr, sr),
+    }
+    first = result["images"][0]
+    assert result["mean"]["vif"] == pytest.approx((first["vif"] + row["vif"]) / 2)
+    for part in ("MS-SSIM on luma", "HFENN", "VIF", "bits per pixel", "BSDS500"):
+        assert part in result["conditions"]
+    assert "LR-PSNR (dB) after bicubic downscaling" in result["conditions"]
+
+    plain = evaluate(models.bicubic(2), dataset)
+    assert set(plain["mean"]) == {"psnr_y", "ssim_y", "seconds"}
+    assert plain["mean"]["psnr_y"] == result["mean"]["psnr_y"]
+    assert result["conditions"].startswith(plain["conditions"] + "; MS-SSIM")
+
+
+def test_vgg_scores_name_their_layers(data_dir):
+    array = skimage.data.astronaut()[None, 100:132, 200:248]
+    dataset = datasets.Pairs(["astronaut"], 2, array.__getitem__)
+    result = evaluate(models.bicubic(2), dataset, extra=["vgg", "vgg:VGG22"])
+    sr = upscale(models.bicubic(2), dataset[0][0])
+    pair = [images.to_float(image)[None, 2:-2, 2:-2] for image in (array[0], sr)]
+    found = result["mean"]
+    for name, layer in (("vgg", "vgg19/block4_conv4"), ("vgg:VGG22", "VGG22")):
+        assert found[name] == pytest.approx(float(losses.Content(layer)(*pair)))
+        assert f"features of {layer}" in result["conditions"]
+
+
+@pytest.mark.parametrize("name", ["lpips", "niqe:VGG22", "VGG22", ""])
+def test_an_unknown_score_is_an_error(name):
+    dataset, _ = photos()
+    message = f'ms_ssim, hfenn, .*, "vgg" or "vgg:LAYER". Received: \'{name}\''
+    with pytest.raises(ValueError, match=message):
+        evaluate(models.nearest(2), dataset, extra=[name])
+
+
+def test_an_image_too_small_for_a_score_is_named():
+    dataset, _ = photos()
+    with pytest.raises(ValueError, match="0: NIQE needs .*30, 36, 3.* border of 2"):
+        evaluate(models.nearest(2), dataset, extra=["niqe"])
 
 
 def test_every_image_is_handed_over():

@@ -52,17 +52,18 @@ def keras_features(model, name, image):
     """What keras.applications would compute with the weights of `model`."""
     pixels = keras.applications.vgg19.preprocess_input(image.astype("float32"))
     inner = keras.Model(model.inputs, model.get_layer(name).output)
-    return np.array(inner(pixels))
+    return np.array(inner([pixels]))
 
 
-@pytest.mark.parametrize("name", ["block1_conv1", "block3_pool", "block5_conv4"])
-def test_imagenet_features_equal_those_of_keras_applications(data_dir, name):
+def test_imagenet_features_equal_those_of_keras_applications(data_dir):
     path = data_dir / "vgg19" / "vgg19_imagenet_notop.weights.h5"
     model = keras.applications.VGG19(include_top=False, weights=str(path))
-    (found,) = FeatureExtractor([f"vgg19/{name}"], path)(photo())
-    expected = keras_features(model, name, photo())
-    assert expected.max() > 100
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+    names = ["block1_conv1", "block3_pool", "block5_conv4"]
+    extract = FeatureExtractor([f"vgg19/{name}" for name in names], path)
+    for found, name in zip(extract(photo()), names, strict=True):
+        expected = keras_features(model, name, photo())
+        assert expected.max() > 100
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("style", ["keras 3", "older", "oldest"])
@@ -120,14 +121,13 @@ def test_integers_floats_and_grey_images_are_the_same_images():
 
 
 def test_features_are_float32_under_mixed_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        layer = keras.layers.Lambda(FeatureExtractor(["VGG22"], None))
-        found = layer(photo(8, 8) / 255)[0]
-    finally:
-        keras.config.set_dtype_policy("float32")
+    class Half(keras.layers.Layer):
+        def call(self, inputs):
+            return FeatureExtractor(["VGG22"], None)(inputs)[0]
+
+    found = Half(dtype="mixed_bfloat16")(photo(8, 8) / 255)
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
-    rounded = tf.cast(photo(8, 8) / 255, "bfloat16")  # as the layer got it
+    rounded = tf.cast(photo(8, 8) / 255, "bfloat16")  # as the layer casts it
     (expected,) = FeatureExtractor(["VGG22"], None)(rounded)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 

@@ -3,11 +3,13 @@ import math
 import keras
 import numpy as np
 import pytest
+import scipy.ndimage
 import tensorflow as tf
 from keras import ops
 
 from sr_keras import losses
 from sr_keras.losses import (
+    HFENN,
     L1,
     L2,
     MSSSIM,
@@ -15,6 +17,7 @@ from sr_keras.losses import (
     SSIM,
     Charbonnier,
     Huber,
+    TotalVariation,
     WeightedSum,
 )
 
@@ -26,6 +29,7 @@ FUNCTIONS = {
     "ssim": losses.ssim,
     "ms_ssim": losses.ms_ssim,
     "psnr": losses.psnr,
+    "hfenn": losses.hfenn,
 }
 CLASSES = {
     "l1": L1,
@@ -35,13 +39,14 @@ CLASSES = {
     "ssim": SSIM,
     "ms_ssim": MSSSIM,
     "psnr": PSNR,
+    "hfenn": HFENN,
 }
 
 
 def smooth_pair(name="ssim", batch=2, channels=1):
     """Smooth images and noisy copies, as small as the loss allows."""
     rng = np.random.default_rng(0)
-    height, width = (161, 163) if name == "ms_ssim" else (13, 17)
+    height, width = {"ms_ssim": (161, 163), "hfenn": (17, 21)}.get(name, (13, 17))
     y, x = np.mgrid[:height, :width]
     waves = 0.5 + 0.4 * np.sin(y / 3) * np.cos(x / 5)
     y_true = np.broadcast_to(waves[..., None], (batch, height, width, channels))
@@ -118,6 +123,72 @@ def test_ms_ssim_of_a_negative_is_zero_with_a_finite_gradient():
     assert np.isfinite(gradient(losses.ms_ssim, y_true, 1 - y_true)).all()
 
 
+def test_hfenn_by_hand():
+    # the window fits at one place, and y_pred lacks a third of what is there
+    y_true = np.zeros((1, 15, 15, 1), "float32")
+    y_true[0, 7, 7] = 0.9
+    np.testing.assert_allclose(losses.hfenn(y_true, y_true / 1.5), [1 / 3], rtol=1e-5)
+    # where the true image has one bright pixel in the middle and the other one at
+    # (7, 7 + d), the ratio is that of the Laplacian of Gaussian at d and at 0
+    for d in (1, 3, 5):
+        y_pred = y_true.copy()
+        y_pred[0, 7, 7 + d] = 0.9
+        r = d**2 / (2 * 1.5**2)
+        expected = abs(1 - r) * math.exp(-r)
+        np.testing.assert_allclose(losses.hfenn(y_true, y_pred), [expected], atol=3e-3)
+
+
+def test_hfenn_equals_that_of_scipy():
+    y_true, y_pred = smooth_pair("hfenn", channels=3)
+
+    def size_of_edges(image):
+        edges = [
+            scipy.ndimage.gaussian_laplace(channel.astype("float64"), 1.5)[7:-7, 7:-7]
+            for channel in np.moveaxis(image, -1, 0)
+        ]
+        return np.linalg.norm(edges)
+
+    expected = [
+        size_of_edges(a - b) / size_of_edges(a)
+        for a, b in zip(y_true, y_pred, strict=True)
+    ]
+    # SciPy's window is a little smaller
+    np.testing.assert_allclose(losses.hfenn(y_true, y_pred), expected, rtol=0.02)
+
+
+def test_hfenn_of_images_without_edges():
+    flat = np.full((1, 17, 15, 3), 0.3, "float32")
+    np.testing.assert_array_equal(losses.hfenn(flat, flat), [0.0])
+    assert np.isfinite(gradient(losses.hfenn, flat, flat)).all()
+    y_true, _ = smooth_pair("hfenn", batch=1)
+    np.testing.assert_allclose(losses.hfenn(y_true, 0 * y_true), [1.0], rtol=1e-5)
+    with pytest.raises(ValueError, match="^HFENN .*15x15 .*: 14x15"):
+        losses.hfenn(flat[:, :14], flat[:, :14])
+
+
+def test_total_variation_by_hand():
+    y_pred = np.float32([[0, 1, 1], [0.5, 0.5, 0.5]]).reshape(1, 2, 3, 1)
+    expected = 3 * 0.5 / 3 + 1 / 4  # 3 pairs down, 4 across
+    for y_true in (y_pred, 1 - y_pred):
+        found = losses.total_variation(y_true, y_pred)
+        np.testing.assert_allclose(found, [expected], rtol=1e-6)
+    images = np.random.default_rng(0).random((2, 5, 7, 3)).astype("float32")
+    transposed = images.swapaxes(1, 2)
+    np.testing.assert_allclose(
+        losses.total_variation(images, images),
+        losses.total_variation(transposed, transposed),
+        rtol=1e-5,
+    )
+    downhill = gradient(losses.TotalVariation(), y_pred, y_pred)
+    np.testing.assert_allclose(
+        downhill[0, :, :, 0],
+        [[-7 / 12, 7 / 12, 1 / 3], [1 / 3, -1 / 3, -1 / 3]],
+        rtol=1e-5,
+    )
+    with pytest.raises(ValueError, match="Total variation .*2x2 .*: 1x3"):
+        losses.total_variation(y_pred[:, :1], y_pred[:, :1])
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nan_is_not_hidden(name):
     y_true, y_pred = smooth_pair(name)
@@ -140,7 +211,7 @@ def test_gradient_is_finite_at_the_target_and_points_to_it(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_predictions_are_not_clipped(name):
     y_true, _ = smooth_pair(name, batch=1)
-    slope = gradient(FUNCTIONS[name], y_true, y_true + 0.5)
+    slope = gradient(FUNCTIONS[name], y_true, 1.2 * y_true + 0.4)
     above_one = y_true > 0.5
     assert above_one.any() and np.abs(slope[above_one]).min() > 0
 
@@ -238,6 +309,7 @@ def test_ms_ssim_needs_161_pixels():
         Charbonnier(epsilon=0.1),
         SSIM(),
         PSNR(),
+        TotalVariation(),
         WeightedSum([(1, Charbonnier(0.2)), (0.5, "ssim")], name="s", reduction="sum"),
         WeightedSum([(1, keras.losses.LogCosh()), (2, WeightedSum([(3, "l2")]))]),
     ],
@@ -273,6 +345,27 @@ def test_gradient_of_every_term_arrives(name):
     np.testing.assert_allclose(
         both, 6 * (y_pred - y_true) / y_true.size + term, rtol=1e-3, atol=1e-7
     )
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (1, 0, 0, 0),
+        (1, 0.1, 0, 0),
+        (100, 0, 0.01, 0),
+        (1, 0, 0, 0.1),
+        (1, 0.1, 0.01, 0.1),
+    ],
+)
+def test_combinations_of_mse_ssim_psnr_and_hfenn(weights):
+    y_true, y_pred = smooth_pair("hfenn")
+    names = ["l2", "ssim", "psnr", "hfenn"]
+    loss = WeightedSum(list(zip(weights, names, strict=True)))
+    terms = [np.mean(FUNCTIONS[name](y_true, y_pred)) for name in names]
+    np.testing.assert_allclose(loss(y_true, y_pred), np.dot(weights, terms), rtol=1e-5)
+    assert np.abs(gradient(loss, y_true, y_pred)).max() > 1e-6
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    np.testing.assert_array_equal(copy(y_true, y_pred), loss(y_true, y_pred))
 
 
 def identity_model(dtype=None):
@@ -342,8 +435,16 @@ def test_get_by_name(name):
     assert losses.get(FUNCTIONS[name]) is FUNCTIONS[name]
 
 
+def test_get_knows_losses_without_a_function():
+    assert type(losses.get("tv")) is TotalVariation
+    assert type(losses.get("content")) is losses.Content
+    assert type(losses.get("texture")) is losses.Texture
+
+
 @pytest.mark.parametrize("name", ["SSIM", "mse", None, ["l1"]])
 def test_get_lists_the_names(name):
-    names = "l1, l2, huber, charbonnier, ssim, ms_ssim, psnr"
+    names = (
+        "l1, l2, huber, charbonnier, ssim, ms_ssim, psnr, hfenn, tv, content, texture"
+    )
     with pytest.raises(ValueError, match=f"one of {names}. Received: "):
         losses.get(name)

@@ -6,11 +6,16 @@ import skimage.metrics
 import tensorflow as tf
 from keras import ops
 
-from sr_keras import images, losses, metrics
-from sr_keras.metrics import MSSSIM, PSNR, SSIM
+from sr_keras import degradations, images, losses, metrics
+from sr_keras.metrics import HFENN, MSSSIM, PSNR, SSIM, VGGDistance
 
-FUNCTIONS = {"psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
-CLASSES = {"psnr": PSNR, "ssim": SSIM, "ms_ssim": MSSSIM}
+FUNCTIONS = {
+    "psnr": metrics.psnr,
+    "ssim": metrics.ssim,
+    "ms_ssim": metrics.ms_ssim,
+    "hfenn": metrics.hfenn,
+}
+CLASSES = {"psnr": PSNR, "ssim": SSIM, "ms_ssim": MSSSIM, "hfenn": HFENN}
 
 
 def photos(height, width, sigmas=(0.02, 0.1)):
@@ -63,7 +68,9 @@ def test_images_count_alike_in_batches_of_any_size():
     np.testing.assert_allclose(metric.result(), 30, atol=1e-3)
 
 
-@pytest.mark.parametrize("name, best", [("psnr", 100), ("ssim", 1), ("ms_ssim", 1)])
+@pytest.mark.parametrize(
+    "name, best", [("psnr", 100), ("ssim", 1), ("ms_ssim", 1), ("hfenn", 0)]
+)
 def test_equal_images_after_clipping_have_the_best_score(name, best):
     y_true = np.zeros((1, 161, 163, 3), "float32")
     y_true[:, 80:] = 1.0
@@ -96,7 +103,8 @@ def test_border_is_cut_from_every_side(name):
     np.testing.assert_array_equal(
         FUNCTIONS[name](y_true, y_pred, luma=True, border=4), inner
     )
-    assert np.all(FUNCTIONS[name](y_true, y_pred, luma=True) < inner)
+    worse = np.array(FUNCTIONS[name](y_true, y_pred, luma=True))
+    assert np.all(worse > inner if name == "hfenn" else worse < inner)
 
 
 @pytest.mark.parametrize("luma", [False, True])
@@ -147,8 +155,8 @@ def test_ms_ssim_of_a_negative_is_zero():
 def test_loss_and_metric_agree(name):
     y_true, y_pred = photos(161, 163)
     loss = getattr(losses, name)(y_true, y_pred)
-    offset = 0 if name == "psnr" else 1
-    np.testing.assert_array_equal(FUNCTIONS[name](y_true, y_pred), offset - loss)
+    expected = {"psnr": -loss, "hfenn": loss}.get(name, 1 - loss)
+    np.testing.assert_array_equal(FUNCTIONS[name](y_true, y_pred), expected)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -223,6 +231,67 @@ def test_too_small_images_are_refused():
         metrics.psnr(*small, border=9)
     with pytest.raises(ValueError, match="0 or more pixels. Received: -1"):
         metrics.psnr(*small, border=-1)
+
+
+@pytest.mark.parametrize("name", ["ssim", "ms_ssim", "hfenn"])
+@pytest.mark.parametrize(
+    "series",
+    [
+        [degradations.GaussianBlur(sigma) for sigma in (0.8, 1.2, 1.8, 3.0)],
+        [degradations.GaussianNoise(sigma) for sigma in (0.02, 0.05, 0.1, 0.2)],
+        [degradations.JPEG(quality) for quality in (60, 30, 15, 5)],
+    ],
+    ids=["blur", "noise", "jpeg"],
+)
+def test_scores_get_worse_as_the_images_do(name, series):
+    y_true, _ = photos(161, 173)
+    scores = np.array(
+        [FUNCTIONS[name](y_true, step(y_true, seed=1)) for step in series]
+    )
+    steps = np.diff(scores, axis=0)
+    assert np.all(steps > 0 if name == "hfenn" else steps < 0)
+
+
+def test_vgg_distance_is_the_mean_over_images_of_the_content_loss():
+    y_true, y_pred = photos(24, 27)
+    layers = {"vgg19/block2_conv1": 2.0}
+    metric = VGGDistance(layers, border=2, vgg_weights=None)
+    # what is clipped and what is in the border does not count
+    too_bright = np.where(y_pred == 1, 1.5, y_pred)
+    assert (too_bright > 1).any()
+    too_bright[:, :2] = too_bright[:, :, -2:] = 0.0
+    metric.update_state(y_true, too_bright, sample_weight=np.array([1.0, 3.0]))
+    loss = losses.Content(layers, vgg_weights=None, reduction=None)
+    first, second = loss(y_true[:, 2:-2, 2:-2], y_pred[:, 2:-2, 2:-2])
+    np.testing.assert_allclose(metric.result(), (first + 3 * second) / 4, rtol=1e-5)
+    assert metric.variables and len(metric.variables) == 2  # a sum and a count
+
+    copy = keras.metrics.deserialize(keras.metrics.serialize(metric))
+    assert copy.get_config() == metric.get_config()
+    copy.update_state(y_true, too_bright, sample_weight=np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(copy.result(), metric.result())
+
+
+def test_vgg_distance_says_which_layers_it_knows():
+    assert VGGDistance().get_config()["layers"] == {"vgg19/block4_conv4": 1.0}
+    with pytest.raises(ValueError, match="must be named as.*'conv4'"):
+        VGGDistance("conv4")
+
+
+def test_vgg_distance_grows_as_the_images_get_worse(data_dir):
+    y_true, _ = photos(64, 64)
+    for layer in ("vgg19/block4_conv4", "vgg19/block2_conv2"):
+        metric = VGGDistance(layer)
+        for step, strengths in (
+            (degradations.GaussianBlur, (0.8, 1.2, 1.8, 3.0)),
+            (degradations.GaussianNoise, (0.02, 0.05, 0.1, 0.2)),
+            (degradations.JPEG, (60, 30, 15, 5)),
+        ):
+            scores = []
+            for strength in strengths:
+                metric.reset_state()
+                scores.append(float(metric(y_true, step(strength)(y_true, seed=1))))
+            assert np.all(np.diff(scores) > 0), (layer, step, scores)
 
 
 def test_luma_of_two_channels_is_refused():

@@ -112,9 +112,9 @@ def vae_decoder(
     lr = keras.Input((None, None, channels), name="lr")
     z = keras.Input((None, None, latent_channels), name="z")
     head = layers.Conv2D(filters, 3, padding="same", name="head")(lr)
-    latents = layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, name="latents"
-    )(z)
+    latents = layers.Conv2D(filters, 3, padding="same", use_bias=False, name="latents")(
+        z
+    )
     x = head = layers.Add(name="with_latents")([head, latents])
     for i in range(num_blocks):
         x = _residual_block(x, filters, name=f"block_{i}")

@@ -226,8 +226,7 @@ class GAN(keras.Model):
         guesses, more if it is right, less if it is fooled.
         """
         return sum(
-            self.cross_entropy(ops.ones_like(fake), fake)
-            for fake in self.judge(sr, lr)
+            self.cross_entropy(ops.ones_like(fake), fake) for fake in self.judge(sr, lr)
         )
 
     def discriminator_loss(self, real, fake):
@@ -278,7 +277,7 @@ class GAN(keras.Model):
     def train_step(self, data):
         # As in pix2pix's tutorial, both losses come from one pass of the generator
         # and from the weights before the step.
-        lr, hr = _pair(data)
+        lr, hr = float_pair(data)
         with tf.GradientTape() as generator_tape:
             sr = self.generator(lr, training=True)
             generator_loss = self.generator_loss(lr, hr, sr)
@@ -318,7 +317,7 @@ class GAN(keras.Model):
 
     def test_step(self, data):
         """Reports the generator's scores: the terms and the compiled metrics."""
-        lr, hr = _pair(data)
+        lr, hr = float_pair(data)
         sr = self(lr, training=False)
         self._fidelity(hr, sr)
         logs = self.compute_metrics(lr, hr, sr)
@@ -522,14 +521,16 @@ def interpolate_weights(first, second, amount):
     return blend
 
 
-def _pair(data):
-    """Returns a batch as float tensors `(lr, hr)`."""
+def float_pair(data):
+    """Returns a batch that came to a `train_step` as float tensors `(lr, hr)`.
+
+    Raises:
+        ValueError: If it is no pair.
+    """
     lr, hr, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if hr is None or sample_weight is not None:
-        raise ValueError(
-            "Batches must be (lr, hr)."
-            + (" Received: lr alone" if hr is None else " Received: sample weights too")
-        )
+        received = "lr alone" if hr is None else "sample weights too"
+        raise ValueError(f"Batches must be (lr, hr). Received: {received}")
     return to_float(ops.convert_to_tensor(lr)), to_float(ops.convert_to_tensor(hr))
 
 

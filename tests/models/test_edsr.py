@@ -56,6 +56,16 @@ def test_features_skip_the_body():
     np.testing.assert_array_equal(skip, head)
 
 
+def test_convolutions_start_as_those_of_the_authors():
+    bound = 1 / np.sqrt(9 * 64)  # of a uniform distribution, PyTorch's default
+    model = edsr(2, num_blocks=1)
+    for name in ("block_0_conv1", "body", "upsampling_0", "tail"):
+        kernel, bias = model.get_layer(name).get_weights()
+        assert np.abs(kernel).max() <= bound
+        assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.1)
+        assert not bias.any()
+
+
 def test_there_is_no_batch_normalization():
     layers = edsr(2, filters=4, num_blocks=2).layers
     assert not any(isinstance(x, keras.layers.BatchNormalization) for x in layers)

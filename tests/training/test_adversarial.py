@@ -370,7 +370,9 @@ def test_scaled_gradients_are_those_of_float32(float16):
     scaled = first_kernels_change(lambda: sgd(1e3))
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)
-    np.testing.assert_allclose(scaled, first_kernels_change(lambda: sgd(1e3)), rtol=0.02)
+    np.testing.assert_allclose(
+        scaled, first_kernels_change(lambda: sgd(1e3)), rtol=0.02
+    )
 
 
 def test_float32_losses_are_not_scaled():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sr_keras import models
-from sr_keras.export import check, export
+from sr_keras.exporting import check, export
 from sr_keras.inference import with_precision
 
 PACKAGES = {"onnx": ["tf2onnx", "onnxruntime"], "litert": ["ai_edge_litert"]}

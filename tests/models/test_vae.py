@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+
+from sr_keras.models.interpolation import bicubic
+from sr_keras.models.vae import vae_decoder, vae_encoder, vae_upscaler
+
+SMALL = {"filters": 4, "num_blocks": 1, "latent_channels": 2}
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+def noise(*shape):
+    return np.random.default_rng(1).random(shape, "float32")
+
+
+def latents(height, width):
+    return np.random.default_rng(2).standard_normal((1, height, width, 2), "float32")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_latents_have_the_size_of_the_lr_image_and_the_output_of_hr(scale):
+    encoder, decoder = vae_encoder(scale, **SMALL), vae_decoder(scale, **SMALL)
+    for height, width in [(5, 7), (1, 1)]:
+        lr = noise(1, height, width, 3)
+        hr = noise(1, scale * height, scale * width, 3)
+        mean, log_variance = encoder([lr, hr])
+        assert mean.shape == log_variance.shape == (1, height, width, 2)
+        assert decoder([lr, np.asarray(mean)]).shape == hr.shape
+        assert vae_upscaler(decoder)(lr).shape == hr.shape
+
+
+def test_luma():
+    encoder = vae_encoder(2, **SMALL, channels=1)
+    decoder = vae_decoder(2, **SMALL, channels=1)
+    z, _ = encoder([noise(1, 5, 7, 1), noise(1, 10, 14, 1)])
+    assert decoder([noise(1, 5, 7, 1), np.asarray(z)]).shape == (1, 10, 14, 1)
+    assert vae_upscaler(decoder).output_shape == (None, None, None, 1)
+
+
+def test_the_encoder_sees_what_interpolation_misses():
+    encoder = vae_encoder(2, **SMALL)
+    lr = noise(1, 5, 7, 3)
+    detail = noise(1, 10, 14, 3) - 0.5
+    image = np.asarray(bicubic(2)(lr))
+    before, _ = encoder([lr, image])
+    after, _ = encoder([lr, image + detail])
+    assert np.abs(after - before).max() > 1e-3
+    # the LR image reaches the result by another way as well
+    head = encoder.get_layer("head")
+    head.set_weights([np.zeros_like(w) for w in head.get_weights()])
+    others = noise(1, 5, 7, 3)[:, ::-1]
+    np.testing.assert_allclose(
+        encoder([lr, image + detail])[0],
+        encoder([others, np.asarray(bicubic(2)(others)) + detail])[0],
+        atol=1e-5,
+    )
+
+
+def test_the_decoder_uses_its_latents():
+    decoder = vae_decoder(2, **SMALL)
+    lr, z = noise(1, 5, 7, 3), latents(5, 7)
+    difference = np.abs(decoder([lr, z]) - decoder([lr, -z]))
+    assert difference.max() > 1e-3
+
+
+def test_the_decoder_adds_to_the_interpolated_image():
+    decoder = vae_decoder(2, **SMALL)
+    tail = decoder.get_layer("tail")
+    tail.set_weights([np.zeros_like(w) for w in tail.get_weights()])
+    lr = noise(1, 5, 7, 3)
+    np.testing.assert_array_equal(decoder([lr, latents(5, 7)]), bicubic(2)(lr))
+
+
+def test_the_upscaler_is_the_decoder_at_latents_of_0():
+    decoder = vae_decoder(2, **SMALL)
+    lr, z = noise(1, 5, 7, 3), latents(5, 7)
+    upscaler = vae_upscaler(decoder)
+    np.testing.assert_array_equal(upscaler(lr), decoder([lr, 0 * z]))
+    assert len(upscaler.weights) == len(decoder.weights)
+
+
+def test_the_upscaler_survives_a_round_trip_in_safe_mode(tmp_path):
+    upscaler = vae_upscaler(vae_decoder(2, **SMALL))
+    upscaler.save(tmp_path / "vae.keras")
+    loaded = keras.saving.load_model(tmp_path / "vae.keras", safe_mode=True)
+    lr = noise(1, 5, 7, 3)
+    np.testing.assert_array_equal(loaded(lr), upscaler(lr))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_outputs_are_float32_under_mixed_precision(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        encoder, decoder = vae_encoder(2, **SMALL), vae_decoder(2, **SMALL)
+        upscaler = vae_upscaler(decoder)
+    finally:
+        keras.config.set_dtype_policy(before)
+    low = policy.removeprefix("mixed_")
+    lr = noise(1, 5, 7, 3)
+    mean, log_variance = encoder([lr, noise(1, 10, 14, 3)])
+    sr = decoder([lr, np.asarray(mean)])
+    for x in (mean, log_variance, sr, upscaler(lr)):
+        assert x.dtype == "float32"
+        assert np.any(keras.ops.cast(keras.ops.cast(x, low), "float32") != x)
+
+
+@pytest.mark.parametrize("builder", [vae_encoder, vae_decoder])
+def test_scale_error_says_what_came(builder):
+    with pytest.raises(ValueError, match="must be 2, 3, 4 or 8. Received: 5"):
+        builder(5)
