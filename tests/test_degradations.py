@@ -23,7 +23,7 @@ METHODS = Downscale.METHODS
 FIXED = {
     "bicubic": Downscale(2),
     "bilinear": Downscale(3, "bilinear"),
-    "symmetric": Downscale(4, border="symmetric"),
+    "symmetric": Downscale(2, border="symmetric"),
     "blur": GaussianBlur(1.2),
     "anisotropic": GaussianBlur(2.0, 0.7, 30),
     "jpeg": JPEG(60),
@@ -35,8 +35,7 @@ RANDOM = {
     "anisotropic": GaussianBlur((0.5, 2.0), (0.5, 2.0), (0, 180)),
     "noise": GaussianNoise(0.1),
     "grey noise": GaussianNoise((0.05, 0.2), grey=True),
-    "poisson": PoissonNoise(50),
-    "any poisson": PoissonNoise((20, 200)),
+    "poisson": PoissonNoise((20, 80)),
     "jpeg": JPEG((20, 90)),
     "quantize": Quantize((2, 30)),
     "drop": DropPixels((0.1, 0.5)),

@@ -27,7 +27,7 @@ ORDER = [
     "datasets",
     "pipeline",
     "inference",
-    "export",
+    "exporting",
     "evaluation",
     "training",
     "__init__",

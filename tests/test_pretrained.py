@@ -48,6 +48,7 @@ def test_a_file_of_another_configuration_is_refused_with_both(tmp_path):
         srcnn(2, weights=path)
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_a_file_without_a_description_is_loaded_if_it_fits(tmp_path):
     path = tmp_path / "plain.weights.h5"
     model = small()
