@@ -1,6 +1,6 @@
 """A network and a loss of your own, trained, measured and compared.
 
-    python examples/my_model.py [STEPS]
+python examples/my_model.py [STEPS]
 """
 
 import sys

@@ -281,6 +281,13 @@ def evaluate(
     scale: Scale = None,
     degradation: Annotated[str, typer.Option(help="What makes the LR images.")] = None,
     rgb: Annotated[bool, typer.Option("--rgb", help="Score RGB values too.")] = False,
+    extra: Annotated[
+        list[str],
+        typer.Option(
+            help="A further score: ms_ssim, hfenn, vif, ifc, niqe, lr_psnr or vgg;"
+            " repeatable."
+        ),
+    ] = None,
     tile: Tile = 0,
     self_ensemble: SelfEnsemble = False,
     json_file: Annotated[
@@ -300,6 +307,7 @@ def evaluate(
             tile=tile,
             self_ensemble=self_ensemble,
             on_image=lambda *_: progress.advance(task),
+            extra=extra or (),
         )
     result = {"model": model, "data": data, **{**result, "model": model}}
     _print_table([result])
@@ -468,7 +476,7 @@ def _print_table(results):
 
     def cells(rows):
         return [
-            f"{row[key]:.2f}" if key.startswith("psnr") else f"{row[key]:.4f}"
+            f"{row[key]:.2f}" if "psnr" in key else f"{row[key]:.4f}"
             for row in rows
             for key in keys
         ]

@@ -62,22 +62,6 @@ def read(path):
         return _read_deep(path, image.getexif().get(_ORIENTATION, 1))
 
 
-def size(path):
-    """Returns `(height, width)` of an upright image file, not decoding its pixels.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is no image; the message names it.
-    """
-    with _open(path) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) >= 5
-        # Pillow has turned the size of a TIFF already
-        if turned and image.format != "TIFF":
-            return image.size
-        return image.size[::-1]
-
-
-@contextlib.contextmanager
 def _open(path):
     """Opens an image file with Pillow; whatever is wrong with it names the file."""
     path = pathlib.Path(path)

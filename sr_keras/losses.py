@@ -249,10 +249,8 @@ def _edges(images):
 
 
 def _root_mean_square(images):
-    # Two `where`: the gradient of a root is infinite at 0. NaN stays.
-    mean = _mean_per_image(images**2)
-    is_zero = mean == 0.0
-    return ops.where(is_zero, 0.0, ops.sqrt(ops.where(is_zero, 1.0, mean)))
+    # the gradient of a root is infinite at 0
+    return ops.sqrt(ops.maximum(_mean_per_image(images**2), 1e-24))
 
 
 def total_variation(y_true, y_pred):

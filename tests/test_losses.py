@@ -158,10 +158,12 @@ def test_hfenn_equals_that_of_scipy():
 
 def test_hfenn_of_images_without_edges():
     flat = np.full((1, 17, 15, 3), 0.3, "float32")
-    np.testing.assert_array_equal(losses.hfenn(flat, flat), [0.0])
+    np.testing.assert_allclose(losses.hfenn(flat, flat), [0.0], atol=1e-6)
     assert np.isfinite(gradient(losses.hfenn, flat, flat)).all()
     y_true, _ = smooth_pair("hfenn", batch=1)
     np.testing.assert_allclose(losses.hfenn(y_true, 0 * y_true), [1.0], rtol=1e-5)
+    brighter = losses.hfenn(y_true, y_true + 0.3)
+    np.testing.assert_allclose(brighter, [0.0], atol=1e-5)
     with pytest.raises(ValueError, match="^HFENN .*15x15 .*: 14x15"):
         losses.hfenn(flat[:, :14], flat[:, :14])
 

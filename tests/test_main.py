@@ -82,13 +82,24 @@ def test_train_resume_evaluate_upscale_export(call, photos, tmp_path):
     assert code == 0, err
 
     scores = tmp_path / "scores.json"
-    code, out, err = call("evaluate", run, "--data", photos, "--json", scores, "--rgb")
+    code, out, err = call(
+        "evaluate",
+        run,
+        "--data",
+        photos,
+        "--json",
+        scores,
+        "--rgb",
+        "--extra",
+        "lr_psnr",
+    )
     assert code == 0, err
     result = json.loads(scores.read_text())
     assert result.keys() >= {"model", "data", "scale", "conditions", "images", "mean"}
     assert result["scale"] == 2
     assert [row["name"] for row in result["images"]] == ["a", "b", "c"]
-    assert result["images"][0].keys() >= {"psnr_y", "ssim_y", "psnr_rgb", "seconds"}
+    expected = {"psnr_y", "ssim_y", "psnr_rgb", "lr_psnr", "seconds"}
+    assert result["images"][0].keys() >= expected
     mean = np.mean([row["psnr_y"] for row in result["images"]])
     assert result["mean"]["psnr_y"] == pytest.approx(mean)
     assert f"{mean:.2f}" in out

@@ -72,9 +72,9 @@ def autoencoder(
     for i, skip in reversed(list(enumerate(maps))):
         width = skip.shape[-1]
         # 4x4, because a size that is no multiple of the stride leaves checkerboards
-        x = layers.Conv2DTranspose(
-            width, 4, strides=2, padding="same", name=f"up_{i}"
-        )(x)
+        x = layers.Conv2DTranspose(width, 4, strides=2, padding="same", name=f"up_{i}")(
+            x
+        )
         if skips:
             x = layers.Add(name=f"skip_{i}")([x, skip])
         x = layers.ReLU(name=f"up_{i}_relu")(x)

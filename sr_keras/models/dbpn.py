@@ -88,9 +88,9 @@ def dbpn(
             x = back_project(x, down, up, name=f"down_{i}")
             low = [x] if i == 0 else [*low, x]
     x = layers.Concatenate(name="concat")(high) if num_stages > 1 else high[0]
-    outputs = layers.Conv2D(
-        channels, 3, padding="same", dtype="float32", name="tail"
-    )(x)
+    outputs = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="tail")(
+        x
+    )
     model = keras.Model(inputs, outputs, name=name)
     config = {
         "scale": scale,

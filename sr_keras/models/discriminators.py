@@ -228,6 +228,4 @@ def _conv(filters, size, spectral_norm, name, **kwargs):
         return conv
     # in float32, because the wrapper writes the normalized kernel back, and 16
     # bits would round the training's small steps away
-    return layers.SpectralNormalization(
-        conv, dtype="float32", name=f"{name}_spectral"
-    )
+    return layers.SpectralNormalization(conv, dtype="float32", name=f"{name}_spectral")

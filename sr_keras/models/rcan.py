@@ -97,9 +97,9 @@ def _attention_block(x, filters, reduction, name):
     x = _conv(filters, 3, activation="relu", name=f"{name}_conv1")(x)
     x = _conv(filters, 3, name=f"{name}_conv2")(x)
     weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
-    weight = _conv(
-        filters // reduction, 1, activation="relu", name=f"{name}_squeeze"
-    )(weight)
+    weight = _conv(filters // reduction, 1, activation="relu", name=f"{name}_squeeze")(
+        weight
+    )
     weight = _conv(filters, 1, activation="sigmoid", name=f"{name}_excite")(weight)
     x = layers.Multiply(name=f"{name}_attention")([x, weight])
     return layers.Add(name=f"{name}_skip")([skip, x])

@@ -70,9 +70,9 @@ def rrdb(
         x = layers.UpSampling2D(factor, name=f"nearest_{i}")(x)
         x = conv(x, activate=True, name=f"upsampling_{i}")
     x = conv(x, activate=True, name="reconstruction")
-    outputs = layers.Conv2D(
-        channels, 3, padding="same", dtype="float32", name="tail"
-    )(x)
+    outputs = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="tail")(
+        x
+    )
     model = keras.Model(inputs, outputs, name=name)
     config = {
         "scale": scale,

@@ -74,9 +74,9 @@ def srresnet(
         )(x)
         x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
         x = _prelu(x, name=f"upsampling_{i}_prelu")
-    outputs = layers.Conv2D(
-        channels, 9, padding="same", dtype="float32", name="tail"
-    )(x)
+    outputs = layers.Conv2D(channels, 9, padding="same", dtype="float32", name="tail")(
+        x
+    )
     model = keras.Model(inputs, outputs, name=name)
     config = {
         "scale": scale,

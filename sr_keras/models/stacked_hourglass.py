@@ -74,9 +74,9 @@ def stacked_hourglass(
         stack = f"stack_{i}"
         features = _hourglass(x, filters, depth, name=stack)
         features = _block(features, filters, name=f"{stack}_features")
-        features = layers.Conv2D(
-            filters, 1, activation="relu", name=f"{stack}_linear"
-        )(features)
+        features = layers.Conv2D(filters, 1, activation="relu", name=f"{stack}_linear")(
+            features
+        )
         prediction = layers.Conv2D(
             channels * scale**2,
             3,
