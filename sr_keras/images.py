@@ -62,6 +62,7 @@ def read(path):
         return _read_deep(path, image.getexif().get(_ORIENTATION, 1))
 
 
+@contextlib.contextmanager
 def _open(path):
     """Opens an image file with Pillow; whatever is wrong with it names the file."""
     path = pathlib.Path(path)
