@@ -2,17 +2,20 @@
 
     import sr_keras as sr
 
-Modules are imported when they are first used, so that `sr.models`, `sr.losses` and
-their like need no TensorFlow on another Keras backend.
+What needs TensorFlow is imported when it is first used, so that `sr.models`,
+`sr.losses` and their like do without it on another Keras backend.
 """
 
 import importlib
+import pathlib
+import sys
 
 __version__ = "0.1.0"
 
 _MODULES = (
     "datasets",
     "degradations",
+    "features",
     "images",
     "inference",
     "layers",
@@ -22,6 +25,7 @@ _MODULES = (
     "pipeline",
     "plotting",
     "pretrained",
+    "quality",
     "training",
 )
 _FUNCTIONS = {"evaluate": "evaluation", "export": "exporting", "upscale": "inference"}
@@ -40,3 +44,13 @@ def __getattr__(name):
 
 def __dir__():
     return [*globals(), *__all__]
+
+
+def _register():
+    """Imports all that `keras.models.load_model` must know."""
+    from sr_keras import layers, losses, metrics, models  # noqa: F401
+
+
+# The command line does so later, so that `--help` need not wait for Keras.
+if pathlib.Path(sys.argv[0]).name not in ("-m", "sr-keras"):
+    _register()

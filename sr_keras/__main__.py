@@ -53,6 +53,7 @@ def start():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    sr._register()
 
 
 @app.command()
@@ -87,6 +88,7 @@ def demo(out: Out = pathlib.Path("runs/demo")):
         figure = sr.plotting.comparison(
             {title: images[title][0] for title in order},
             scores={title: images[title][1] for title in order[1:3]},
+            crop=_DEMO_CROPS[name],
             title=f"{name}, x{recipe.scale}: PSNR (dB) and SSIM on luma,"
             f" {recipe.scale} border pixels cut",
         )
@@ -104,6 +106,10 @@ def demo(out: Out = pathlib.Path("runs/demo")):
     )
     if gain <= 0:
         _fail("The network does not beat bicubic: something is wrong here.", 1)
+
+
+# (top, left, height, width): an eye, and the gauges
+_DEMO_CROPS = {"chelsea": (78, 126, 75, 99), "motorcycle": (111, 474, 84, 111)}
 
 
 def _demo_names(split):

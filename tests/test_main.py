@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from sr_keras import __main__ as command_line
-from sr_keras import images, training
+from sr_keras import images, models, training
 
 
 @pytest.fixture
@@ -222,3 +223,21 @@ def test_as_a_program_it_is_quiet_and_fails_without_a_traceback():
     )
     assert done.returncode == 2
     assert done.stderr == "error: bicubic needs --scale.\n"
+
+
+def test_what_was_trained_loads_in_a_new_process(tmp_path):
+    models.espcn(2, filters=(4, 4), channels=3).save(tmp_path / "network.keras")
+    images.write(tmp_path / "photo.png", np.zeros((8, 9, 3), np.uint8))
+    commands = [
+        ["-c", "import keras, sr_keras; keras.models.load_model('network.keras')"],
+        ["-m", "sr_keras", "upscale", "network.keras", "photo.png", "--out", "large"],
+    ]
+    path = str(pathlib.Path(__file__).parent.parent)
+    for command in commands:
+        subprocess.run(
+            [sys.executable, *command],
+            check=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+    assert images.read(tmp_path / "large/photo.png").shape == (16, 18, 3)

@@ -197,6 +197,17 @@ def test_features_of_white_noise():
     np.testing.assert_allclose(sharpness, expected, rtol=0.04)
 
 
+@pytest.mark.parametrize(
+    "index, shift", list(enumerate([(0, 1), (1, 0), (1, 1), (1, -1)]))
+)
+def test_features_know_the_four_neighbours(index, shift):
+    noise = np.random.default_rng(0).normal(size=(96, 96))
+    alike = noise + np.roll(noise, shift, (0, 1))  # one neighbour has a half of each
+    means = np.array(quality._describe(alike))[[3, 7, 11, 15]]
+    assert means[index] > 1
+    assert np.all(np.abs(np.delete(means, index)) < 0.2)
+
+
 def test_flat_patches_and_remains_do_not_count():
     photo = chelsea(250, 290)  # 2 x 3 patches
     expected = quality.niqe(photo)

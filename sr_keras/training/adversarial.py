@@ -283,9 +283,7 @@ class GAN(keras.Model):
             generator_loss = self.generator_loss(lr, hr, sr)
             scaled_generator_loss = self.generator_optimizer.scale_loss(generator_loss)
         with tf.GradientTape() as discriminator_tape:
-            pairs = zip(
-                self.judge(hr, lr), self.judge(ops.stop_gradient(sr), lr), strict=True
-            )
+            pairs = zip(self.judge(hr, lr), self.judge(sr, lr), strict=True)
             discriminator_loss = sum(self.discriminator_loss(*pair) for pair in pairs)
             scaled_discriminator_loss = self.discriminator_optimizer.scale_loss(
                 discriminator_loss

@@ -533,6 +533,21 @@ def test_a_killed_and_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     assert 1e-4 < np.abs(kept[0] - raw).max() < 0.1
 
 
+def test_weights_of_a_new_model_bring_the_state_of_both_optimizers(tmp_path):
+    adam = keras.optimizers.Adam
+    gans = [
+        compiled(generator_optimizer=adam(), discriminator_optimizer=adam())
+        for _ in range(2)
+    ]
+    step(gans[0])
+    gans[0].save_weights(tmp_path / "gan.weights.h5")
+    gans[1].load_weights(tmp_path / "gan.weights.h5")
+    for (first, _), (second, _) in zip(*(g.optimizers() for g in gans), strict=True):
+        assert int(second.iterations) == 1
+        for a, b in zip(first.variables, second.variables, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_weights_of_the_losses_are_not_saved(tmp_path):
     class Content(keras.losses.Loss):
         def __init__(self):
