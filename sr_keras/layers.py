@@ -209,7 +209,8 @@ class PadToMultiple(keras.layers.Layer):
         return (batch, height, width, channels)
 
     def _round_up(self, size):
-        return -(-size // self.multiple) * self.multiple
+        # written so that it survives the export to ONNX
+        return (size + self.multiple - 1) // self.multiple * self.multiple
 
     def get_config(self):
         return {**super().get_config(), "multiple": self.multiple}

@@ -5,6 +5,12 @@ import pathlib
 
 import pytest
 
+# so that programs which tests start find the package, installed or not
+_ROOT = str(pathlib.Path(__file__).parents[1])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [_ROOT, os.environ.get("PYTHONPATH")])
+)
+
 
 @pytest.fixture
 def data_dir():
