@@ -440,13 +440,9 @@ def _load(model, scale):
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ValueError(f"{path} is not a model of Keras: {error}") from error
     elif path.name.endswith(".weights.h5"):
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no weight file {path}")
-        stored = sr.pretrained.describe(path)
-        if stored is None:
-            raise ValueError(f"{path} does not say which network it is for.")
-        build = sr.models.NETWORKS[stored["network"]]
-        network = build(**stored["config"], weights=path)
+        network = sr.models.load(path)
+    elif model in sr.pretrained.all_names():
+        network = sr.models.load(model)
     elif model in sr.models.INTERPOLATIONS:
         if scale is None:
             raise ValueError(f"{model} needs --scale.")
@@ -460,11 +456,11 @@ def _load(model, scale):
                 f"There are no shipped weights of {model} x{scale}: train it, and give"
                 " the folder of the run."
             )
-        network = sr.models.NETWORKS[model](scale, weights=shipped[0])
+        network = sr.models.load(f"{model}-x{scale}-{shipped[0]}")
     else:
         raise ValueError(
-            f"There is no model {model!r}: it is no file, no run, and none of"
-            f" {', '.join([*sr.models.INTERPOLATIONS, *sr.models.NETWORKS])}."
+            f"There is no model {model!r}: it is no file, no run, no shipped set, and"
+            f" none of {', '.join([*sr.models.INTERPOLATIONS, *sr.models.NETWORKS])}."
         )
     found = sr.models.scale_of(network)
     if scale is not None and scale != found:

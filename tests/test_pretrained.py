@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from sr_keras import pretrained
+from sr_keras import models, pretrained
 from sr_keras.models import espcn, fsrcnn, srcnn
 
 CONFIG = {
@@ -154,3 +154,52 @@ def test_every_shipped_file_is_what_its_name_says():
         stored = pretrained.describe(path)
         assert stored["network"] == network
         assert f"x{stored['config']['scale']}" == scale
+
+
+def test_half_precision_rounds_kernels_alone_and_loads_into_float32(tmp_path):
+    model = small()
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(0).random(weight.shape))
+    full, half = tmp_path / "full.weights.h5", tmp_path / "half.weights.h5"
+    pretrained.save(model, full, "espcn", CONFIG)
+    pretrained.save(model, half, "espcn", CONFIG, half=True)
+    for before, after in zip(model.weights, small(weights=half).weights, strict=True):
+        assert after.dtype == "float32"
+        expected = np.array(before)
+        if expected.ndim > 1:
+            assert np.any(expected != expected.astype("float16"))
+            expected = expected.astype("float16")
+        np.testing.assert_array_equal(after, expected)
+    assert sorted(os.listdir(tmp_path)) == ["full.weights.h5", "half.weights.h5"]
+
+
+def test_a_builder_says_what_it_made():
+    assert pretrained.description(small()) == {"network": "espcn", "config": CONFIG}
+    with pytest.raises(ValueError, match="'plain' was not made by a builder"):
+        pretrained.description(keras.Sequential(name="plain"))
+
+
+def test_how_weights_were_made_is_kept_in_their_file(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    pretrained.save(small(), path, "espcn", CONFIG)
+    assert pretrained.training_of(path) is None
+    pretrained.save(small(), path, "espcn", CONFIG, training={"seconds": 7})
+    assert pretrained.training_of(path) == {"seconds": 7}
+    assert_equal_weights(small(weights=path), models.load(path))  # it is ignored
+
+
+def test_networks_are_loaded_by_the_full_name_of_a_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    model = small()
+    pretrained.save(model, tmp_path / "espcn-x2-tiny.weights.h5", "espcn", CONFIG)
+    assert pretrained.all_names() == ["espcn-x2-tiny"]
+    loaded = models.load("espcn-x2-tiny")
+    assert_equal_weights(loaded, model)
+    assert loaded.get_layer("features").filters == 4
+    with pytest.raises(ValueError, match="'espcn-x3-tiny'. There are: espcn-x2-tiny"):
+        models.load("espcn-x3-tiny")
+    with pytest.raises(FileNotFoundError, match="no weight file nowhere.weights.h5"):
+        models.load("nowhere.weights.h5")
+    model.save_weights(tmp_path / "plain.weights.h5")
+    with pytest.raises(ValueError, match="plain.weights.h5 does not say"):
+        models.load(tmp_path / "plain.weights.h5")

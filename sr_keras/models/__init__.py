@@ -1,9 +1,10 @@
 """Networks, one file per paper. Every builder returns a functional model.
 
 `NETWORKS` names the builders that the command line offers, `CATALOGUE` says what
-they are.
+they are, and `load` builds one with the weights that are shipped.
 """
 
+from sr_keras import pretrained
 from sr_keras.models.autoencoder import autoencoder
 from sr_keras.models.catalogue import CATALOGUE, mult_adds
 from sr_keras.models.dbpn import dbpn
@@ -26,6 +27,7 @@ from sr_keras.models.srcnn import srcnn
 from sr_keras.models.srresnet import srresnet
 from sr_keras.models.stacked_hourglass import stacked_hourglass
 from sr_keras.models.unet import unet
+from sr_keras.models.vae import vae, vae_decoder, vae_encoder, vae_upscaler
 from sr_keras.models.vdsr import vdsr
 from sr_keras.models.wdsr import wdsr
 
@@ -46,7 +48,30 @@ NETWORKS = {
     "rrdb": rrdb,
     "dbpn": dbpn,
     "stacked_hourglass": stacked_hourglass,
+    "vae": vae,
 }
+
+
+def load(name):
+    """Builds the network that a weight file is for, with its weights.
+
+    Args:
+        name: NETWORK-xSCALE-NAME of a shipped set, such as "edsr-x4-bsds", or the
+            path of a `.weights.h5` file that `pretrained.save` wrote.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is no such set, or the file does not say what it is for.
+    """
+    path = pretrained.find(name)
+    stored = pretrained.describe(path)
+    if stored is None:
+        raise ValueError(f"{path} does not say which network it is for.")
+    return NETWORKS[stored["network"]](**stored["config"], weights=path)
+
 
 __all__ = [
     "CATALOGUE",
@@ -61,6 +86,7 @@ __all__ = [
     "feature_discriminator",
     "fsrcnn",
     "lapsrn",
+    "load",
     "mult_adds",
     "nearest",
     "on_luma",
@@ -75,6 +101,10 @@ __all__ = [
     "stacked_hourglass",
     "unet",
     "unet_discriminator",
+    "vae",
+    "vae_decoder",
+    "vae_encoder",
+    "vae_upscaler",
     "vdsr",
     "wdsr",
 ]

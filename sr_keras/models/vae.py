@@ -9,6 +9,7 @@ at random.
 import keras
 from keras import layers, ops
 
+from sr_keras import pretrained
 from sr_keras.layers import ICNR, BicubicUpsampling, PixelShuffle
 from sr_keras.models.arguments import check_scale
 
@@ -81,6 +82,7 @@ def vae_decoder(
     num_blocks=8,
     latent_channels=8,
     channels=3,
+    weights=None,
     name="vae_decoder",
 ):
     """Builds the HR image that an LR image and latent variables make together.
@@ -94,6 +96,7 @@ def vae_decoder(
         num_blocks: Number of residual blocks.
         latent_channels: Latent variables for each LR pixel.
         channels: 3 for RGB, 1 for luma.
+        weights: None, the name of a shipped set, or the path of a file.
         name: Model name.
 
     Input shape:
@@ -111,28 +114,51 @@ def vae_decoder(
 
     lr = keras.Input((None, None, channels), name="lr")
     z = keras.Input((None, None, latent_channels), name="z")
-    head = layers.Conv2D(filters, 3, padding="same", name="head")(lr)
-    latents = layers.Conv2D(filters, 3, padding="same", use_bias=False, name="latents")(
-        z
-    )
-    x = head = layers.Add(name="with_latents")([head, latents])
-    for i in range(num_blocks):
-        x = _residual_block(x, filters, name=f"block_{i}")
-    x = layers.Conv2D(filters, 3, padding="same", name="body")(x)
-    x = layers.Add(name="global_skip")([x, head])
-    for i, factor in enumerate(_STEPS[scale]):
-        x = layers.Conv2D(
-            filters * factor**2,
-            3,
-            padding="same",
-            kernel_initializer=ICNR(factor),
-            name=f"upsampling_{i}",
-        )(x)
-        x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
-    x = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="tail")(x)
-    image = BicubicUpsampling(scale, name="interpolation")(lr)
-    outputs = layers.Add(dtype="float32", name="skip")([x, image])
-    return keras.Model([lr, z], outputs, name=name)
+    outputs = _decode(lr, z, scale, filters, num_blocks, channels)
+    model = keras.Model([lr, z], outputs, name=name)
+    return _load(model, weights, scale, filters, num_blocks, latent_channels, channels)
+
+
+def vae(
+    scale,
+    filters=64,
+    num_blocks=8,
+    latent_channels=8,
+    channels=3,
+    weights=None,
+    name="vae",
+):
+    """Builds what a variational autoencoder upscales with: its decoder, for z = 0.
+
+    That is the mean of what it can imagine. The weights are those of
+    `vae_decoder`, which makes samples.
+
+    Args:
+        scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
+        filters: Channels of every feature map.
+        num_blocks: Number of residual blocks.
+        latent_channels: Latent variables for each LR pixel.
+        channels: 3 for RGB, 1 for luma.
+        weights: None, the name of a shipped set, or the path of a file.
+        name: Model name.
+
+    Input shape:
+        `(batch, height, width, channels)`, in [0, 1], any size.
+
+    Output shape:
+        `(batch, scale * height, scale * width, channels)`, float32, not
+        clipped.
+
+    Raises:
+        ValueError: If `scale` is not 2, 3, 4 or 8.
+    """
+    check_scale(scale, tuple(_STEPS))
+
+    lr = keras.Input((None, None, channels), name="lr")
+    z = NoLatents(latent_channels, name="no_latents")(lr)
+    outputs = _decode(lr, z, scale, filters, num_blocks, channels)
+    model = keras.Model(lr, outputs, name=name)
+    return _load(model, weights, scale, filters, num_blocks, latent_channels, channels)
 
 
 def vae_upscaler(decoder, name="vae"):
@@ -178,6 +204,41 @@ class NoLatents(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "latent_channels": self.latent_channels}
+
+
+def _load(model, weights, scale, filters, num_blocks, latent_channels, channels):
+    config = {
+        "scale": scale,
+        "filters": filters,
+        "num_blocks": num_blocks,
+        "latent_channels": latent_channels,
+        "channels": channels,
+    }
+    return pretrained.load(model, weights, "vae", config)
+
+
+def _decode(lr, z, scale, filters, num_blocks, channels):
+    head = layers.Conv2D(filters, 3, padding="same", name="head")(lr)
+    latents = layers.Conv2D(filters, 3, padding="same", use_bias=False, name="latents")(
+        z
+    )
+    x = head = layers.Add(name="with_latents")([head, latents])
+    for i in range(num_blocks):
+        x = _residual_block(x, filters, name=f"block_{i}")
+    x = layers.Conv2D(filters, 3, padding="same", name="body")(x)
+    x = layers.Add(name="global_skip")([x, head])
+    for i, factor in enumerate(_STEPS[scale]):
+        x = layers.Conv2D(
+            filters * factor**2,
+            3,
+            padding="same",
+            kernel_initializer=ICNR(factor),
+            name=f"upsampling_{i}",
+        )(x)
+        x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
+    x = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="tail")(x)
+    image = BicubicUpsampling(scale, name="interpolation")(lr)
+    return layers.Add(dtype="float32", name="skip")([x, image])
 
 
 def _residual_block(x, filters, name):

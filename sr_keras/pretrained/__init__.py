@@ -7,10 +7,15 @@ so that loading it into another one says how the two differ.
 import json
 import os
 import pathlib
+import weakref
 
 import h5py
+import numpy as np
 
 FOLDER = pathlib.Path(__file__).parent
+
+_SUFFIX = ".weights.h5"
+_descriptions = weakref.WeakKeyDictionary()  # network: its name and configuration
 
 
 def names(network, **config):
@@ -21,14 +26,62 @@ def names(network, **config):
         **config: Arguments that must be equal, such as `scale=4`.
     """
     found = []
-    for path in sorted(FOLDER.glob(f"{network}-*.weights.h5")):
+    for path in sorted(FOLDER.glob(f"{network}-*{_SUFFIX}")):
         stored = describe(path)["config"]
         if all(stored.get(key) == value for key, value in config.items()):
-            found.append(path.name.removesuffix(".weights.h5").split("-", 2)[2])
+            found.append(path.name.removesuffix(_SUFFIX).split("-", 2)[2])
     return sorted(set(found))
 
 
-def save(model, path, network, config):
+def all_names():
+    """Returns the full names of all shipped sets, such as "edsr-x4-bsds", sorted."""
+    return sorted(
+        path.name.removesuffix(_SUFFIX) for path in FOLDER.glob(f"*{_SUFFIX}")
+    )
+
+
+def find(name):
+    """Returns the path of a weight file.
+
+    Args:
+        name: The path of a `.weights.h5` file, or the full name of a shipped set:
+            NETWORK-xSCALE-NAME, such as "edsr-x4-bsds".
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is no such set.
+    """
+    path = pathlib.Path(name)
+    if path.name.endswith(_SUFFIX):
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no weight file {path}")
+        return path
+    path = FOLDER / f"{name}{_SUFFIX}"
+    if not path.is_file():
+        raise ValueError(
+            f"There are no shipped weights {str(name)!r}. There are:"
+            f" {', '.join(all_names()) or 'none'}"
+        )
+    return path
+
+
+def describe_as(model, network, config):
+    """Notes what a model is, for `description`; builders do it in `load`."""
+    _descriptions[model] = {"network": network, "config": config}
+
+
+def description(model):
+    """Returns `{"network", "config"}` of a model that a builder made.
+
+    Raises:
+        ValueError: If none did.
+    """
+    if model not in _descriptions:
+        raise ValueError(f"'{model.name}' was not made by a builder of sr_keras.")
+    return _descriptions[model]
+
+
+def save(model, path, network, config, half=False, training=None):
     """Writes the weights of `model`, with what they belong to.
 
     Args:
@@ -36,22 +89,54 @@ def save(model, path, network, config):
         path: Where; must end in `.weights.h5`.
         network: Name of the builder, such as "edsr".
         config: Arguments of the builder, as JSON can hold them.
+        half: Whether kernels are stored in half precision, which halves the file;
+            what has one axis (biases, normalization) stays float32.
+        training: None, or how the weights were made, as JSON can hold it, for
+            `training_of`.
 
     Raises:
         ValueError: If the path ends otherwise.
     """
     path = pathlib.Path(path)
-    if not path.name.endswith(".weights.h5"):
-        raise ValueError(f"The path must end in .weights.h5. Received: {path}")
+    if not path.name.endswith(_SUFFIX):
+        raise ValueError(f"The path must end in {_SUFFIX}. Received: {path}")
     temporary = path.with_name(f".{path.name}")
     try:
         model.save_weights(temporary, overwrite=True)
+        if half:
+            _halve(temporary)
         with h5py.File(temporary, "r+") as file:
             file.attrs["sr_keras"] = json.dumps({"network": network, "config": config})
+            if training is not None:
+                file.attrs["training"] = json.dumps(training)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _halve(path):
+    """Writes a weight file again, with its kernels in float16, compressed."""
+    target = path.with_name(f".{path.name}")
+    try:
+        with h5py.File(path) as full, h5py.File(target, "w") as half:
+
+            def copy(name, item):
+                if isinstance(item, h5py.Group):
+                    group = half.require_group(name)
+                    group.attrs.update(item.attrs)
+                    return
+                value = item[()]
+                if np.ndim(value) > 1:
+                    value = value.astype("float16")
+                options = {"compression": "gzip"} if np.size(value) > 1000 else {}
+                half.create_dataset(name, data=value, **options)
+
+            half.attrs.update(full.attrs)
+            full.visititems(copy)
+        os.replace(target, path)
+    finally:
+        target.unlink(missing_ok=True)
 
 
 def describe(path):
@@ -60,9 +145,25 @@ def describe(path):
     Raises:
         ValueError: If the file is no HDF5 file.
     """
+    return _attribute(path, "sr_keras")
+
+
+def training_of(path):
+    """Returns how the weights in a file were made, or None if unknown.
+
+    What `training.train` writes is {"recipe": its fields, "seconds": the time that
+    the training took}.
+
+    Raises:
+        ValueError: If the file is no HDF5 file.
+    """
+    return _attribute(path, "training")
+
+
+def _attribute(path, name):
     try:
         with h5py.File(path) as file:
-            text = file.attrs.get("sr_keras")
+            text = file.attrs.get(name)
     except OSError as error:
         raise ValueError(f"{path} is not a weight file: {error}") from error
     return None if text is None else json.loads(text)
@@ -85,11 +186,12 @@ def load(model, weights, network, config):
         ValueError: If there are no such weights, or they are of another
             network or configuration.
     """
+    describe_as(model, network, config)
     if weights is None:
         return model
     path = pathlib.Path(weights)
-    if not path.name.endswith(".weights.h5"):
-        path = FOLDER / f"{network}-x{config['scale']}-{weights}.weights.h5"
+    if not path.name.endswith(_SUFFIX):
+        path = FOLDER / f"{network}-x{config['scale']}-{weights}{_SUFFIX}"
         if not path.is_file():
             shipped = names(network, **config) or ["none"]
             raise ValueError(

@@ -6,15 +6,30 @@ import pathlib
 
 import keras
 
-from sr_keras import datasets, losses, models
+from sr_keras import datasets, degradations, losses, models, pretrained
 from sr_keras.pipeline import training_batches
+from sr_keras.training.adversarial import GAN, RelativisticGAN, srfeat_discriminator
 from sr_keras.training.callbacks import TrainingRun
 from sr_keras.training.precision import choose_precision
+from sr_keras.training.vae import VAE
+
+# What `train` adds to the files of `TrainingRun`: weights, as they are shipped.
+WEIGHTS_FILE = "final.weights.h5"
+
+DISCRIMINATORS = {
+    "srgan_discriminator": models.srgan_discriminator,
+    "patchgan": models.patchgan,
+    "unet_discriminator": models.unet_discriminator,
+    "srfeat_discriminator": srfeat_discriminator,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """What a network is trained with. Two runs of one recipe end equal on a CPU.
+
+    A network with several outputs (`lapsrn(all_levels=True)`) is trained on all of
+    them, with the HR image in the size of each.
 
     Args:
         network: A name of `models.NETWORKS`.
@@ -41,6 +56,10 @@ class Recipe:
             what is scored and kept.
         precision: See `choose_precision`; "auto" depends on the machine.
         weights: None, or what to start from, see the builder.
+        transfer: None, or weights of the same network for another scale or size,
+            a file or `NETWORK-xSCALE-NAME` of a shipped set, of which `transfer`
+            takes over what fits. LapSRN's curriculum is this: the lower levels
+            first, then all.
         seed: An integer.
     """
 
@@ -55,7 +74,7 @@ class Recipe:
     steps: int = 10_000
     batch_size: int = 16
     lr_size: int = 48
-    loss: str = "l1"
+    loss: str | keras.losses.Loss = "l1"
     learning_rate: float = 1e-4
     schedule: str = "cosine"
     beta_2: float = 0.999
@@ -63,29 +82,91 @@ class Recipe:
     ema: float | None = None
     precision: str = "auto"
     weights: str | None = None
+    transfer: str | None = None
     seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdversarialRecipe(Recipe):
+    """A recipe for a `GAN`; what `Recipe` says of the network is the generator's.
+
+    `loss` is not used, and what is kept is the last network, not the one with the
+    best PSNR.
+
+    Args:
+        discriminator: A name of `DISCRIMINATORS`.
+        discriminator_options: Arguments of its builder.
+        terms: See `GAN.compile`.
+        adversarial_weight: See `GAN.compile`.
+        relativistic: Whether it is a `RelativisticGAN`.
+        generator_waits_above: See `GAN.compile`.
+        discriminator_waits_below: See `GAN.compile`.
+    """
+
+    discriminator: str
+    discriminator_options: dict = dataclasses.field(default_factory=dict)
+    terms: tuple
+    adversarial_weight: float = 1e-3
+    relativistic: bool = False
+    generator_waits_above: float | None = None
+    discriminator_waits_below: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VAERecipe(Recipe):
+    """A recipe for a `VAE`; `network` is "vae" and its options the decoder's.
+
+    Args:
+        encoder_options: Arguments of `models.vae_encoder`.
+        kl_weight: See `VAE.compile`.
+        mean_weight: See `VAE.compile`.
+        annealing_steps: See `VAE.compile`.
+    """
+
+    encoder_options: dict = dataclasses.field(default_factory=dict)
+    kl_weight: float = 1e-3
+    mean_weight: float = 0.5
+    annealing_steps: int = 0
 
 
 # 491 photos: the train and test parts of BSDS500 and the 91 images of Yang et al.
 PHOTOS = ("bsds500/train", "bsds500/test", "t91")
 
 
+def _photos(network, scale=4, make=Recipe, **settings):
+    """A recipe for the photos above, with what most of them have in common."""
+    common = {
+        "data": PHOTOS,
+        "hold_out": 20,
+        "skip_bad": True,  # some of the 91 are smaller than a patch
+        "steps": 2_000,
+        "batch_size": 8,
+        "lr_size": 24,
+        "learning_rate": 1e-3,
+        "beta_2": 0.99,
+        "precision": "float32",
+    }
+    return make(network=network, scale=scale, **{**common, **settings})
+
+
 def _espcn(scale):
-    return Recipe(
-        network="espcn",
-        scale=scale,
-        data=PHOTOS,
-        hold_out=20,
-        skip_bad=True,
+    return _photos(
+        "espcn",
+        scale,
         steps=60_000,
+        batch_size=16,
         lr_size=128 // scale,
         loss="l2",
         learning_rate=2e-3,
-        beta_2=0.99,
         ema=0.999,
-        precision="float32",
     )
 
+
+# Sizes at which a network of each family learns in minutes on a CPU. Their weights
+# are called "bsds-small".
+SRRESNET_SMALL = {"filters": 32, "num_blocks": 6}
+RRDB_SMALL = {"filters": 24, "num_blocks": 2, "growth": 12}
+UNET_SMALL = {"filters": 16}
 
 RECIPES = {
     "demo": Recipe(
@@ -101,18 +182,198 @@ RECIPES = {
     "espcn-x2": _espcn(2),
     "espcn-x3": _espcn(3),
     "espcn-x4": _espcn(4),
-    "edsr-x4": Recipe(
-        network="edsr",
-        scale=4,
-        data=PHOTOS,
-        hold_out=20,
-        skip_bad=True,  # seven of the 91 are smaller than a patch
-        steps=10_000,
+    "edsr-x4": _photos(
+        "edsr",
+        steps=12_000,
         lr_size=32,
-        learning_rate=4e-4,
-        beta_2=0.99,
+        learning_rate=4e-4,  # of so few steps, many small ones reach further
         ema=0.999,
         precision="mixed_bfloat16",
+    ),
+    "srresnet-x4-small": _photos(
+        "srresnet", options=SRRESNET_SMALL, loss="l2", batch_size=4
+    ),
+    "rrdb-x4-small": _photos("rrdb", options=RRDB_SMALL, steps=1_500),
+    "edsr-x4-small": _photos("edsr", options={"filters": 32, "num_blocks": 8}),
+    "wdsr-x4-small": _photos("wdsr", options={"filters": 16, "num_blocks": 8}),
+    "rdn-x4-small": _photos(
+        "rdn",
+        options={"filters": 32, "num_blocks": 4, "num_convs": 4, "growth": 16},
+    ),
+    "rcan-x4-small": _photos(
+        "rcan",
+        options={"filters": 32, "num_groups": 3, "num_blocks": 4, "reduction": 8},
+        steps=1_500,
+    ),
+    "dbpn-x4-small": _photos(
+        "dbpn",
+        options={"filters": 16, "num_features": 32, "num_stages": 3},
+        steps=1_500,
+        batch_size=4,
+    ),
+    "stacked_hourglass-x4-small": _photos(
+        "stacked_hourglass",
+        options={"filters": 48, "depth": 3, "all_outputs": True},
+        steps=2_000,
+    ),
+    # LapSRN's curriculum: the level of x2 first, then both
+    "lapsrn-x2-small": _photos(
+        "lapsrn",
+        2,
+        options={"filters": 32, "num_convs": 5},
+        loss="charbonnier",
+        steps=2_000,
+    ),
+    "lapsrn-x4-small": _photos(
+        "lapsrn",
+        options={"filters": 32, "num_convs": 5, "all_levels": True},
+        loss="charbonnier",
+        steps=2_000,
+        transfer="lapsrn-x2-bsds-small",
+    ),
+    "srcnn-x4-small": _photos(
+        "srcnn", options={"kernel_sizes": (9, 1, 5)}, lr_size=16, loss="l2", steps=4_000
+    ),
+    "fsrcnn-x4": _photos(
+        "fsrcnn", steps=20_000, batch_size=16, lr_size=24, loss="l2", ema=0.999
+    ),
+    "vdsr-x4-small": _photos(
+        "vdsr", options={"filters": 16}, lr_size=16, loss="l2", clip_norm=0.1
+    ),
+    "autoencoder-x4-small": _photos(
+        "autoencoder", options={"filters": (32, 32, 16)}, lr_size=16, steps=1_000
+    ),
+    "autoencoder-x4-bottleneck": _photos(
+        "autoencoder",
+        options={"filters": (32, 32, 16), "skips": False},
+        lr_size=16,
+        steps=1_000,
+    ),
+    "unet-x4-small": _photos("unet", options=UNET_SMALL, lr_size=24, steps=1_000),
+    "unet-x1-small": _photos(
+        "unet",
+        1,
+        options=UNET_SMALL,
+        degradation="crappify",
+        lr_size=96,
+        steps=1_200,
+    ),
+    # Johnson's losses on the network above: structure, texture, and a little of the
+    # pixels, which keep the colours
+    "unet-x1-perceptual": _photos(
+        "unet",
+        1,
+        options=UNET_SMALL,
+        weights="bsds-small",
+        degradation="crappify",
+        loss=losses.WeightedSum(
+            [
+                (1.0, "l1"),
+                (
+                    1e-5,
+                    losses.Perceptual(
+                        content={"vgg19/block3_conv3": 1.0},
+                        texture={"vgg19/block2_conv2": 2e4},
+                    ),
+                ),
+            ]
+        ),
+        lr_size=64,
+        batch_size=4,
+        steps=400,
+        learning_rate=2e-4,
+    ),
+    # a U-Net criticized by a U-Net, pixel by pixel, taking turns by their losses
+    "unet-x1-critic": _photos(
+        "unet",
+        1,
+        AdversarialRecipe,
+        options=UNET_SMALL,
+        weights="bsds-small",
+        degradation="crappify",
+        discriminator="unet_discriminator",
+        discriminator_options={"filters": 16},
+        terms=((1.0, "l1"), (1e-5, losses.Content("vgg19/block3_conv3"))),
+        adversarial_weight=1e-2,
+        generator_waits_above=1.3,
+        lr_size=64,
+        batch_size=4,
+        steps=400,
+        learning_rate=2e-4,
+        schedule="constant",
+    ),
+    "unet-x1-patchgan": _photos(
+        "unet",
+        1,
+        AdversarialRecipe,
+        options=UNET_SMALL,
+        weights="bsds-small",
+        degradation="crappify",
+        discriminator="patchgan",
+        discriminator_options={"filters": 32},
+        terms=((1.0, "l1"), (1e-5, losses.Content("vgg19/block3_conv3"))),
+        adversarial_weight=1e-2,
+        lr_size=64,
+        batch_size=4,
+        steps=400,
+        learning_rate=2e-4,
+        schedule="constant",
+    ),
+    "srresnet-x4-srgan": _photos(
+        "srresnet",
+        make=AdversarialRecipe,
+        options=SRRESNET_SMALL,
+        weights="bsds-small",
+        discriminator="srgan_discriminator",
+        discriminator_options={"size": 64, "filters": 32},
+        lr_size=16,
+        terms=((0.006, "content"),),
+        batch_size=4,
+        steps=400,
+        learning_rate=1e-4,
+        schedule="constant",
+    ),
+    "srresnet-x4-srfeat": _photos(
+        "srresnet",
+        make=AdversarialRecipe,
+        options=SRRESNET_SMALL,
+        weights="bsds-small",
+        discriminator="srfeat_discriminator",
+        discriminator_options={"size": 64, "filters": 32},
+        lr_size=16,
+        terms=((0.006, "content"),),
+        batch_size=4,
+        steps=400,
+        learning_rate=1e-4,
+        schedule="constant",
+    ),
+    "rrdb-x4-esrgan": _photos(
+        "rrdb",
+        make=AdversarialRecipe,
+        options=RRDB_SMALL,
+        weights="bsds-small",
+        discriminator="srgan_discriminator",
+        discriminator_options={"size": 64, "filters": 32},
+        lr_size=16,
+        relativistic=True,
+        # the paper's weights, the first as `losses.Content` says
+        terms=(
+            (0.05, losses.Content("VGG54/before_relu", "l1")),
+            (0.01, "l1"),
+        ),
+        adversarial_weight=5e-3,
+        batch_size=4,
+        steps=400,
+        learning_rate=1e-4,
+        schedule="constant",
+    ),
+    "vae-x4-small": _photos(
+        "vae",
+        make=VAERecipe,
+        options={"filters": 32, "num_blocks": 4},
+        encoder_options={"filters": 32},
+        annealing_steps=400,
+        steps=1_200,
     ),
 }
 
@@ -142,7 +403,9 @@ def train(
         console: A `rich.console.Console`.
 
     Returns:
-        `(model, run)`: the trained network and its `TrainingRun`.
+        `(model, run)`: what was trained and its `TrainingRun`. Beside the files of
+        that, `final.weights.h5` holds the network's last weights as shipped files
+        have them.
 
     Raises:
         FileExistsError: If there is a run in `folder` and `resume` is False.
@@ -153,11 +416,13 @@ def train(
     _check_recipe_of(folder, recipe, resume)
     model = build(recipe)
     dataset, validation = open_datasets(recipe)
+    network = upscaler(model)
     run = TrainingRun(
         folder,
         recipe.steps,
         evaluate_every,
         validation,
+        upscaler=network,
         save_every=save_every,
         tensorboard=tensorboard,
         console=console,
@@ -169,7 +434,7 @@ def train(
         dataset,
         recipe.lr_size,
         recipe.batch_size,
-        channels=model.input_shape[-1],
+        channels=network.input_shape[-1],
         seed=recipe.seed,
         start_step=step,
         cache=cache,
@@ -179,13 +444,28 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(json.dumps(_as_json(recipe), indent=1))
     model.fit(
-        batches,
+        _with_targets(batches, model),
         steps_per_epoch=recipe.steps - step,
         shuffle=False,
         callbacks=[run],
         verbose=0,
     )
+    if run.step >= recipe.steps and run.stopped is None:
+        training = {"recipe": _as_json(recipe), "seconds": round(run.seconds)}
+        _save_weights(model, folder, training)
     return model, run
+
+
+def _save_weights(model, folder, training):
+    """Writes the last weights as shipped files have them: with the moving average."""
+    last = keras.models.load_model(folder / "last.keras", compile=False)
+    network = upscaler(model)
+    if isinstance(model, VAE):
+        network = model.decoder
+        last = last.get_layer(network.name)
+    description = pretrained.description(network)
+    path = folder / WEIGHTS_FILE
+    pretrained.save(last, path, **description, half=True, training=training)
 
 
 def _check_recipe_of(folder, recipe, resume):
@@ -210,40 +490,165 @@ def _check_recipe_of(folder, recipe, resume):
 
 
 def _as_json(recipe):
-    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+    values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
+    text = json.dumps(values, default=keras.saving.serialize_keras_object)
+    return json.loads(text)
 
 
 def build(recipe):
-    """Returns the compiled, untrained network of a recipe.
+    """Returns the compiled, untrained model of a recipe: a network, `GAN` or `VAE`.
 
     Sets Keras's seed and, while it builds, its dtype policy.
 
     Raises:
-        ValueError: If there is no such network or schedule, or the options do not
-            fit the network.
+        ValueError: If there is no such network, discriminator or schedule, or the
+            options do not fit.
     """
-    if recipe.network not in models.NETWORKS:
-        raise ValueError(
-            f"There is no network {recipe.network!r}. There are:"
-            f" {', '.join(models.NETWORKS)}"
-        )
-    loss = losses.get(recipe.loss)
-    optimizer = _optimizer(recipe)
     keras.utils.set_random_seed(recipe.seed)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(choose_precision(recipe.precision))
     try:
-        model = models.NETWORKS[recipe.network](
-            recipe.scale, weights=recipe.weights, **recipe.options
-        )
-    except TypeError as error:
-        raise ValueError(f"The options do not fit {recipe.network}: {error}") from error
+        return _build(recipe)
     finally:
         keras.config.set_dtype_policy(policy)
-    model.compile(optimizer, loss)
+
+
+def _build(recipe):
+    network = _network(recipe)
+    if recipe.transfer is not None:
+        transfer(models.load(recipe.transfer), network)
+    if isinstance(recipe, AdversarialRecipe):
+        discriminator = _call(
+            DISCRIMINATORS, recipe.discriminator, recipe.discriminator_options
+        )
+        model = (RelativisticGAN if recipe.relativistic else GAN)(
+            network, discriminator
+        )
+        model.compile(
+            _optimizer(recipe),
+            _optimizer(dataclasses.replace(recipe, ema=None)),
+            recipe.terms,
+            recipe.adversarial_weight,
+            generator_waits_above=recipe.generator_waits_above,
+            discriminator_waits_below=recipe.discriminator_waits_below,
+        )
+        return model
+    loss = losses.get(recipe.loss)
+    if isinstance(recipe, VAERecipe):
+        options = {"scale": recipe.scale, **recipe.encoder_options}
+        encoder = _call({"vae_encoder": models.vae_encoder}, "vae_encoder", options)
+        model = VAE(encoder, network, seed=recipe.seed)
+        model.compile(
+            _optimizer(recipe),
+            loss,
+            recipe.kl_weight,
+            recipe.mean_weight,
+            recipe.annealing_steps,
+        )
+        return model
+    if isinstance(network.output, dict):
+        loss = dict.fromkeys(network.output, loss)
+    network.compile(_optimizer(recipe), loss)
     # made here, outside of the graph, the first step is up to twice as fast
-    model.optimizer.build(model.trainable_variables)
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _network(recipe):
+    builders = models.NETWORKS
+    if isinstance(recipe, VAERecipe):
+        builders = {"vae": models.vae_decoder}
+    options = {"scale": recipe.scale, "weights": recipe.weights, **recipe.options}
+    return _call(builders, recipe.network, options)
+
+
+def _call(builders, name, options):
+    if name not in builders:
+        raise ValueError(
+            f"There is no network {name!r}. There are: {', '.join(builders)}"
+        )
+    try:
+        return builders[name](**options)
+    except TypeError as error:
+        raise ValueError(f"The options do not fit {name}: {error}") from error
+
+
+def upscaler(model):
+    """Returns the network from LR to SR inside what a recipe trains.
+
+    Args:
+        model: What `build` returns.
+
+    Returns:
+        A functional `keras.Model` with one output, which shares the weights of
+        `model`: a GAN's generator, a VAE's upscaler, of several outputs the last
+        one, else `model` itself.
+    """
+    if isinstance(model, GAN):
+        return model.generator
+    if isinstance(model, VAE):
+        return model.upscaler
+    if isinstance(model.output, dict):
+        *_, last = model.output.values()
+        network = keras.Model(model.input, last, name=model.name)
+        pretrained.describe_as(network, **pretrained.description(model))
+        return network
     return model
+
+
+def _with_targets(batches, model):
+    """Gives each output of a model the HR image in its size."""
+    if isinstance(model, (GAN, VAE)) or not isinstance(model.output, dict):
+        return batches
+    scales = {
+        name: models.scale_of(keras.Model(model.input, output))
+        for name, output in model.output.items()
+    }
+    largest = max(scales.values())
+    shrink = {
+        name: degradations.get("bicubic", largest // scale)
+        for name, scale in scales.items()
+    }
+
+    def targets(lr, hr):
+        return lr, {name: function(hr) for name, function in shrink.items()}
+
+    return batches.map(targets, num_parallel_calls=2, deterministic=True)
+
+
+def transfer(source, target):
+    """Starts a network from one for another scale, or of another size.
+
+    The weights of every layer that has the same name and shapes in both are
+    copied; the others stay as they are. EDSR's body, for one, does not depend on
+    the scale: x4 learns faster from x2's.
+
+    Args:
+        source: A functional `keras.Model`.
+        target: A functional `keras.Model`, which is changed.
+
+    Returns:
+        The names of the layers whose weights were copied.
+
+    Raises:
+        ValueError: If there is no such layer.
+    """
+    layers = {layer.name: layer for layer in source.layers if layer.weights}
+    copied = []
+    for layer in target.layers:
+        other = layers.get(layer.name)
+        if other is None or not layer.weights:
+            continue
+        shapes = [[tuple(w.shape) for w in x.weights] for x in (layer, other)]
+        if shapes[0] == shapes[1]:
+            layer.set_weights(other.get_weights())
+            copied.append(layer.name)
+    if not copied:
+        raise ValueError(
+            f"'{source.name}' and '{target.name}' have no layer in common: none has"
+            " the same name and the same shapes in both."
+        )
+    return copied
 
 
 def _optimizer(recipe):

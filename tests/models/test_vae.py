@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from sr_keras import pretrained
 from sr_keras.models.interpolation import bicubic
-from sr_keras.models.vae import vae_decoder, vae_encoder, vae_upscaler
+from sr_keras.models.vae import vae, vae_decoder, vae_encoder, vae_upscaler
 
 SMALL = {"filters": 4, "num_blocks": 1, "latent_channels": 2}
 
@@ -113,3 +114,16 @@ def test_outputs_are_float32_under_mixed_precision(policy):
 def test_scale_error_says_what_came(builder):
     with pytest.raises(ValueError, match="must be 2, 3, 4 or 8. Received: 5"):
         builder(5)
+
+
+def test_the_upscaler_loads_the_weights_of_the_decoder(tmp_path):
+    decoder = vae_decoder(2, **SMALL)
+    path = tmp_path / "decoder.weights.h5"
+    pretrained.save(decoder, path, **pretrained.description(decoder))
+    lr = noise(1, 5, 7, 3)
+    np.testing.assert_array_equal(
+        vae(2, **SMALL, weights=path)(lr), vae_upscaler(decoder)(lr)
+    )
+    loaded = vae_decoder(2, **SMALL, weights=path)
+    z = latents(5, 7)
+    np.testing.assert_array_equal(loaded([lr, z]), decoder([lr, z]))

@@ -4,8 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from sr_keras import datasets
-from sr_keras.training import RECIPES, Recipe, recipes
+from sr_keras import datasets, losses, models, pretrained
+from sr_keras.models import edsr, lapsrn, srcnn
+from sr_keras.training import RECIPES, Recipe, recipes, train
+from sr_keras.training.adversarial import RelativisticGAN
+from sr_keras.training.recipes import AdversarialRecipe, VAERecipe
 
 TINY = Recipe("espcn", 2, ("samples",), lr_size=8, steps=10, precision="float32")
 
@@ -96,7 +99,135 @@ def test_photos_are_held_out_of_folders(data_dir, monkeypatch):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_built(name):
     model = recipes.build(RECIPES[name])
-    assert model.optimizer is not None
+    assert recipes.upscaler(model).count_params() > 0
+
+
+def flat(**fields):
+    """A recipe that trains on flat noise for a moment."""
+    make = fields.pop("make", Recipe)
+    common = dict(scale=2, data=("samples",), lr_size=16, batch_size=2, steps=2)
+    return make(**{**common, "precision": "float32", **fields})
+
+
+TINY_GAN = flat(
+    make=AdversarialRecipe,
+    network="srresnet",
+    options={"filters": 4, "num_blocks": 1},
+    discriminator="patchgan",
+    discriminator_options={"filters": 4, "num_layers": 1},
+    terms=((1.0, "l1"), (0.5, losses.Charbonnier(0.01))),
+    ema=0.9,
+)
+TINY_VAE = flat(
+    make=VAERecipe,
+    network="vae",
+    options={"filters": 4, "num_blocks": 1, "latent_channels": 2},
+    encoder_options={"filters": 4, "num_blocks": 1, "latent_channels": 2},
+)
+TINY_PYRAMID = flat(
+    network="lapsrn",
+    scale=4,
+    lr_size=8,
+    options={"filters": 4, "num_convs": 1, "all_levels": True},
+    loss=losses.Charbonnier(),
+)
+
+
+@pytest.mark.parametrize("recipe", [TINY_GAN, TINY_VAE, TINY_PYRAMID])
+def test_final_weights_are_those_of_the_last_network(recipe, tmp_path, monkeypatch):
+    pair = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    photos = datasets.Pairs(["a", "b"], recipe.scale, lambda i: pair[..., :: -i or 1])
+    monkeypatch.setattr(recipes, "open_datasets", lambda _: (photos, photos))
+    model, run = train(recipe, tmp_path, evaluate_every=1)
+    assert run.step == 2
+    path = tmp_path / recipes.WEIGHTS_FILE
+    last = keras.models.load_model(tmp_path / "last.keras", compile=False)
+    lr = np.random.default_rng(1).random((1, 5, 7, last.input_shape[-1]), "float32")
+    loaded = models.load(path)
+    assert loaded.output_shape[-1] == last.output_shape[-1]
+    np.testing.assert_allclose(loaded(lr), last(lr), atol=2e-3)  # of half precision
+    made = pretrained.training_of(path)
+    assert made["recipe"]["steps"] == 2
+    assert made["seconds"] >= 0
+    _, run = train(recipe, tmp_path, evaluate_every=1, resume=True)
+    assert run.step == 2
+
+
+def test_what_an_adversarial_recipe_says_is_what_is_built():
+    recipe = dataclasses.replace(
+        TINY_GAN,
+        relativistic=True,
+        adversarial_weight=0.25,
+        generator_waits_above=1.0,
+        discriminator_waits_below=0.5,
+        learning_rate=0.01,
+        schedule="constant",
+    )
+    gan = recipes.build(recipe)
+    assert type(gan) is RelativisticGAN
+    assert [weight for weight, _ in gan.terms.values()] == [1.0, 0.5]
+    assert gan.adversarial_weight == 0.25
+    assert (gan.generator_waits_above, gan.discriminator_waits_below) == (1.0, 0.5)
+    assert gan.discriminator.name == "patchgan"
+    assert gan.generator_optimizer.use_ema and not gan.discriminator_optimizer.use_ema
+    for optimizer, _ in gan.optimizers():
+        assert float(optimizer.learning_rate) == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="There is no network 'judge'. There are: srg"):
+        recipes.build(dataclasses.replace(recipe, discriminator="judge"))
+
+
+def test_what_a_vae_recipe_says_is_what_is_built():
+    recipe = dataclasses.replace(
+        TINY_VAE, kl_weight=0.5, mean_weight=0.25, annealing_steps=3, seed=4, loss="l2"
+    )
+    vae = recipes.build(recipe)
+    assert (vae.kl_weight, vae.mean_weight, vae.annealing_steps) == (0.5, 0.25, 3)
+    assert (vae.seed, vae.compare.name) == (4, "l2")
+    assert recipes.upscaler(vae) is vae.upscaler
+
+
+def test_every_output_is_compared_with_the_photo_in_its_size():
+    model = recipes.build(TINY_PYRAMID)
+    hr = np.full((1, 32, 32, 1), 0.25, "float32")
+    batches = recipes.training_batches  # what it makes is a `tf.data.Dataset`
+    photo = np.full((64, 64, 3), 51, np.uint8)
+    photos = datasets.Pairs(["a"], 4, lambda i: photo)
+    batches = recipes._with_targets(batches(photos, 8, 1, channels=1), model)
+    lr, targets = next(iter(batches))
+    assert lr.shape == (1, 8, 8, 1)
+    assert {name: tuple(x.shape) for name, x in targets.items()} == {
+        "x2": (1, 16, 16, 1),
+        "x4": hr.shape,
+    }
+    for target in targets.values():
+        np.testing.assert_allclose(target, target[0, 0, 0, 0], atol=1e-5)
+
+
+def test_transfer_takes_over_what_fits():
+    source, target = (edsr(s, filters=4, num_blocks=2) for s in (2, 3))
+    before = [w.numpy() for w in target.get_layer("upsampling_0").weights]
+    copied = recipes.transfer(source, target)
+    assert {"head", "block_0_conv1", "block_1_conv2", "body", "tail"} <= set(copied)
+    assert "upsampling_0" not in copied  # 4 * 4 channels there, 4 * 9 here
+    after = target.get_layer("upsampling_0").weights
+    for weight, old in zip(after, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+    np.testing.assert_array_equal(
+        target.get_layer("body").kernel, source.get_layer("body").kernel
+    )
+    with pytest.raises(ValueError, match="'srcnn' and 'edsr' have no layer in common"):
+        recipes.transfer(srcnn(2), target)
+
+
+def test_a_recipe_starts_from_another_scale(tmp_path):
+    source = lapsrn(2, filters=4, num_convs=1)
+    path = tmp_path / "x2.weights.h5"
+    pretrained.save(source, path, **pretrained.description(source))
+    model = recipes.build(dataclasses.replace(TINY_PYRAMID, transfer=str(path)))
+    first = source.layers[1] if source.layers[1].weights else source.layers[2]
+    np.testing.assert_array_equal(
+        first.get_weights()[0], model.get_layer(first.name).get_weights()[0]
+    )
 
 
 def test_no_recipe_trains_on_benchmark_photos(data_dir, monkeypatch):
