@@ -207,8 +207,8 @@ RECIPES = {
     ),
     "dbpn-x4-small": _photos(
         "dbpn",
-        options={"filters": 16, "num_features": 32, "num_stages": 3},
-        steps=1_500,
+        options={"filters": 16, "num_features": 32, "num_stages": 2},
+        steps=1_000,
         batch_size=4,
     ),
     "stacked_hourglass-x4-small": _photos(
@@ -232,24 +232,21 @@ RECIPES = {
         transfer="lapsrn-x2-bsds-small",
     ),
     "srcnn-x4-small": _photos(
-        "srcnn", options={"kernel_sizes": (9, 1, 5)}, lr_size=16, loss="l2", steps=4_000
+        "srcnn", options={"kernel_sizes": (9, 1, 5)}, lr_size=16, loss="l2"
     ),
-    "fsrcnn-x4": _photos(
-        "fsrcnn", steps=20_000, batch_size=16, lr_size=24, loss="l2", ema=0.999
-    ),
+    "fsrcnn-x4": _photos("fsrcnn", steps=20_000, batch_size=16, loss="l2", ema=0.999),
     "vdsr-x4-small": _photos(
         "vdsr", options={"filters": 16}, lr_size=16, loss="l2", clip_norm=0.1
     ),
     "autoencoder-x4-small": _photos(
-        "autoencoder", options={"filters": (32, 32, 16)}, lr_size=16, steps=1_000
+        "autoencoder", options={"filters": (32, 32, 16)}, lr_size=16, steps=700
     ),
     "autoencoder-x4-bottleneck": _photos(
         "autoencoder",
         options={"filters": (32, 32, 16), "skips": False},
         lr_size=16,
-        steps=1_000,
+        steps=700,
     ),
-    "unet-x4-small": _photos("unet", options=UNET_SMALL, lr_size=24, steps=1_000),
     "unet-x1-small": _photos(
         "unet",
         1,
@@ -372,8 +369,8 @@ RECIPES = {
         make=VAERecipe,
         options={"filters": 32, "num_blocks": 4},
         encoder_options={"filters": 32},
-        annealing_steps=400,
-        steps=1_200,
+        annealing_steps=300,
+        steps=800,
     ),
 }
 
