@@ -279,12 +279,21 @@ def _raise_if_stopped(run):
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(help="A network, an interpolation, a run, or a file.")
-    ],
     data: Annotated[
         str, typer.Option(help="Folder of photos, or with HR and LR_bicubic in it.")
     ],
+    model: Annotated[
+        str,
+        typer.Argument(help="A network, an interpolation, a run, a file, a set."),
+    ] = None,
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Score every set of shipped weights (of --scale, if given), on the"
+            " photos or on each folder of a benchmark set in --data.",
+        ),
+    ] = False,
     scale: Scale = None,
     degradation: Annotated[str, typer.Option(help="What makes the LR images.")] = None,
     rgb: Annotated[bool, typer.Option("--rgb", help="Score RGB values too.")] = False,
@@ -302,24 +311,60 @@ def evaluate(
     ] = None,
 ):
     """Scores a model on photos by the papers' protocol."""
-    network = _load(model, scale)
-    scale = sr.models.scale_of(network)
-    dataset = sr.datasets.open_data(data, scale, "validation", degradation)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("evaluating", total=len(dataset))
-        result = sr.evaluate(
-            network,
-            dataset,
-            rgb=rgb,
-            tile=tile,
-            self_ensemble=self_ensemble,
-            on_image=lambda *_: progress.advance(task),
-            extra=extra or (),
+    if all_ == (model is not None):
+        raise ValueError("Give either a model or --all.")
+
+    def score(name, data):
+        network = _load(name, None if name in sr.pretrained.all_names() else scale)
+        dataset = sr.datasets.open_data(
+            data, sr.models.scale_of(network), "validation", degradation
         )
-    result = {"model": model, "data": data, **{**result, "model": model}}
-    _print_table([result])
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(f"evaluating {name}", total=len(dataset))
+            result = sr.evaluate(
+                network,
+                dataset,
+                rgb=rgb,
+                tile=tile,
+                self_ensemble=self_ensemble,
+                on_image=lambda *_: progress.advance(task),
+                extra=extra or (),
+            )
+        parameters = getattr(network, "count_params", int)()
+        return {**result, "model": name, "data": data, "parameters": parameters}
+
+    if not all_:
+        content = score(model, data)
+        _print_table([content])
+    else:
+        results = []
+        for folder in _sets_in(data):
+            for wanted in sorted({s for s, _ in _shipped(scale)}):
+                names = [name for s, name in _shipped(scale) if s == wanted]
+                rows = [score(name, folder) for name in names]
+                _print_means(folder, rows)
+                results += rows
+        content = {"models": results}
     if json_file is not None:
-        _write_json(json_file, result)
+        _write_json(json_file, content)
+
+
+def _shipped(scale):
+    """Returns pairs of the scale and the name of each set, x1 left out if not asked."""
+    found = []
+    for name in sr.pretrained.all_names():
+        stored = sr.pretrained.describe(sr.pretrained.find(name))
+        found.append((stored["config"]["scale"], name))
+    return [
+        pair for pair in found if pair[0] == scale or (scale is None and pair[0] > 1)
+    ]
+
+
+def _sets_in(data):
+    """Returns the folders of benchmark sets in a folder, or what was given."""
+    path = pathlib.Path(data)
+    sets = sorted(str(found.parent) for found in path.glob("*/HR") if found.is_dir())
+    return sets or [data]
 
 
 @app.command()
@@ -478,11 +523,7 @@ def _print_table(results):
             table.add_column(f"{result['model']}\n{key}", justify="right")
 
     def cells(rows):
-        return [
-            f"{row[key]:.2f}" if "psnr" in key else f"{row[key]:.4f}"
-            for row in rows
-            for key in keys
-        ]
+        return [_cell(key, row[key]) for row in rows for key in keys]
 
     for i, row in enumerate(results[0]["images"]):
         table.add_row(row["name"], *cells(r["images"][i] for r in results))
@@ -490,6 +531,24 @@ def _print_table(results):
     table.add_row("mean", *cells(r["mean"] for r in results))
     console.print(table)
     console.print(f"x{results[0]['scale']}: {results[0]['conditions']}.")
+
+
+def _print_means(data, results):
+    """Prints a line for each model: its mean scores on the same photos."""
+    table = Table(box=None, pad_edge=False, title=data, title_justify="left")
+    table.add_column("model")
+    keys = list(results[0]["mean"])
+    for key in [*keys, "parameters"]:
+        table.add_column(key, justify="right")
+    for result in results:
+        cells = [_cell(key, result["mean"][key]) for key in keys]
+        table.add_row(result["model"], *cells, f"{result['parameters']:,}")
+    console.print(table)
+    console.print(f"x{results[0]['scale']}: {results[0]['conditions']}.\n")
+
+
+def _cell(key, value):
+    return f"{value:.2f}" if "psnr" in key or key == "seconds" else f"{value:.4f}"
 
 
 def _write_json(path, content):
