@@ -4,8 +4,9 @@
 
 Every set of shipped weights is scored by the papers' protocol, restoration (x1) on
 photos that "crappify" spoils. What was measured is kept in `benchmarks/quality.json`,
-and only weights that are new or changed are measured again. From that come the
-tables of `benchmarks/README.md`, between the marks, and the plots in `assets/`.
+and only weights that are new or changed are measured again. From that come, between
+marks, the tables of `benchmarks/README.md` and the model cards of
+`sr_keras/pretrained/README.md`, and the plots in `assets/`.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import sr_keras as sr
 HERE = pathlib.Path(__file__).parent
 KEPT = HERE / "quality.json"
 README = HERE / "README.md"
+CARDS = sr.pretrained.FOLDER / "README.md"
 ASSETS = HERE.parent / "assets"
 # VGG layers that no recipe trains on
 LAYERS = ("vgg:vgg19/block4_conv4", "vgg:VGG22")
@@ -65,15 +67,23 @@ def describe(name, path):
     entry = sr.models.CATALOGUE[stored["network"]]
     network = sr.models.load(name)
     recipe = training["recipe"]
+    (name_of_recipe,) = (
+        key
+        for key, value in sr.training.RECIPES.items()
+        if sr.training.recipes.as_json(value) == recipe
+    )
     return network, {
         "network": stored["network"],
         "config": stored["config"],
         "framework": entry.framework,
         "parameters": network.count_params(),
         "mult_adds": sr.models.mult_adds(network, stored["config"]["scale"]),
+        "recipe": name_of_recipe,
+        "patches": f"{recipe['batch_size']} of {recipe['lr_size']}x{recipe['lr_size']}",
         "steps": recipe["steps"],
         "minutes": training["seconds"] / 60,
         "adversarial": "discriminator" in recipe,
+        "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 
@@ -145,6 +155,24 @@ def text(entries, name_of_set):
     return "\n\n".join(parts)
 
 
+def cards(entries, name_of_set):
+    """Returns the model cards: a line for each file."""
+    lines = [
+        "| file | made by | LR patches | steps | minutes |"
+        f" PSNR / SSIM, {name_of_set} | bytes | SHA-256 |",
+        "|---|---|---|---:|---:|---|---:|---|",
+    ]
+    for name, entry in entries.items():
+        if "network" in entry:
+            lines.append(
+                f"| `{name}.weights.h5` | `train --recipe {entry['recipe']}` |"
+                f" {entry['patches']} | {entry['steps']:,} | {entry['minutes']:.0f} |"
+                f" {entry['psnr_y']:.2f} / {entry['ssim_y']:.4f} | {entry['bytes']:,} |"
+                f" `{entry['sha256']}` |"
+            )
+    return "\n".join(lines)
+
+
 def draw(entries):
     rows = [
         {**entry, "model": entry["name"].replace("-x4-bsds", "")}
@@ -169,6 +197,13 @@ def draw(entries):
         figure.savefig(ASSETS / name, dpi=110)
 
 
+def between_marks(path, content):
+    start, end = "<!-- quality: begin -->", "<!-- quality: end -->"
+    before, _, rest = path.read_text().partition(start)
+    _, _, after = rest.partition(end)
+    write(path, f"{before}{start}\n{content}\n{end}{after}")
+
+
 def write(path, content):
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(content)
@@ -181,11 +216,8 @@ def main():
     parser.add_argument("--set", default="Set5")
     arguments = parser.parse_args()
     entries = update(arguments.data / arguments.set)
-    start, end = "<!-- quality: begin -->", "<!-- quality: end -->"
-    before, _, rest = README.read_text().partition(start)
-    _, _, after = rest.partition(end)
-    content = text(entries, arguments.set)
-    write(README, f"{before}{start}\n{content}\n{end}{after}")
+    between_marks(README, text(entries, arguments.set))
+    between_marks(CARDS, cards(entries, arguments.set))
     draw(entries)
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import os
 
 import h5py
@@ -7,6 +8,7 @@ import pytest
 
 from sr_keras import models, pretrained
 from sr_keras.models import espcn, fsrcnn, srcnn
+from sr_keras.training import recipes
 
 CONFIG = {
     "scale": 2,
@@ -154,6 +156,18 @@ def test_every_shipped_file_is_what_its_name_says():
         stored = pretrained.describe(path)
         assert stored["network"] == network
         assert f"x{stored['config']['scale']}" == scale
+        assert models.load(path).output_shape[-1] == stored["config"]["channels"]
+
+
+def test_every_shipped_file_was_made_by_a_recipe_and_has_a_card():
+    made = [recipes.as_json(recipe) for recipe in recipes.RECIPES.values()]
+    cards = (pretrained.FOLDER / "README.md").read_text()
+    paths = list(pretrained.FOLDER.glob("*.weights.h5"))
+    for path in paths:
+        assert pretrained.training_of(path)["recipe"] in made, path.name
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert f"`{path.name}`" in cards and digest in cards, path.name
+    assert sum(path.stat().st_size for path in paths) <= 40e6
 
 
 def test_half_precision_rounds_kernels_alone_and_loads_into_float32(tmp_path):

@@ -270,7 +270,7 @@ RECIPES = {
                     1e-5,
                     losses.Perceptual(
                         content={"vgg19/block3_conv3": 1.0},
-                        texture={"vgg19/block2_conv2": 2e4},
+                        texture={"vgg19/block3_conv3": 2e4},
                     ),
                 ),
             ]
@@ -439,7 +439,7 @@ def train(
         progress=progress,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps(_as_json(recipe), indent=1))
+    (folder / "recipe.json").write_text(json.dumps(as_json(recipe), indent=1))
     model.fit(
         _with_targets(batches, model),
         steps_per_epoch=recipe.steps - step,
@@ -448,7 +448,7 @@ def train(
         verbose=0,
     )
     if run.step >= recipe.steps and run.stopped is None:
-        training = {"recipe": _as_json(recipe), "seconds": round(run.seconds)}
+        training = {"recipe": as_json(recipe), "seconds": round(run.seconds)}
         _save_weights(model, folder, training)
     return model, run
 
@@ -473,7 +473,7 @@ def _check_recipe_of(folder, recipe, resume):
         raise FileExistsError(
             f"There is a run in {folder}: resume it, or choose another folder."
         )
-    former, wanted = json.loads(path.read_text()), _as_json(recipe)
+    former, wanted = json.loads(path.read_text()), as_json(recipe)
     changes = [
         f"{key} was {former.get(key)!r} and is {value!r}"
         for key, value in wanted.items()
@@ -486,7 +486,8 @@ def _check_recipe_of(folder, recipe, resume):
         )
 
 
-def _as_json(recipe):
+def as_json(recipe):
+    """Returns the fields of a recipe as JSON keeps them, losses as configurations."""
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
     text = json.dumps(values, default=keras.saving.serialize_keras_object)
     return json.loads(text)
