@@ -369,9 +369,13 @@ def _sets_in(data):
 
 @app.command()
 def upscale(
-    model: Annotated[str, typer.Argument(help="A network, a run, or a file.")],
-    paths: Annotated[
-        list[pathlib.Path], typer.Argument(help="Image files and folders.")
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL] PATH...",
+            help="A network, a run, a file, or a set of shipped weights; without one,"
+            " the best that is shipped for --scale (4). Then image files and folders.",
+        ),
     ],
     out: Out,
     scale: Scale = None,
@@ -380,6 +384,14 @@ def upscale(
     precision: Precision = "float32",
 ):
     """Enlarges photos, and goes on past files that cannot be read."""
+    model, paths = None, arguments
+    if not _is_image_or_folder(arguments[0]):
+        model, *paths = arguments
+    if not paths:
+        raise ValueError(f"Give images to upscale by {model}.")
+    if model is None:
+        model = sr.pretrained.best(scale or 4)
+        console.print(f"by {model}, the best that is shipped")
     network = _load(model, scale)
     precision = sr.training.choose_precision(precision)
     if precision != "float32":
@@ -401,6 +413,13 @@ def upscale(
                 print(f"failed: {error}", file=sys.stderr)
     if failed:
         _fail(f"{failed} of the images could not be upscaled; see above.", 1)
+
+
+def _is_image_or_folder(argument):
+    path = pathlib.Path(argument)
+    if path.is_dir():
+        return not (path / "best.keras").is_file()
+    return path.suffix.lower() in sr.images.SUFFIXES
 
 
 @app.command()

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from sr_keras import __main__ as command_line
-from sr_keras import images, models, training
+from sr_keras import images, models, pretrained, training
 
 
 @pytest.fixture
@@ -232,3 +233,60 @@ def test_what_was_trained_loads_in_a_new_process(tmp_path):
     for command in commands:
         subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
     assert images.read(tmp_path / "large/photo.png").shape == (16, 18, 3)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """Two tiny sets for x2, of which "good" scored better, and one for x3."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    monkeypatch.setattr(pretrained, "FOLDER", folder)
+    for scale, name, psnr in [(2, "good", 30.0), (2, "poor", 20.0), (3, "good", 25.0)]:
+        model = models.espcn(scale, filters=(4, 4))
+        pretrained.save(
+            model,
+            folder / f"espcn-x{scale}-{name}.weights.h5",
+            **pretrained.description(model),
+            training={"validation": {"psnr_y": psnr}},
+        )
+
+
+def test_upscale_takes_the_best_shipped_weights(call, photos, shipped, tmp_path):
+    out = tmp_path / "large"
+    code, text, err = call("upscale", photos, "--scale", 2, "--out", out)
+    assert code == 0, err
+    assert "by espcn-x2-good" in text
+    assert images.read(out / "a.png").shape == (120, 144, 3)
+    code, text, err = call("upscale", "espcn-x2-poor", photos / "b.png", "--out", out)
+    assert code == 0, err
+    code, _, err = call("upscale", photos / "a.png", "--out", out)
+    assert code == 2
+    assert "There are no shipped weights for x4: name a model." in last_line(err)
+    code, _, err = call("upscale", "espcn-x2-poor", "--out", out)
+    assert code == 2
+    assert "Give images to upscale by espcn-x2-poor" in last_line(err)
+
+
+def test_all_shipped_weights_are_scored_on_every_set(call, photos, shipped, tmp_path):
+    for name in ("one", "two"):
+        for photo in photos.iterdir():
+            target = tmp_path / "sets" / name / "HR" / photo.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(photo.read_bytes())
+    scores = tmp_path / "scores.json"
+    code, out, err = call(
+        "evaluate", "--all", "--data", tmp_path / "sets", "--json", scores
+    )
+    assert code == 0, err
+    rows = json.loads(scores.read_text())["models"]
+    assert [(pathlib.Path(r["data"]).name, r["model"]) for r in rows] == [
+        (folder, model)
+        for folder in ("one", "two")
+        for model in ("espcn-x2-good", "espcn-x2-poor", "espcn-x3-good")
+    ]
+    assert f"{rows[1]['mean']['psnr_y']:.2f}" in out
+    code, _, err = call("evaluate", "--all", "--scale", 3, "--data", photos)
+    assert code == 0, err
+    code, _, err = call("evaluate", "bicubic", "--all", "--data", photos)
+    assert code == 2
+    assert "Give either a model or --all" in last_line(err)

@@ -65,6 +65,25 @@ def find(name):
     return path
 
 
+def best(scale):
+    """Returns the full name of the shipped set with the best PSNR for a factor.
+
+    That is the PSNR on the photos that were held out of its training.
+
+    Raises:
+        ValueError: If there is no set for that factor.
+    """
+    scores = {}
+    for name in all_names():
+        path = find(name)
+        training = training_of(path)
+        if training is not None and describe(path)["config"]["scale"] == scale:
+            scores[name] = training["validation"].get("psnr_y", 0.0)
+    if not scores:
+        raise ValueError(f"There are no shipped weights for x{scale}: name a model.")
+    return max(scores, key=scores.get)
+
+
 def describe_as(model, network, config):
     """Notes what a model is, for `description`; builders do it in `load`."""
     _descriptions[model] = {"network": network, "config": config}
@@ -152,7 +171,7 @@ def training_of(path):
     """Returns how the weights in a file were made, or None if unknown.
 
     What `training.train` writes is {"recipe": its fields, "seconds": the time that
-    the training took}.
+    the training took, "validation": the last scores on the photos held out}.
 
     Raises:
         ValueError: If the file is no HDF5 file.

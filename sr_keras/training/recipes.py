@@ -448,7 +448,9 @@ def train(
         verbose=0,
     )
     if run.step >= recipe.steps and run.stopped is None:
+        scores = {k: v for k, v in run.log[-1].items() if k in ("psnr_y", "ssim_y")}
         training = {"recipe": as_json(recipe), "seconds": round(run.seconds)}
+        training["validation"] = scores
         _save_weights(model, folder, training)
     return model, run
 
