@@ -62,7 +62,7 @@ sr.plotting.comparison({"HR": hr}, crop=tank, title="High resolution (HR)")
 # %% [markdown]
 # ## LR = degradation(HR)
 #
-# A camera with a quarter of the pixels on each side collects, in one of its pixels, the light of 4 x 4 of ours. The simplest model of that
+# LR is for low resolution. A camera with a quarter of the pixels on each side collects, in one of its pixels, the light of 4 x 4 of ours. The simplest model of that
 # is their mean. We reshape, so that the rows and columns inside a tile get axes of their own.
 
 # %%
@@ -70,7 +70,7 @@ scale = 4
 height, width = hr.shape[0] // scale, hr.shape[1] // scale
 tiles = hr.reshape(
     height, scale, width, scale, 3
-)  # (tile y, y in it, tile x, x in it, c)
+)  # tile row, row in it, tile column, column in it, colour
 lr_mean = tiles.mean(axis=(1, 3))
 
 downscale = sr.degradations.Downscale(scale, "area")
@@ -158,6 +158,7 @@ def triangle(distance):  # bilinear
     return np.maximum(1 - distance, 0)
 
 
+# %%
 def keys(distance, a=-0.5):  # bicubic
     near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
     far = a * (distance**3 - 5 * distance**2 + 8 * distance - 4)
@@ -222,6 +223,7 @@ def weights(size, scale, kernel):
     return matrix @ np.eye(size)[inside]
 
 
+# %%
 def enlarge(image, scale, kernel):
     """Multiplies with the weights of the rows, then with those of the columns."""
     rows = weights(image.shape[0], scale, kernel)
@@ -284,6 +286,7 @@ def shrink_weights(size, scale, kernel, antialias):
     return matrix @ np.eye(size)[np.clip(neighbours, 0, size - 1)]
 
 
+# %%
 def shrink(image, scale, kernel, antialias):
     """Multiplies with the weights of the rows, then with those of the columns."""
     rows = shrink_weights(image.shape[0], scale, kernel, antialias)
@@ -360,6 +363,10 @@ def psnr(a, b):
     return -10 * np.log10(np.mean((a - b) ** 2))
 
 
+# %% [markdown]
+# The package's functions take batches of images, as networks do: `[None]` adds that axis, and the result has one value to an image.
+
+# %%
 bicubic = np.clip(enlarge(sr.images.to_float(lr_file), scale, keys), 0, 1)
 by_hand = psnr(hr, bicubic)
 package = sr.metrics.psnr(hr[None], bicubic[None])[0]
@@ -436,6 +443,7 @@ def score(image):
     return float(sr.metrics.psnr(*pair)[0]), float(sr.metrics.ssim(*pair)[0])
 
 
+# %%
 sr.plotting.comparison(
     {**spoiled, "HR": flat},
     scores={name: score(image) for name, image in spoiled.items()},
@@ -456,6 +464,7 @@ window = np.outer(line, line) / line.sum() ** 2
 c1, c2 = 0.01**2, 0.03**2  # keep dark or flat windows from dividing by zero
 
 
+# %%
 def ssim_of_window(a, b):
     mean_a, mean_b = (window * a).sum(), (window * b).sum()
     variance_a = (window * (a - mean_a) ** 2).sum()
@@ -523,8 +532,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The aliases stay in the picture: the fork has become a string of beads. PSNR falls. SSIM *rises*: the beads have contrast about where
-# HR has it, and SSIM likes that more than it minds their being false. Two scores, two opinions: look at the picture.
+# The aliases stay in the picture: the fork has become a string of beads. PSNR falls. SSIM *rises*, probably because the beads have
+# contrast about where HR has it, false as they are. Two scores, two opinions: look at the picture.
 #
 # ## Many photos against one
 #
@@ -540,6 +549,7 @@ def photograph(scene, dy, dx):
     return tiles.mean(axis=(1, 3))
 
 
+# %%
 shifts = [(dy, dx) for dy in range(scale) for dx in range(scale)]
 photos = [photograph(hr, dy, dx) for dy, dx in shifts]
 np.testing.assert_array_equal(photos[0], lr_mean)
@@ -563,6 +573,7 @@ for (dy, dx), image in zip(shifts, photos, strict=True):
     added[dy::scale, dx::scale] = image  # every HR pixel gets exactly one sample
 
 
+# %%
 def blur(image):
     """Puts into each pixel the mean of the 4 x 4 pixels right of and below it."""
     for axis in (0, 1):
@@ -588,6 +599,7 @@ def spread(error):
     return error
 
 
+# %%
 estimate = np.roll(added, (1, 1), axis=(0, 1))  # a tile's centre is not its corner
 shift_and_add = estimate
 for _ in range(here.steps):
@@ -603,6 +615,7 @@ def luma_score(image):
     ]
 
 
+# %%
 fused = {
     "one photo, bicubic": enlarge(photos[0], scale, keys),
     "16 photos, added": shift_and_add,
