@@ -6,13 +6,19 @@ are closed for pyplot: else a notebook would show them twice, and a callback
 that draws one per epoch would fill the memory.
 """
 
+import base64
+import hashlib
+import html
+import io
 import math
 import numbers
+import string
 import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import patheffects, ticker, transforms
+from PIL import Image
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
@@ -38,7 +44,7 @@ _SCORES = {
 }
 
 
-def comparison(images, scores=None, crop=None, columns=None, title=None):
+def comparison(images, scores=None, crop=None, columns=None, title=None, whole=True):
     """Draws one photo whole, and the same zoomed crop of every image.
 
     The last of the largest images is the one shown whole, with a rectangle
@@ -57,10 +63,11 @@ def comparison(images, scores=None, crop=None, columns=None, title=None):
             with the most detail where the full-size images differ most.
         columns: Crops in a row. None chooses.
         title: Text above the figure.
+        whole: Whether to draw the whole photo, too.
 
     Returns:
-        A matplotlib Figure. Its first axes show the whole photo, the others
-        the crops, in the order of `images`.
+        A matplotlib Figure. Its first axes show the whole photo (with `whole`),
+        the others the crops, in the order of `images`.
 
     Raises:
         ValueError: If there is no image, if one is not an image or does not
@@ -77,7 +84,7 @@ def comparison(images, scores=None, crop=None, columns=None, title=None):
     captions = _captions([label for label, _ in images], scores or {})
 
     # A wide photo stands above its crops, a tall or square one beside them.
-    wide = full_width > 1.2 * full_height
+    wide = full_width > 1.2 * full_height or not whole
     if columns is None:
         columns = len(images) if wide else round(math.sqrt(len(images)))
         columns = min(columns, max(1, 900 // (_MIN_ZOOM * width)))
@@ -102,20 +109,26 @@ def comparison(images, scores=None, crop=None, columns=None, title=None):
         photo_width = photo_height * full_width // full_height
         photo_cell = max(photo_width, _NARROWEST)
     caption = _wrap(f"{name}, {full_width} x {full_height}", photo_cell)
-    if wide:
+    if not whole:
+        grid_left, grid_top = 0, 0
+    elif wide:
         photo_top = _text_height(caption)
         grid_left, grid_top = 0, photo_top + photo_height + _GAP
     else:
         photo_top = max(room, _text_height(caption))
         grid_left, grid_top = photo_cell + 2 * _GAP, photo_top - room
-    box = (photo_cell / 2, photo_top, photo_width, photo_height)
-    panels = [(box, caption, photo, 1, (0, 0, full_height, full_width))]
+    panels = []
+    if whole:
+        box = (photo_cell / 2, photo_top, photo_width, photo_height)
+        panels = [(box, caption, photo, 1, (0, 0, full_height, full_width))]
     for i, (_, image) in enumerate(images):
         row, column = divmod(i, columns)
         centre = grid_left + column * (cell + _GAP) + cell / 2
         box = (centre, grid_top + row * row_height + room, zoom * width, zoom * height)
         panels.append((box, captions[i], image, scales[i], crop))
     fig = _draw(panels, title)
+    if not whole:
+        return fig
 
     # No whole number of screen pixels to a pixel here: smooth beats uneven.
     fig.axes[0].images[0].set_interpolation("antialiased")
@@ -192,6 +205,166 @@ def degradations(hr, variants, crop=None, title=None):
             scale = _scale(name, image, "HR", hr)
             panels.append((box, _wrap(name, cell), image, scale, crop))
     return _draw(panels, title)
+
+
+def slider(images, crop=None, zoom=2, title=None):
+    """Makes a before/after slider: a line to drag over two images of one size.
+
+    The images lie on each other and share one zoom and one place: the pointer moves
+    the line, the wheel zooms, dragging moves both. It is HTML with a script of its
+    own, which works in Jupyter and Colab; where scripts do not run, the two images
+    stand side by side.
+
+    Args:
+        images: Dict of title to image, or list of (title, image), of two images as
+            in `comparison`; one may be a whole number of times smaller, and is then
+            drawn with larger pixels.
+        crop: (top, left, height, width) in pixels of the larger image; None takes
+            all of it. The images are part of the notebook: crops keep it small.
+        zoom: Screen pixels to a pixel, at the start and at least.
+        title: Text above the images.
+
+    Returns:
+        An object that a notebook shows if it is the last expression of a cell.
+
+    Raises:
+        ValueError: If there are not two images, or if they or the crop do not fit.
+    """
+    images = _named(images)
+    if len(images) != 2:
+        raise ValueError(f"A slider needs two images. Received: {len(images)}")
+    if not isinstance(zoom, int) or zoom < 1:
+        raise ValueError(f"`zoom` must be a whole number from 1. Received: {zoom}")
+    name, photo = max(reversed(images), key=lambda item: item[1][..., 0].size)
+    crop = (0, 0, *photo.shape[:2]) if crop is None else crop
+    top, left, height, width = _checked_crop(crop, photo)
+    pairs = []
+    for label, image in images:
+        scale = _scale(label, image, name, photo)
+        rows = np.minimum(np.arange(top, top + height) // scale, len(image) - 1)
+        columns = np.arange(left, left + width) // scale
+        columns = np.minimum(columns, image.shape[1] - 1)
+        pairs.append((label, image[rows][:, columns]))
+    return _Slider(pairs, zoom, title)
+
+
+class _Slider:
+    """Shows itself in a notebook, as HTML or, where that is not shown, as PNG."""
+
+    def __init__(self, pairs, zoom, title):
+        self.pairs = pairs
+        self.zoom = zoom
+        self.title = title
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {
+            "text/html": self.html(),
+            "image/png": base64.b64encode(self.still()).decode(),
+            "text/plain": " | ".join(label for label, _ in self.pairs),
+        }
+
+    def still(self):
+        """Returns both images side by side, as the bytes of a PNG file."""
+        (before, a), (after, b) = self.pairs
+        height, width = a.shape[:2]
+        cell, caption = max(self.zoom * width, _NARROWEST), (before, after)
+        room = max(_text_height(_wrap(text, cell)) for text in caption)
+        panels = []
+        for i, (text, image) in enumerate(zip(caption, (a, b), strict=True)):
+            box = (i * (cell + _GAP) + cell / 2, room)
+            box += (self.zoom * width, self.zoom * height)
+            panels.append((box, _wrap(text, cell), image, 1, (0, 0, height, width)))
+        file = io.BytesIO()
+        _draw(panels, self.title).savefig(file, format="png")
+        return file.getvalue()
+
+    def html(self):
+        """Returns the HTML, which needs nothing but itself."""
+        (before, a), (after, b) = self.pairs
+        files = [_png(a), _png(b)]
+        height, width = a.shape[:2]
+        return _SLIDER.substitute(
+            id="slider-" + hashlib.sha256(b"".join(files)).hexdigest()[:12],
+            title=html.escape(self.title or ""),
+            before=html.escape(before, quote=True),
+            after=html.escape(after, quote=True),
+            before_png=base64.b64encode(files[0]).decode(),
+            after_png=base64.b64encode(files[1]).decode(),
+            width=width * self.zoom,
+            height=height * self.zoom,
+        )
+
+
+def _png(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png", optimize=True)
+    return file.getvalue()
+
+
+# Without its script: two images side by side, in elements that pages leave alone.
+_SLIDER = string.Template("""<div class="$id">
+<p><b>$title</b></p>
+<p class="still">$before | $after<br>
+<img alt="$before" width="$width" height="$height"
+  src="data:image/png;base64,$before_png">
+<img alt="$after" width="$width" height="$height"
+  src="data:image/png;base64,$after_png"></p>
+</div>
+<script>
+for (const root of document.querySelectorAll(".$id")) {
+  const still = root.querySelector(".still");
+  if (!still) continue;  // this one is a slider already
+  const images = [...still.querySelectorAll("img")];
+  const stage = document.createElement("div");
+  stage.style.cssText = "position:relative;overflow:hidden;touch-action:none;" +
+    "cursor:ew-resize;max-width:100%;width:${width}px;height:${height}px";
+  const line = document.createElement("div");
+  line.style.cssText = "position:absolute;top:0;bottom:0;width:2px;" +
+    "background:#fff;box-shadow:0 0 2px #000;pointer-events:none";
+  const labels = images.map((image, i) => {
+    image.style.cssText = "position:absolute;top:0;left:0;max-width:none;" +
+      "transform-origin:0 0;image-rendering:pixelated;pointer-events:none";
+    const label = document.createElement("span");
+    label.textContent = image.alt;
+    label.style.cssText = "position:absolute;bottom:4px;padding:1px 5px;color:#fff;" +
+      "background:#0009;font:12px sans-serif;pointer-events:none;" +
+      (i ? "right:4px" : "left:4px");
+    return label;
+  });
+  const hint = document.createElement("small");
+  hint.textContent = "Move the pointer: compare. Wheel: zoom. Drag: move.";
+  stage.append(images[1], images[0], line, ...labels);
+  still.replaceWith(stage);
+  stage.after(hint);
+  let zoom = 1, x = 0, y = 0, split = ${width} / 2;
+  const draw = () => {
+    x = Math.min(0, Math.max(x, ${width} * (1 - zoom)));
+    y = Math.min(0, Math.max(y, ${height} * (1 - zoom)));
+    for (const image of images)
+      image.style.transform = `translate($${x}px, $${y}px) scale($${zoom})`;
+    const cut = ${width} - (split - x) / zoom;
+    images[0].style.clipPath = `inset(0 $${cut}px 0 0)`;
+    line.style.left = `$${split - 1}px`;
+  };
+  stage.addEventListener("pointermove", event => {
+    if (event.buttons) { x += event.movementX; y += event.movementY; }
+    if (!event.buttons || event.pointerType === "touch")
+      split = event.clientX - stage.getBoundingClientRect().left;
+    draw();
+  });
+  stage.addEventListener("wheel", event => {
+    event.preventDefault();
+    const box = stage.getBoundingClientRect();
+    const [px, py] = [event.clientX - box.left, event.clientY - box.top];
+    const next = Math.min(16, Math.max(1, zoom * (event.deltaY < 0 ? 1.25 : 0.8)));
+    x = px - (px - x) * next / zoom;
+    y = py - (py - y) * next / zoom;
+    zoom = next;
+    draw();
+  }, {passive: false});
+  draw();
+}
+</script>""")
 
 
 def history(logs, score=None, baselines=None, title=None):

@@ -18,6 +18,7 @@ ORDER = [
     "images",
     "pretrained",
     "plotting",
+    "course",
     "features",
     "losses",
     "quality",
@@ -36,7 +37,8 @@ ORDER = [
 # These run on every backend of Keras.
 ON_EVERY_BACKEND = ["layers", "images", "pretrained", "features", "losses", "metrics"]
 ON_EVERY_BACKEND += ["models"]
-WITH_TENSORFLOW = ["degradations", "datasets", "pipeline", "training", "__main__"]
+WITH_TENSORFLOW = ["course", "degradations", "datasets", "pipeline", "training"]
+WITH_TENSORFLOW += ["__main__"]
 # Papers that are built on another paper's network: (importing, imported).
 BUILT_ON = set()
 

@@ -1,4 +1,7 @@
+import base64
+import io
 import itertools
+import re
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -7,6 +10,7 @@ import pytest
 from matplotlib import transforms
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from PIL import Image
 
 from sr_keras import plotting
 
@@ -196,6 +200,16 @@ def test_comparison_says_which_image_is_wrong(images, message):
         plotting.comparison(images)
 
 
+@pytest.mark.parametrize("shape", [(37, 53), (53, 37)])
+def test_comparison_can_leave_the_whole_photo_out(shape):
+    hr = photo(*shape)
+    fig = plotting.comparison({"a": hr, "HR": hr}, crop=(5, 7, 11, 13), whole=False)
+    assert titles(fig) == ["a", "HR"]
+    np.testing.assert_array_equal(pixels(fig.axes[0]), hr[5:16, 7:20])
+    assert_apart([ax.get_tightbbox() for ax in fig.axes])
+    assert all(fig.bbox.contains(*box) for ax in fig.axes for box in ax.bbox.corners())
+
+
 @pytest.mark.parametrize(
     "crop",
     [
@@ -280,6 +294,42 @@ def test_single_degradations_share_one_photo_and_crop():
 def test_degradations_say_what_is_wrong(variants, crop, message):
     with pytest.raises(ValueError, match=message):
         plotting.degradations(photo(6, 9), variants, crop)
+
+
+# slider
+
+
+def test_slider_holds_both_images_once_and_a_still_picture():
+    small, large = photo(5, 6), photo(20, 24, 1)
+    shown = plotting.slider(
+        {"LR <x4>": small, "HR": large}, crop=(4, 8, 12, 16), zoom=3, title="a & b"
+    )
+    text = shown.html()
+    assert text == shown.html()  # no random id: a rebuild changes nothing
+    codes = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(code)))) for code in codes
+    )
+    np.testing.assert_array_equal(after, large[4:16, 8:24])
+    np.testing.assert_array_equal(before[::4, ::4], small[1:4, 2:6])
+    np.testing.assert_array_equal(before[3::4, 3::4], small[1:4, 2:6])
+    assert 'alt="LR &lt;x4&gt;"' in text and "a &amp; b" in text
+    assert 'width="48" height="36"' in text
+    assert "$" not in text.replace("${", "")  # nothing is left to fill in
+
+    bundle = shown._repr_mimebundle_()
+    still = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert still.width >= 2 * 48
+    assert bundle["text/plain"] == "LR <x4> | HR"
+
+
+def test_slider_says_what_is_wrong():
+    with pytest.raises(ValueError, match="two images. Received: 1"):
+        plotting.slider({"HR": photo(6, 9)})
+    with pytest.raises(ValueError, match="`zoom`.* Received: 0"):
+        plotting.slider({"a": photo(6, 9), "b": photo(6, 9)}, zoom=0)
+    with pytest.raises(ValueError, match="height 6 and width 9"):
+        plotting.slider({"a": photo(6, 9), "b": photo(6, 9)}, crop=(0, 0, 7, 7))
 
 
 # history

@@ -1,0 +1,470 @@
+"""Builds the notebooks that readers open from the sources that are edited.
+
+    python notebooks/build.py                  executes all and writes them
+    python notebooks/build.py 01_pixels ...    executes these only
+    python notebooks/build.py --text           executes nothing: writes links, times,
+                                               the table of lessons, changed prose
+    python notebooks/build.py --check          writes nothing: lists what is wrong
+
+`source/NN_name.py`, in jupytext's percent format, becomes `NN_name.ipynb`. The address
+of the project stands in `pyproject.toml`, and is written from there into every lesson.
+"""
+
+import argparse
+import base64
+import hashlib
+import io
+import os
+import pathlib
+import re
+import sys
+import time
+import tomllib
+
+import jupytext
+import nbclient
+import nbformat
+from PIL import Image
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+ROOT = FOLDER.parent
+LIMIT = 2_000_000  # bytes of a notebook
+_ROOMY = 100_000  # bytes from which a picture may become a JPEG
+
+_CHATTER = ("cudart_stub", "absl::InitializeLog")  # of TensorFlow, on every start
+
+_TIME = re.compile(r"(?ms)^# \*\*Time:\*\*.*?(?=\n\n# %%)")
+_INSTALL = re.compile(r'git\+https?://[^\s"]+')
+_MINUTES = re.compile(r"minutes=\(([\d.]+), ([\d.]+), ([\d.]+)\)")
+_LESSONS = re.compile(r"(?s)(<!-- lessons[^\n]*-->\n).*?(<!-- end of lessons -->)")
+_LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:href|src)=["']([^"']+)["']""")
+
+
+# Lessons, and what stands in each of them
+
+
+def names():
+    """Returns the names of all lessons, in their order."""
+    return sorted(path.stem for path in (FOLDER / "source").glob("[0-9][0-9]_*.py"))
+
+
+def source_path(name):
+    return FOLDER / "source" / f"{name}.py"
+
+
+def notebook_path(name):
+    return FOLDER / f"{name}.ipynb"
+
+
+def address():
+    """Returns the public address of the project, which pyproject.toml says."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["urls"]["Repository"].rstrip("/")
+
+
+def colab(name):
+    """Returns the address at which Colab opens a lesson."""
+    path = address().removeprefix("https://github.com/")
+    return (
+        "https://colab.research.google.com/github/"
+        f"{path}/blob/main/notebooks/{name}.ipynb"
+    )
+
+
+def title(name):
+    """Returns the heading of a lesson."""
+    return re.search(r"(?m)^# # (.+)$", source_path(name).read_text())[1]
+
+
+def subject(name):
+    """Returns the paragraph below the heading of a lesson, which says what it is on."""
+    text = re.search(r"(?ms)^# # .+?\n#\n(.+?)\n#\n", source_path(name).read_text())[1]
+    return " ".join(line.removeprefix("# ") for line in text.splitlines())
+
+
+def minutes(name):
+    """Returns how long a lesson takes: (FAST, CPU, GPU), as its first cell says."""
+    found = _MINUTES.search(source_path(name).read_text())
+    return tuple(float(value) for value in found.groups())
+
+
+def _duration(value):
+    unit = "minute" if value == 1 else "minutes"
+    return "less than a minute" if value < 1 else f"{value:g} {unit}"
+
+
+def navigation(name):
+    """Returns the end of the title cell: how long it takes, and where to go."""
+    _, cpu, gpu = minutes(name)
+    links = [
+        f"[Open in Colab]({colab(name)})",
+        f"[Source]({address()}/blob/main/notebooks/source/{name}.py)",
+    ]
+    place = names().index(name)
+    for word, other in (("Previous", place - 1), ("Next", place + 1)):
+        if 0 <= other < len(names()):
+            other = names()[other]
+            link = f"[{title(other)}]({other}.ipynb) ([in Colab]({colab(other)}))"
+            links.append(f"{word}: {link}")
+    links.append("[All lessons](README.md)")
+    return (
+        f"**Time:** {_duration(cpu)} of computing on two CPU cores (measured), "
+        f"{_duration(gpu)} on a GPU in Colab (an estimate); reading and exercises "
+        "take longer.\n\n" + " · ".join(links)
+    )
+
+
+def stamped(name):
+    """Returns a lesson's source with its links and times as they should be."""
+    text = source_path(name).read_text()
+    lines = navigation(name).splitlines()
+    block = "\n".join(f"# {line}".rstrip() for line in lines)
+    text = _TIME.sub(lambda _: block, text, count=1)
+    return _INSTALL.sub(f"git+{address()}", text)
+
+
+def table():
+    """Returns the table of lessons for the syllabus, in Markdown."""
+    rows = ["| lesson | on | CPU, minutes | |", "|---|---|---|---|"]
+    for name in names():
+        rows.append(
+            f"| [{title(name)}]({name}.ipynb) | {subject(name)} |"
+            f" {minutes(name)[1]:g} | [Colab]({colab(name)}) |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+# From source to notebook
+
+
+def to_notebook(text):
+    """Makes a notebook, not executed, of a source text."""
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata.pop("jupytext", None)
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    notebook.metadata["language_info"] = {"name": "python"}
+    seen = set()
+    for cell in notebook.cells:
+        # an id that follows from the text, so that a rebuild changes nothing else
+        identity = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
+        while identity in seen:
+            identity += "x"
+        seen.add(identity)
+        cell["id"] = identity
+    return notebook
+
+
+def execute(notebook, fast=False):
+    """Executes a notebook in place, with this Python and this working tree.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: If a cell fails.
+    """
+    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "SR_KERAS_FAST": "1" if fast else "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=3600,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(FOLDER)}},
+    )
+    client.execute(env=environment)
+
+
+def clean(notebook):
+    """Takes out what changes from run to run, and makes pictures small.
+
+    Returns:
+        What stood on the error stream, which is taken out.
+    """
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata.pop("widgets", None)
+    errors = []
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        errors += [
+            line
+            for output in cell.outputs
+            if output.get("name") == "stderr"
+            for line in output.text.splitlines(keepends=True)
+            if not any(word in line for word in _CHATTER)
+        ]
+        cell.outputs = _joined(o for o in cell.outputs if o.get("name") != "stderr")
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = _without_addresses(output.text)
+            data = output.get("data", {})
+            if "text/plain" in data:
+                data["text/plain"] = _without_addresses(data["text/plain"])
+            if "image/png" in data:
+                kind, code = _smaller(base64.b64decode(data.pop("image/png")))
+                data[kind] = base64.b64encode(code).decode()
+    return "".join(errors)
+
+
+def _joined(outputs):
+    """Joins texts that follow each other: where they are cut is a matter of time."""
+    result = []
+    for output in outputs:
+        is_text = output.output_type == "stream"
+        if is_text and result and result[-1].output_type == "stream":
+            result[-1].text += output.text
+        else:
+            result.append(output)
+    return result
+
+
+def _without_addresses(text):
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def _smaller(png):
+    """Returns the type and bytes of a picture that needs less room.
+
+    Small pictures stay lossless. Of large ones, photos above all, a JPEG of quality
+    92 with full colour is taken if that is less than half as large.
+    """
+    image = Image.open(io.BytesIO(png)).convert("RGBA")
+    ground = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(ground, image).convert("RGB")
+    lossless, lossy = io.BytesIO(), io.BytesIO()
+    image.save(lossless, "png", optimize=True)
+    image.save(lossy, "jpeg", quality=92, subsampling=0)
+    sizes = [buffer.getbuffer().nbytes for buffer in (lossless, lossy)]
+    if sizes[0] > _ROOMY and sizes[1] < sizes[0] / 2:
+        return "image/jpeg", lossy.getvalue()
+    return "image/png", lossless.getvalue()
+
+
+def write(path, text):
+    """Writes a text file, whole or not at all; leaves it alone if it is the same."""
+    if path.exists() and path.read_text() == text:
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_everywhere():
+    """Writes links, times, the table, and prose that changed; executes nothing.
+
+    Returns:
+        The names of the lessons whose code is not the notebook's.
+    """
+    stale = []
+    for name in names():
+        write(source_path(name), stamped(name))
+        fresh = to_notebook(source_path(name).read_text())
+        if not notebook_path(name).exists():
+            stale.append(name)
+            continue
+        built = nbformat.read(notebook_path(name), 4)
+        if _without_address(_code(fresh)) != _without_address(_code(built)):
+            stale.append(name)
+            continue
+        outputs = [cell for cell in built.cells if cell.cell_type == "code"]
+        for cell in fresh.cells:
+            if cell.cell_type == "code":
+                done = outputs.pop(0)
+                cell.outputs, cell.execution_count = done.outputs, done.execution_count
+        write(notebook_path(name), nbformat.writes(fresh) + "\n")
+    readme = FOLDER / "README.md"
+    text = _LESSONS.sub(
+        lambda m: m[1] + "\n" + table() + "\n" + m[2], readme.read_text()
+    )
+    write(readme, text)
+    return stale
+
+
+def _code(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _without_address(sources):
+    return [_INSTALL.sub("", source) for source in sources]
+
+
+def build(name):
+    """Executes a lesson and writes its notebook; says how long it took."""
+    notebook = to_notebook(stamped(name))
+    start = time.perf_counter()
+    execute(notebook)
+    seconds = time.perf_counter() - start
+    errors = clean(notebook)
+    text = nbformat.writes(notebook) + "\n"
+    write(notebook_path(name), text)
+    print(f"{name}: executed in {seconds:.0f} s, {len(text.encode()) / 1e6:.2f} MB")
+    if errors:
+        print(f"left out of {name}, from its error stream:\n{errors}", file=sys.stderr)
+
+
+# What can be wrong, as lists of sentences
+
+
+def staleness(name):
+    """Says where a lesson's source and its notebook disagree."""
+    if source_path(name).read_text() != stamped(name):
+        return [f"{name}: links or times in the source are not up to date"]
+    if not notebook_path(name).exists():
+        return [f"{name}: the notebook is missing"]
+    fresh = to_notebook(source_path(name).read_text())
+    built = nbformat.read(notebook_path(name), 4)
+    texts = [
+        [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
+        for notebook in (fresh, built)
+    ]
+    if texts[0] == texts[1] and fresh.metadata == built.metadata:
+        return []
+    pairs = zip(*texts, strict=False)
+    place = next((i for i, (a, b) in enumerate(pairs) if a != b), len(texts[0]))
+    return [f"{name}: source and notebook disagree from cell {place} on"]
+
+
+def faults_of_outputs(name):
+    """Says what a committed notebook lacks: pictures, executed cells, room."""
+    path = notebook_path(name)
+    if not path.exists():
+        return [f"{name}: the notebook is missing"]
+    faults = []
+    if path.stat().st_size > LIMIT:
+        faults.append(f"{name}: {path.stat().st_size} bytes are more than {LIMIT}")
+    cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    outputs = [output for cell in cells for output in cell.outputs]
+    kinds = {kind for output in outputs for kind in output.get("data", {})}
+    if not kinds & {"image/png", "image/jpeg"}:
+        faults.append(f"{name}: there is no picture in it")
+    if any(output.output_type == "error" for output in outputs):
+        faults.append(f"{name}: an error stands in it")
+    for i, cell in enumerate(cells):
+        if cell.execution_count is None:
+            faults.append(f"{name}: code cell {i} was never executed")
+    return faults
+
+
+def dead_links(path):
+    """Says which links in a Markdown file or a notebook lead nowhere.
+
+    Links to files must name files that exist, links into the project (and those of
+    Colab) must begin with the address in pyproject.toml. Others are not followed.
+    """
+    if path.suffix == ".ipynb":
+        cells = nbformat.read(path, 4).cells
+        prose = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+        text = prose + "\n" + "\n".join(_INSTALL.findall("\n".join(_code_of(cells))))
+    else:
+        prose = text = path.read_text()
+    prose = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", prose)
+    links = [first or second for first, second in _LINK.findall(prose)]
+    faults = [fault for link in links if (fault := _dead(link, path, prose))]
+    for link in _INSTALL.findall(text):
+        if link != f"git+{address()}":
+            faults.append(f"{path.name}: {link} is not at {address()}")
+    return faults
+
+
+def _code_of(cells):
+    return [cell.source for cell in cells if cell.cell_type == "code"]
+
+
+def _dead(link, path, prose):
+    if link.startswith(("http://", "https://")):
+        project = address().rsplit("/", 1)[1]
+        is_ours = "colab.research.google.com" in link or f"/{project}" in link
+        if not is_ours:
+            return None
+        owner = address().removeprefix("https://github.com/")
+        starts = (address(), f"https://colab.research.google.com/github/{owner}")
+        for start in starts:
+            rest = link.removeprefix(start)
+            if rest != link and re.fullmatch(r"/?|/(blob|tree)/main/.+", rest):
+                file = rest.partition("/main/")[2]
+                if (ROOT / file).exists():
+                    return None
+        return f"{path.name}: {link} leads nowhere in {address()}"
+    if link.startswith("mailto:"):
+        return None
+    file, _, anchor = link.partition("#")
+    target = path.parent / file if file else path
+    if not target.exists():
+        return f"{path.name}: there is no {link}"
+    if anchor and target.suffix == ".md":
+        prose = target.read_text()
+    if anchor and anchor not in _anchors(prose):
+        return f"{path.name}: there is no heading for {link}"
+    return None
+
+
+def _anchors(prose):
+    headings = re.findall(r"(?m)^#+ (.+)$", prose)
+    return {
+        re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings
+    }
+
+
+def pages():
+    """Returns all notebooks and all Markdown files whose links are checked."""
+    folders = ("", "notebooks", "data", "benchmarks", "sr_keras/pretrained", "examples")
+    found = [path for folder in folders for path in (ROOT / folder).glob("*.md")]
+    return sorted(found) + [
+        notebook_path(n) for n in names() if notebook_path(n).exists()
+    ]
+
+
+def faults():
+    """Says all that is wrong, but for what only an execution shows."""
+    found = []
+    for name in names():
+        found += staleness(name) + faults_of_outputs(name)
+    extra = {path.stem for path in FOLDER.glob("*.ipynb")} - set(names())
+    found += [f"{name}: this notebook has no source" for name in sorted(extra)]
+    if f"\n{table()}\n" not in (FOLDER / "README.md").read_text():
+        found.append("README.md: the table of lessons is not up to date")
+    for page in pages():
+        found += dead_links(page)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="lessons to execute")
+    parser.add_argument("--text", action="store_true", help="execute nothing")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    arguments = parser.parse_args()
+    wanted = [pathlib.Path(name).stem for name in arguments.names]
+    unknown = set(wanted) - set(names())
+    if unknown:
+        parser.error(
+            f"no such lesson: {', '.join(sorted(unknown))}; see {FOLDER}/source"
+        )
+
+    if not arguments.check:
+        try:
+            for name in [] if arguments.text else wanted or names():
+                build(name)
+        except nbclient.exceptions.CellExecutionError as error:
+            text = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # colours of terminals
+            sys.exit(f"{name} was not written, because a cell failed:\n{text}")
+        write_text_everywhere()
+    found = faults()
+    if found:
+        sys.exit("\n".join(found))
+
+
+if __name__ == "__main__":
+    main()
