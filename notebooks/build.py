@@ -233,7 +233,7 @@ def _smaller(png):
     """Returns the type and bytes of a picture that needs less room.
 
     Small pictures stay lossless. Of large ones, photos above all, a JPEG of quality
-    92 with full colour is taken if that is less than half as large.
+    92 with full colour is taken if that is clearly smaller.
     """
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     ground = Image.new("RGBA", image.size, "white")
@@ -242,7 +242,7 @@ def _smaller(png):
     image.save(lossless, "png", optimize=True)
     image.save(lossy, "jpeg", quality=92, subsampling=0)
     sizes = [buffer.getbuffer().nbytes for buffer in (lossless, lossy)]
-    if sizes[0] > _ROOMY and sizes[1] < sizes[0] / 2:
+    if sizes[0] > _ROOMY and sizes[1] < 0.7 * sizes[0]:
         return "image/jpeg", lossy.getvalue()
     return "image/png", lossless.getvalue()
 
