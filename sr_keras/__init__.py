@@ -16,6 +16,7 @@ _MODULES = (
     "course",
     "datasets",
     "degradations",
+    "evaluation",
     "features",
     "images",
     "inference",
