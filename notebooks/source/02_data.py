@@ -494,8 +494,8 @@ ax.set_xlabel("patches per second, 48 x 48 LR and 192 x 192 HR, on this machine"
 plt.show()
 
 # %% [markdown]
-# To decode only once is what counts most. The rest are near to each other here, with six small photos on a busy machine; on a quiet one,
-# with the 40 photos of [benchmarks/README.md](../benchmarks/README.md), they are not.
+# To decode only once is what counts most. The rest differ by about a factor of two here, with six small photos on a busy machine; with 40 large
+# ones they differ by more, see [benchmarks/README.md](../benchmarks/README.md).
 #
 # How many are enough? As many as the network eats. Here is a pretended training step of 50 ms and a pretended disk that needs 30 ms a batch.
 # **Predict:** how long does a step take, and how long with `prefetch`, which gets the next batches while the step runs?
