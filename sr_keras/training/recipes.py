@@ -8,6 +8,7 @@ import keras
 
 from sr_keras import datasets, losses, models
 from sr_keras.pipeline import training_batches
+from sr_keras.training import distribution
 from sr_keras.training.callbacks import TrainingRun
 from sr_keras.training.precision import choose_precision
 
@@ -127,6 +128,7 @@ def train(
     tensorboard=False,
     progress=None,
     console=None,
+    distribute=None,
 ):
     """Trains a network by a recipe, in a folder that keeps all of it.
 
@@ -140,6 +142,8 @@ def train(
         tensorboard: Whether to write logs for TensorBoard.
         progress: See `datasets.decode`.
         console: A `rich.console.Console`.
+        distribute: None, "mirrored" or "multi_worker", see
+            `distribution.open_strategy`.
 
     Returns:
         `(model, run)`: the trained network and its `TrainingRun`.
@@ -151,7 +155,9 @@ def train(
     """
     folder = pathlib.Path(folder)
     _check_recipe_of(folder, recipe, resume)
-    model = build(recipe)
+    strategy = distribution.open_strategy(distribute, recipe)
+    with distribution.scope(strategy):
+        model = build(recipe)
     dataset, validation = open_datasets(recipe)
     run = TrainingRun(
         folder,
@@ -176,8 +182,9 @@ def train(
         skip_bad=recipe.skip_bad,
         progress=progress,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps(_as_json(recipe), indent=1))
+    if distribution.is_first_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "recipe.json").write_text(json.dumps(_as_json(recipe), indent=1))
     model.fit(
         batches,
         steps_per_epoch=recipe.steps - step,
