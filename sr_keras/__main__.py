@@ -193,6 +193,9 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")
     ] = False,
+    distribute: Annotated[
+        str, typer.Option(help="mirrored (several GPUs) or multi_worker (machines).")
+    ] = None,
 ):
     """Trains a network; stop it when you like, and go on with --resume."""
     given = {
@@ -241,6 +244,7 @@ def train(
         tensorboard=tensorboard,
         progress=_progress,
         console=console,
+        distribute=distribute,
     )
     _raise_if_stopped(run)
     console.print(

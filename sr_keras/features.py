@@ -19,6 +19,7 @@ import shutil
 import sys
 import urllib.request
 import uuid
+import weakref
 
 import h5py
 import keras
@@ -49,6 +50,19 @@ _MD5 = {
     "vgg19": "253f8cb515780f3b799900260a226db6",
 }
 _TIMEOUT = 10  # seconds
+
+# extractors without variables yet, in the order they were made
+_waiting = weakref.WeakValueDictionary()
+
+
+def make_waiting():
+    """Makes the variables of all extractors that were not called yet.
+
+    Under a `tf.distribute` strategy this must happen in its scope; the first call is
+    mostly inside of a step, where each replica would make them.
+    """
+    for extractor in list(_waiting.values()):
+        extractor.build()
 
 
 class FeatureExtractor:
@@ -87,6 +101,13 @@ class FeatureExtractor:
         last = max(steps.index(name.split("/")[0]) for name in self._names)
         self._steps = steps[: last + 1]
         self._variables = None
+        _waiting[id(self)] = self
+
+    def build(self):
+        """Makes the variables, which the first call does else; raises as that does."""
+        if self._variables is None:
+            self._variables = self._make_variables()
+            _waiting.pop(id(self), None)
 
     def __call__(self, images):
         """Computes the features.
@@ -108,8 +129,7 @@ class FeatureExtractor:
                 put them.
         """
         x = _preprocess(images)
-        if self._variables is None:
-            self._variables = self._make_variables()
+        self.build()
         weights = iter(self._variables)
         features = {}
         for name in self._steps:

@@ -88,7 +88,7 @@ def training_batches(
             hr = hr[:, margin : margin + hr_size, margin : margin + hr_size]
         lr.set_shape((batch_size, lr_size, lr_size, sampler.channels))
         hr.set_shape((batch_size, hr_size, hr_size, sampler.channels))
-        lr, hr = images.to_float(lr), images.to_float(hr)
+        lr, hr = _to_float(lr), _to_float(hr)
         if channels == 1:
             lr, hr = images.luma(lr), images.luma(hr)
         elif sampler.channels == 1:
@@ -105,6 +105,12 @@ def training_batches(
         finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return batches.prefetch(4)
+
+
+def _to_float(patches):
+    """Does as `images.to_float`, which on another backend takes no tf.Tensor."""
+    peak = patches.dtype.max if patches.dtype.is_integer else 1
+    return tf.cast(patches, tf.float32) / peak
 
 
 class PatchSampler:

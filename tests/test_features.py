@@ -1,6 +1,7 @@
 import hashlib
 import socket
 import time
+import weakref
 
 import h5py
 import keras
@@ -279,3 +280,13 @@ def test_a_download_is_checked_and_arrives_whole(
     assert [path.name for path in nothing_at_hand.iterdir()] == [KERAS_FILE]
     source.unlink()
     np.testing.assert_array_equal(FeatureExtractor(["VGG22"])(photo())[0], found)
+
+
+def test_waiting_extractors_can_be_made_before_the_first_call(monkeypatch):
+    monkeypatch.setattr(features, "_waiting", weakref.WeakValueDictionary())
+    waiting = FeatureExtractor(["VGG22"], weights=None)
+    features.make_waiting()
+    made = waiting._variables
+    assert len(made) == 8
+    waiting(np.zeros((1, 8, 8, 3), "float32"))
+    assert waiting._variables is made

@@ -12,6 +12,7 @@ from sr_keras.features import FeatureExtractor
 from sr_keras.images import to_float
 from sr_keras.losses import WeightedSum
 from sr_keras.models import feature_discriminator, srgan_discriminator
+from sr_keras.training import distribution
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -71,6 +72,7 @@ class GAN(keras.Model):
     def __init__(self, generator, discriminator, name="gan"):
         # else the inputs would be rounded to 16 bits under a mixed policy
         super().__init__(name=name, dtype="float32")
+        distribution.check_tensorflow(self)
         self.generator = generator
         self.discriminator = discriminator
         self.cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)

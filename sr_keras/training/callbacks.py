@@ -25,6 +25,7 @@ from rich.progress import (
 from sr_keras import images, plotting
 from sr_keras.evaluation import evaluate
 from sr_keras.inference import with_precision
+from sr_keras.training import distribution
 
 _STATE_FILE = "model.weights.h5"
 
@@ -47,6 +48,9 @@ class TrainingRun(keras.callbacks.Callback):
     `curves.png`, `strip.png` (the same crop at every evaluation) and `state`. If the
     optimizer keeps a moving average of the weights (`use_ema`), that is what is
     scored and kept in `last.keras` and `best.keras`.
+
+    Under a `tf.distribute` strategy or a `keras.distribution` nothing changes. Of
+    several processes the first writes all files, and the others read the state.
 
     Args:
         folder: Where everything goes; it is made.
@@ -108,11 +112,15 @@ class TrainingRun(keras.callbacks.Callback):
         self.stopped = None
         self._signal = None
         self._strip = _Strip()
+        self._networks = None
+        self._writes = distribution.is_first_process()
         self._writer = None
         if tensorboard:
             if importlib.util.find_spec("tensorboard") is None:
                 raise ImportError("TensorBoard is missing: pip install tensorboard")
-            self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+            if self._writes:
+                path = folder / "tensorboard"
+                self._writer = tf.summary.create_file_writer(str(path))
 
     # Saving and restoring
 
@@ -126,9 +134,12 @@ class TrainingRun(keras.callbacks.Callback):
             The number of steps done: 0 for a new run.
 
         Raises:
-            ValueError: If the state does not fit the model.
+            ValueError: If the state does not fit the model, or of several processes
+                one found another state.
         """
         states = self._states()
+        step = int(states[-1].name.removeprefix("step_")) if states else 0
+        distribution.check_same_step(step)
         if not states:
             return 0
         _build_optimizers(model)
@@ -149,12 +160,26 @@ class TrainingRun(keras.callbacks.Callback):
         states = (self.folder / "state").glob("step_*")
         return sorted(path for path in states if path.suffix != ".partial")
 
-    def _save_upscaler(self, name):
-        """Writes the network without optimizer, in float32, whole or not at all."""
+    def _copy_upscaler(self):
+        """Copies the network without optimizer, to this device alone.
+
+        Of the network itself `predict` would want a batch for every replica, and that
+        other processes take part; and JAX would overwrite weights that are in use.
+        """
         network = self.upscaler or self.model
-        bare = keras.Model(network.input, network.output, name=network.name)
+        if self._networks is None:
+            bare = keras.Model(network.input, network.output, name=network.name)
+            self._networks = bare, keras.models.clone_model(bare)
+        bare, copy = self._networks
+        copy.set_weights(bare.get_weights())
+        return copy
+
+    def _write_upscaler(self, network, name):
+        """Writes a copy of the network in float32, whole or not at all."""
+        if not self._writes:
+            return
         temporary = self.folder / f".{name}"
-        with_precision(bare, "float32").save(temporary)
+        with_precision(network, "float32").save(temporary)
         os.replace(temporary, self.folder / name)
 
     def _save(self):
@@ -162,13 +187,16 @@ class TrainingRun(keras.callbacks.Callback):
         if not all(np.isfinite(w).all() for w in self.model.get_weights()):
             self._stop_at_nan()
             return
-        with _AveragedWeights(self.model):
-            self._save_upscaler("last.keras")
+        with _AveragedWeights(self.model), distribution.local():
+            self._write_upscaler(self._copy_upscaler(), "last.keras")
+        if not self._writes:
+            return
         state = self.folder / "state" / f"step_{self.step:09}"
         partial = state.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        self.model.save_weights(partial / _STATE_FILE)
+        with distribution.local():  # Keras makes an optimizer, to see what one has
+            self.model.save_weights(partial / _STATE_FILE)
         content = {"step": self.step, "seconds": self._elapsed(), "log": self.log}
         (partial / "state.json").write_text(json.dumps(content))
         if self._strip.pixels is not None:
@@ -182,12 +210,18 @@ class TrainingRun(keras.callbacks.Callback):
     # Callback
 
     def on_train_begin(self, logs=None):
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._writes:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._networks = None
         self._start = time.perf_counter()
         self._old_handlers = {}
+        handlers = {signal.SIGINT: self._on_signal, signal.SIGTERM: self._on_signal}
+        if distribution.num_processes() > 1:
+            # they have to stop together: SIGTERM is `distribution.is_asked_to_stop`'s
+            handlers = {signal.SIGINT: lambda *_: os.kill(os.getpid(), signal.SIGTERM)}
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._old_handlers[number] = signal.signal(number, self._on_signal)
+            for number, handler in handlers.items():
+                self._old_handlers[number] = signal.signal(number, handler)
         except ValueError:
             pass  # signals reach the main thread only: a notebook's worker has none
         self._progress = Progress(
@@ -222,7 +256,8 @@ class TrainingRun(keras.callbacks.Callback):
         is_last = self.step >= self.num_steps
         if self.step % self.evaluate_every == 0 or is_last:
             self._evaluate(logs)
-        is_stopping = self._signal is not None and not is_last
+        is_asked = distribution.is_asked_to_stop(self.step) or self._signal is not None
+        is_stopping = is_asked and not is_last
         if self.step % self.save_every == 0 or is_last or is_stopping:
             self._save()
         if is_stopping and self.stopped is None:
@@ -252,15 +287,19 @@ class TrainingRun(keras.callbacks.Callback):
         )
         if self.validation is not None:
             strip = self._strip
-            with _AveragedWeights(self.model):
-                network = self.upscaler or self.model
+            with _AveragedWeights(self.model), distribution.local():
+                network = self._copy_upscaler()
                 mean = evaluate(network, self.validation, on_image=strip.add)["mean"]
                 entry.update({k: v for k, v in mean.items() if k != "seconds"})
                 if mean[self.monitor] > best:
-                    self._save_upscaler("best.keras")
-            images.write(self.folder / "strip.png", strip.pixels)
+                    self._write_upscaler(network, "best.keras")
         self.model.reset_metrics()
         self.log.append(entry)
+        self._print(entry)
+        if not self._writes:
+            return
+        if self.validation is not None:
+            images.write(self.folder / "strip.png", strip.pixels)
         _write_text(self.folder / "log.json", json.dumps(self.log, indent=1))
         if self._writer is not None:
             with self._writer.as_default(step=self.step):
@@ -269,6 +308,8 @@ class TrainingRun(keras.callbacks.Callback):
         score = self.monitor if self.monitor in entry else None
         figure = plotting.history(self.log, score)
         _write_figure(self.folder / "curves.png", figure)
+
+    def _print(self, entry):
         numbers = ", ".join(
             f"{name} {value:.4g}" for name, value in entry.items() if name != "step"
         )

@@ -8,6 +8,7 @@ import keras
 
 from sr_keras import datasets, degradations, losses, models, pretrained
 from sr_keras.pipeline import training_batches
+from sr_keras.training import distribution
 from sr_keras.training.adversarial import GAN, RelativisticGAN, srfeat_discriminator
 from sr_keras.training.callbacks import TrainingRun
 from sr_keras.training.precision import choose_precision
@@ -389,6 +390,7 @@ def train(
     tensorboard=False,
     progress=None,
     console=None,
+    distribute=None,
 ):
     """Trains a network by a recipe, in a folder that keeps all of it.
 
@@ -402,6 +404,8 @@ def train(
         tensorboard: Whether to write logs for TensorBoard.
         progress: See `datasets.decode`.
         console: A `rich.console.Console`.
+        distribute: None, "mirrored" or "multi_worker", see
+            `distribution.open_strategy`.
 
     Returns:
         `(model, run)`: what was trained and its `TrainingRun`. Beside the files of
@@ -415,7 +419,9 @@ def train(
     """
     folder = pathlib.Path(folder)
     _check_recipe_of(folder, recipe, resume)
-    model = build(recipe)
+    strategy = distribution.open_strategy(distribute, recipe)
+    with distribution.scope(strategy):
+        model = build(recipe)
     dataset, validation = open_datasets(recipe)
     network = upscaler(model)
     run = TrainingRun(
@@ -442,8 +448,9 @@ def train(
         skip_bad=recipe.skip_bad,
         progress=progress,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps(as_json(recipe), indent=1))
+    if distribution.is_first_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "recipe.json").write_text(json.dumps(as_json(recipe), indent=1))
     model.fit(
         _with_targets(batches, model),
         steps_per_epoch=recipe.steps - step,
@@ -451,11 +458,13 @@ def train(
         callbacks=[run],
         verbose=0,
     )
-    if run.step >= recipe.steps and run.stopped is None:
+    is_done = run.step >= recipe.steps and run.stopped is None
+    if is_done and distribution.is_first_process():
         scores = {k: v for k, v in run.log[-1].items() if k in ("psnr_y", "ssim_y")}
         training = {"recipe": as_json(recipe), "seconds": round(run.seconds)}
         training["validation"] = scores
-        _save_weights(model, folder, training)
+        with distribution.local():
+            _save_weights(model, folder, training)
     return model, run
 
 

@@ -10,6 +10,7 @@ from keras import ops
 from sr_keras import losses, metrics, plotting
 from sr_keras.images import to_float
 from sr_keras.models.vae import vae_upscaler
+from sr_keras.training import distribution
 from sr_keras.training.adversarial import float_pair
 
 
@@ -60,6 +61,7 @@ class VAE(keras.Model):
         # of the decoder's policy, so that in float16 `compile` scales the loss; no
         # autocast, which would round the inputs to 16 bits
         super().__init__(name=name, dtype=decoder.dtype_policy, autocast=False)
+        distribution.check_tensorflow(self)
         self.encoder = encoder
         self.decoder = decoder
         self.upscaler = vae_upscaler(decoder)

@@ -1,0 +1,33 @@
+"""The command line with two logical CPUs, where a signal may come to a process:
+
+python distributed_run.py STEP train ..., to ask for an end after an evaluation at STEP
+"""
+
+import os
+import signal
+import sys
+
+import tensorflow as tf
+
+from sr_keras import __main__ as command_line
+from sr_keras.training import TrainingRun
+
+
+def main(step, *arguments):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    devices = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, devices)
+    evaluate = TrainingRun._evaluate
+
+    def evaluate_and_stop(run, logs):
+        evaluate(run, logs)
+        if run.step == int(step):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    TrainingRun._evaluate = evaluate_and_stop
+    sys.argv = ["sr_keras", *arguments]
+    command_line.main()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
