@@ -648,8 +648,8 @@ for ax, values, label in (
 plt.show()
 
 # %% [markdown]
-# ESPCN was about 27 times faster than SRCNN here, not 37. And FSRCNN, with half of ESPCN's multiplications, took longer: the last column says that
-# thin layers use the processor badly. Count to compare designs, measure to choose one for a machine.
+# ESPCN was about 27 times faster than SRCNN here, not 37. And FSRCNN, with half of ESPCN's multiplications, took longer: the last column shows the
+# lowest rate, probably because its layers are many and thin. Count to compare designs, measure to choose one for a machine.
 #
 # ## With more training
 #
