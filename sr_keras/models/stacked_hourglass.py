@@ -65,6 +65,9 @@ def stacked_hourglass(
     """
     check_scale(scale)
 
+    # Without batch normalization features start large. Of predictions as large, the
+    # first steps would overshoot until the ReLUs before them are dead.
+    small = keras.initializers.VarianceScaling(1e-4, "fan_in", "uniform")
     inputs = keras.Input((None, None, channels), name="lr")
     image = BicubicUpsampling(scale, name="bicubic")(inputs)
     x = PadToMultiple(2**depth, name="padding")(inputs)
@@ -81,7 +84,7 @@ def stacked_hourglass(
             channels * scale**2,
             3,
             padding="same",
-            kernel_initializer=ICNR(scale),
+            kernel_initializer=ICNR(scale, small),
             dtype="float32",
             name=f"{stack}_subpixels",
         )(features)

@@ -218,7 +218,6 @@ RECIPES = {
     "stacked_hourglass-x4-small": _photos(
         "stacked_hourglass",
         options={"filters": 48, "depth": 3, "all_outputs": True},
-        learning_rate=2e-4,  # at 1e-3 its ReLUs die, and what is left is bicubic
         steps=2_000,
     ),
     # LapSRN's curriculum: the level of x2 first, then both
