@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 
 from sr_keras.models.interpolation import bicubic
@@ -42,3 +43,10 @@ def test_predictions_are_added_to_bicubic_and_passed_on():
     after = model(LR)
     np.testing.assert_array_equal(after["stack_0"], bicubic(2)(LR))
     assert not np.array_equal(after["stack_1"], before["stack_1"])
+
+
+def test_starts_near_interpolation():
+    keras.utils.set_random_seed(0)
+    lr = np.random.default_rng(0).random((1, 24, 24, 3), "float32")
+    difference = stacked_hourglass(2, filters=48, depth=3)(lr) - bicubic(2)(lr)
+    assert 0 < np.abs(difference).max() < 0.2
