@@ -1,12 +1,13 @@
 """How good the shipped networks are, what they cost, and how they were trained.
 
-    python benchmarks/quality.py --data FOLDER_OF_BENCHMARK_SETS [--set Set5]
+    python benchmarks/quality.py --data FOLDER_OF_BENCHMARK_SETS [--set Set5] [--time]
 
 Every set of shipped weights is scored by the papers' protocol, restoration (x1) on
 photos that "crappify" spoils. What was measured is kept in `benchmarks/quality.json`,
-and only weights that are new or changed are measured again. From that come, between
-marks, the tables of `benchmarks/README.md` and the model cards of
-`sr_keras/pretrained/README.md`, and the plots in `assets/`.
+and only weights that are new or changed are measured again; `--time` takes all times
+again, on a machine that should be quiet. From that come, between marks, the tables of
+`benchmarks/README.md` and the model cards of `sr_keras/pretrained/README.md`, and the
+plots in `assets/`.
 """
 
 import argparse
@@ -94,30 +95,36 @@ def open_set(folder, scale):
     )
 
 
-def update(folder):
+def update(folder, all_times=False):
     """Measures what is new, keeps it, and returns all entries by name."""
     kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
-    names = sr.pretrained.all_names()
-    scales = set()
-    for name in names:
+    entries = {}
+    for name in sr.pretrained.all_names():
         path = sr.pretrained.find(name)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        scales.add(sr.pretrained.describe(path)["config"]["scale"])
-        if kept.get(name, {}).get("sha256") == digest:
-            continue
-        print(f"measuring {name}", flush=True)
-        network, facts = describe(name, path)
-        dataset = open_set(folder, facts["config"]["scale"])
-        kept[name] = {**facts, **measure(name, network, dataset)}
-        write(KEPT, json.dumps(kept, indent=1))
-    for scale in sorted(scales):
+        entries[name] = kept.get(name, {})
+        if entries[name].get("sha256") != digest:
+            print(f"measuring {name}", flush=True)
+            network, facts = describe(name, path)
+            dataset = open_set(folder, facts["config"]["scale"])
+            entries[name] = {**facts, **measure(name, network, dataset)}
+            write(KEPT, json.dumps({**kept, **entries}, indent=1))
+    for scale in {entry["scale"] for entry in entries.values()}:
         name = f"bicubic-x{scale}" if scale > 1 else "input"
-        if name not in kept:
-            network = sr.models.bicubic(scale)
-            kept[name] = measure(name, network, open_set(folder, scale))
-            write(KEPT, json.dumps(kept, indent=1))
-    baselines = {f"bicubic-x{scale}" if scale > 1 else "input" for scale in scales}
-    return {name: kept[name] for name in sorted({*names, *baselines})}
+        entries[name] = kept.get(name) or measure(
+            name, sr.models.bicubic(scale), open_set(folder, scale)
+        )
+    if all_times:
+        for name, entry in entries.items():
+            is_network = "network" in entry
+            network = (sr.models.load if is_network else _interpolation)(name)
+            entry["ms_per_megapixel"] = milliseconds(network, entry["scale"])
+    write(KEPT, json.dumps(entries, indent=1))
+    return dict(sorted(entries.items()))
+
+
+def _interpolation(name):
+    return sr.models.bicubic(1 if name == "input" else int(name[-1]))
 
 
 def table(entries):
@@ -214,8 +221,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=pathlib.Path)
     parser.add_argument("--set", default="Set5")
+    parser.add_argument("--time", action="store_true")
     arguments = parser.parse_args()
-    entries = update(arguments.data / arguments.set)
+    entries = update(arguments.data / arguments.set, arguments.time)
     between_marks(README, text(entries, arguments.set))
     between_marks(CARDS, cards(entries, arguments.set))
     draw(entries)
