@@ -14,7 +14,7 @@
 #
 # **Time:** 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/01_pixels.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/01_pixels.py) · [All lessons](README.md)
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/01_pixels.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/01_pixels.py) · Next: [14. No training set](14_zero_shot.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/14_zero_shot.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
