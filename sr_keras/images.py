@@ -223,12 +223,17 @@ def to_integer(images, dtype="uint8"):
         A numpy array of that dtype.
 
     Raises:
-        ValueError: If `dtype` is another one.
+        ValueError: If `dtype` is another one, or the pixels are integers already.
     """
     peak = _PEAKS.get(np.dtype(dtype).name)
     if peak is None:
         raise ValueError(f"`dtype` must be uint8 or uint16. Received: {dtype}")
-    images = np.asarray(images, "float32")
+    images = np.asarray(images)
+    if images.dtype.name in _PEAKS:
+        raise ValueError(
+            f"`images` must be floats in [0, 1]. Received: {images.dtype.name}"
+        )
+    images = images.astype("float32")
     # add before flooring: halves are rounded up, as MATLAB does
     return np.floor(np.clip(images, 0.0, 1.0) * np.float32(peak) + 0.5).astype(dtype)
 

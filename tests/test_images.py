@@ -352,6 +352,8 @@ def test_other_dtypes_are_refused():
         images.to_float(np.zeros((1, 1), "int32"))
     with pytest.raises(ValueError, match=r"uint8 or uint16. Received: int32"):
         images.to_integer(np.zeros((1, 1)), "int32")
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: uint8"):
+        images.to_integer(np.zeros((1, 1), np.uint8))
 
 
 # Results of MATLAB's rgb2ycbcr.
