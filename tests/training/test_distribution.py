@@ -79,7 +79,7 @@ def start_two(photos, runs, *options, stop_after=(NEVER, NEVER)):
 def finish(*processes):
     """Waits, and returns the exit codes and what was printed."""
     try:
-        printed = [process.communicate(timeout=500)[0] for process in processes]
+        printed = [process.communicate(timeout=900)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()  # if one has failed, another may wait for it
@@ -193,7 +193,7 @@ def test_a_gan_with_a_feature_network_trains_on_two_replicas_as_on_one(tmp_path)
         [sys.executable, "-c", GAN, tmp_path / "one", tmp_path / "two"],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
     )
     assert "equal" in done.stdout, done.stderr[-2000:]
 
