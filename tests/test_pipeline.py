@@ -279,7 +279,7 @@ def test_a_cache_on_disk_is_not_loaded_into_memory(tmp_path):
             return rng.integers(0, 256, (1000, 1600, 3), np.uint8)
 
         dataset = Pairs([str(i) for i in range(12)], 2, photo, degradation="drop")
-        options = {"lr_size": 100, "batch_size": 16, "cache": sys.argv[1]}
+        options = {"lr_size": 32, "batch_size": 16, "cache": sys.argv[1]}
         next(iter(training_batches(dataset, **options)))  # decode, and warm up
         before = private_megabytes()
         for _ in training_batches(dataset, **options).take(40):
