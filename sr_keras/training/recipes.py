@@ -163,6 +163,12 @@ def _espcn(scale):
     )
 
 
+def _adversarial(network, scale=4, **settings):
+    """A recipe for a GAN that starts from a generator trained on pixels."""
+    common = {"weights": "bsds-small", "batch_size": 4, "schedule": "constant"}
+    return _photos(network, scale, AdversarialRecipe, **{**common, **settings})
+
+
 # Sizes at which a network of each family learns in minutes on a CPU. Their weights
 # are called "bsds-small".
 SRRESNET_SMALL = {"filters": 32, "num_blocks": 6}
@@ -190,7 +196,7 @@ RECIPES = {
         "edsr",
         steps=12_000,
         lr_size=32,
-        learning_rate=4e-4,  # of so few steps, many small ones reach further
+        learning_rate=4e-4,
         ema=0.999,
         precision="mixed_bfloat16",
     ),
@@ -285,12 +291,10 @@ RECIPES = {
         learning_rate=2e-4,
     ),
     # a U-Net criticized by a U-Net, pixel by pixel, taking turns by their losses
-    "unet-x1-critic": _photos(
+    "unet-x1-critic": _adversarial(
         "unet",
         1,
-        AdversarialRecipe,
         options=UNET_SMALL,
-        weights="bsds-small",
         degradation="crappify",
         discriminator="unet_discriminator",
         discriminator_options={"filters": 16},
@@ -298,61 +302,45 @@ RECIPES = {
         adversarial_weight=1e-2,
         generator_waits_above=1.3,
         lr_size=64,
-        batch_size=4,
         steps=400,
         learning_rate=2e-4,
-        schedule="constant",
     ),
-    "unet-x1-patchgan": _photos(
+    "unet-x1-patchgan": _adversarial(
         "unet",
         1,
-        AdversarialRecipe,
         options=UNET_SMALL,
-        weights="bsds-small",
         degradation="crappify",
         discriminator="patchgan",
         discriminator_options={"filters": 32},
         terms=((1.0, "l1"), (1e-5, losses.Content("vgg19/block3_conv3"))),
         adversarial_weight=1e-2,
         lr_size=64,
-        batch_size=4,
         steps=400,
         learning_rate=2e-4,
-        schedule="constant",
     ),
-    "srresnet-x4-srgan": _photos(
+    "srresnet-x4-srgan": _adversarial(
         "srresnet",
-        make=AdversarialRecipe,
         options=SRRESNET_SMALL,
-        weights="bsds-small",
         discriminator="srgan_discriminator",
         discriminator_options={"size": 64, "filters": 32},
         lr_size=16,
         terms=SRGAN_TERMS,
-        batch_size=4,
         steps=300,
         learning_rate=1e-4,
-        schedule="constant",
     ),
-    "srresnet-x4-srfeat": _photos(
+    "srresnet-x4-srfeat": _adversarial(
         "srresnet",
-        make=AdversarialRecipe,
         options=SRRESNET_SMALL,
-        weights="bsds-small",
         discriminator="srfeat_discriminator",
         discriminator_options={"size": 64, "filters": 32},
         lr_size=16,
         terms=SRGAN_TERMS,
-        batch_size=4,
         steps=300,
         learning_rate=1e-4,
-        schedule="constant",
     ),
-    "rrdb-x4-esrgan": _photos(
+    "rrdb-x4-esrgan": _adversarial(
         "rrdb",
-        make=AdversarialRecipe,
         options=RRDB_SMALL,
-        weights="bsds-small",
         discriminator="srgan_discriminator",
         discriminator_options={"size": 64, "filters": 32},
         lr_size=16,
@@ -363,10 +351,8 @@ RECIPES = {
             (0.01, "l1"),
         ),
         adversarial_weight=5e-3,
-        batch_size=4,
         steps=400,
         learning_rate=1e-4,
-        schedule="constant",
     ),
     "vae-x4-small": _photos(
         "vae",
