@@ -154,7 +154,7 @@ def _espcn(scale):
     return _photos(
         "espcn",
         scale,
-        steps=60_000,
+        steps=10_000,
         batch_size=16,
         lr_size=128 // scale,
         loss="l2",
@@ -259,7 +259,7 @@ RECIPES = {
     "srcnn-x4-small": _photos(
         "srcnn", options={"kernel_sizes": (9, 1, 5)}, lr_size=16, loss="l2"
     ),
-    "fsrcnn-x4": _photos("fsrcnn", steps=20_000, batch_size=16, loss="l2", ema=0.999),
+    "fsrcnn-x4": _photos("fsrcnn", steps=10_000, batch_size=16, loss="l2", ema=0.999),
     "vdsr-x4-small": _photos(
         "vdsr", options={"filters": 16}, lr_size=16, loss="l2", clip_norm=0.1
     ),
@@ -321,7 +321,7 @@ RECIPES = {
         adversarial_weight=1e-2,
         generator_waits_above=1.3,
         lr_size=64,
-        steps=400,
+        steps=200,
         learning_rate=2e-4,
     ),
     "unet-x1-patchgan": _adversarial(
@@ -334,7 +334,7 @@ RECIPES = {
         terms=((1.0, "l1"), (3e-6, losses.Content("vgg19/block3_conv3"))),
         adversarial_weight=1e-2,
         lr_size=64,
-        steps=400,
+        steps=200,
         learning_rate=2e-4,
     ),
     "edsr-x4-srgan": _adversarial(
@@ -357,7 +357,7 @@ RECIPES = {
         terms=GAN_TERMS,
         adversarial_weight=5e-3,
         lr_size=16,
-        steps=300,
+        steps=150,
         learning_rate=1e-4,
         schedule="cosine",
     ),
@@ -370,7 +370,7 @@ RECIPES = {
         terms=GAN_TERMS,
         adversarial_weight=5e-3,
         lr_size=16,
-        steps=300,
+        steps=200,
         learning_rate=1e-4,
         schedule="cosine",
     ),
