@@ -163,7 +163,7 @@ for ax, detail, name in ((axes[1], detail2, "x2"), (axes[2], detail4, "x4")):
 plt.show()
 
 # %% [markdown]
-# Nearly nothing on smooth ground, lines at edges: *Laplacian*, since they resemble second derivatives. With both set to zero, the image is
+# Nearly nothing on smooth ground, lines at edges: *Laplacian*, since they resemble second derivatives. That of x2 is the stronger. With both zero, the image is
 # bilinear interpolation.
 #
 # LapSRN (Lai and others, 2017) predicts these two residuals from LR alone. Here is one level, written out with the layers of a network
