@@ -44,8 +44,8 @@ here = sr.course.start(
 # %% [markdown]
 # ## Many HR patches, one LR patch
 #
-# Lesson 1 counted how many HR images share one LR image. Most of them are noise. Are there several in real photos? We collect all
-# windows of 3 x 3 LR pixels from six photos, each with its 12 x 12 HR pixels.
+# Lesson 1 counted how many HR images share one LR image. Most of them are noise. Are there several in real photos? We collect all windows
+# of 3 x 3 LR pixels from six photos, each with its 12 x 12 HR pixels.
 
 # %%
 import keras
@@ -69,8 +69,8 @@ small, large = np.concatenate(small), np.concatenate(large)
 print(len(small), "pairs of windows from", ", ".join(photos.names))
 
 # %% [markdown]
-# Brightness should not matter: a brighter HR window has a brighter LR window, and nothing else changes. So we take the mean of the LR window
-# from both. Then we look for the 40 windows most like one of them, an edge that was chosen by hand.
+# Brightness should not matter: a brighter HR window has a brighter LR window, and nothing else changes. So we take the mean of the LR
+# window from both. Then we look for the 40 windows most like one of them, an edge that was chosen by hand.
 
 # %%
 level = small.mean(axis=(1, 2), keepdims=True)
@@ -117,13 +117,13 @@ rows_of_windows(
 )
 
 # %% [markdown]
-# Above, one edge many times. Below: stripes, soft edges, an oblique one, dark blots. Their mean has the
-# coarse shape they share. What they do not share is gone: it is blurred.
+# Above, one edge many times. Below: stripes, soft edges, an oblique one, dark blots. Their mean has the coarse shape they share. What
+# they do not share is gone: it is blurred.
 #
 # ## The best answer is blurred, and the sharp ones lose 3 dB
 #
-# A network that sees such an LR window must answer something. **Predict:** which answer has the smallest squared error, over all
-# 40: the mean, or one of the 40 themselves?
+# A network that sees such an LR window must answer something. **Predict:** which answer has the smallest squared error, over all 40: the
+# mean, or one of the 40 themselves?
 
 # %%
 answers = large[alike]
@@ -137,11 +137,11 @@ print(f"the best of them: {-10 * np.log10(min(errors)):.2f} dB")
 assert error_of_mean < min(errors)
 
 # %% [markdown]
-# The mean wins against each. No accident: the mean's error is the variance of the answers. A second answer, drawn like the true one,
-# is off by *its* variance as well. Twice the error is `10 log10(2)`, or 3.01 dB (a little more here, since the mean saw all 40).
+# The mean wins against each. No accident: the mean's error is the variance of the answers. A second answer, drawn like the true one, is
+# off by *its* variance as well. Twice the error is `10 log10(2)`, or 3.01 dB (a little more here, since the mean saw all 40).
 #
-# So a network trained on squared error answers with the mean, and is blurred *because* it is good at its task. To see single answers, we need
-# a network that can give more than one.
+# So a network trained on squared error answers with the mean, and is blurred *because* it is good at its task. To see single answers, we
+# need a network that can give more than one.
 #
 # ## A world with two answers
 #
@@ -175,8 +175,8 @@ for ax, picture, title in zip(axes, pictures, titles, strict=True):
 plt.show()
 
 # %% [markdown]
-# LR says nothing, and one bit per LR pixel is missing: left or right. **Predict:** what is the PSNR of the mean of all answers, a grey image? And
-# of an image with random tiles?
+# LR says nothing, and one bit per LR pixel is missing: left or right. **Predict:** what is the PSNR of the mean of all answers, a grey
+# image? And of an image with random tiles?
 
 # %%
 other = world(generator, 400, 6)
@@ -191,8 +191,8 @@ for name, answer in (("grey", np.full_like(truth, 0.5)), ("random tiles", other)
 #
 # ## A variable for what LR does not say
 #
-# Give the network a second input, `z`: numbers that choose the answer. In training an *encoder* reads them from HR; later they are drawn at
-# random. That is a *conditional variational autoencoder* (VAE).
+# Give the network a second input, `z`: numbers that choose the answer. In training an *encoder* reads them from HR; later they are drawn
+# at random. That is a *conditional variational autoencoder* (VAE).
 #
 #     training:  (lr, hr) -> encoder -> mean, variance -> z -> decoder(lr, z) -> compare with hr
 #     use:            random numbers, normal (0, 1)    -> z -> decoder(lr, z) -> one answer
@@ -208,8 +208,8 @@ for name, x in (("mean", mean), ("log variance", log_variance), ("image", image)
     print(f"{name}: {tuple(x.shape)}")
 
 # %% [markdown]
-# One `z` for each LR pixel (for photos the package takes 8). The encoder does not say `z` itself, but a normal distribution for it: a mean and the logarithm of
-# a variance, which may be any number.
+# One `z` for each LR pixel (for photos the package takes 8). The encoder does not say `z` itself, but a normal distribution for it: a
+# mean and the logarithm of a variance, which may be any number.
 #
 # ## Learning through a random number
 #
@@ -224,8 +224,8 @@ with tf.GradientTape() as tape:
 print("gradients:", tape.gradient(loss, [mean, log_variance]))
 
 # %% [markdown]
-# None: numpy's generator is a box without a way back. The *reparameterization trick* draws the noise outside, from a distribution that never
-# changes, and computes `z` of it. **Predict:** the mean of `(z - 3)**2` is `(mean - 3)**2 + variance`; what are its gradients?
+# None: numpy's generator is a box without a way back. The *reparameterization trick* draws the noise outside, from a distribution that
+# never changes, and computes `z` of it. **Predict:** the mean of `(z - 3)**2` is `(mean - 3)**2 + variance`; what are its gradients?
 
 # %%
 noise = tf.random.stateless_normal((100_000,), seed=(0, 0))
@@ -242,8 +242,8 @@ print("found", found.round(3), "exact", exact.round(3))
 #
 # ## What z costs
 #
-# If `z` could say anything, the encoder would pack the whole image into it, and random numbers would decode to noise. So what `z` says has a price:
-# how far its distribution is from the one we will draw from. That is the *Kullback-Leibler divergence* (KL).
+# If `z` could say anything, the encoder would pack the whole image into it, and random numbers would decode to noise. So what `z` says
+# has a price: how far its distribution is from the one we will draw from. That is the *Kullback-Leibler divergence* (KL).
 
 # %%
 mean, variance = 1.0, 0.25
@@ -261,11 +261,11 @@ np.testing.assert_allclose(by_hand, drawn, atol=0.02)
 print(f"formula {by_hand:.4f}, as a mean over draws {drawn:.4f} nats")
 
 # %% [markdown]
-# KL is the mean of `log q - log p` over draws of `q`; for normal distributions the mean has a formula. Its unit is the nat: 1 bit is
-# `ln 2`, about 0.693 nats.
+# KL is the mean of `log q - log p` over draws of `q`; for normal distributions the mean has a formula. Its unit is the nat: 1 bit is `ln
+# 2`, about 0.693 nats.
 #
-# In our world the encoder can tell left from right by two distributions, of opposite means. **Predict:** which of these three choices is expensive, and which
-# makes random draws useless?
+# In our world the encoder can tell left from right by two distributions, of opposite means. **Predict:** which of these three choices is
+# expensive, and which makes random draws useless?
 
 # %%
 x = np.linspace(-3.5, 3.5, 400)
@@ -284,13 +284,14 @@ axes[0].legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The first costs nothing and says nothing. The third says it very surely (its peaks leave the picture), but a random draw almost never falls where
-# the decoder has learned anything. The one in the middle tells most of it, cheaply, and together the two curves fill the dashed one.
+# The first costs nothing and says nothing. The third says it very surely (its peaks leave the picture), but a random draw almost never
+# falls where the decoder has learned anything. The one in the middle tells most of it, cheaply, and together the two curves fill the
+# dashed one.
 #
 # ## One step by hand
 #
-# The loss has three terms: the error with `z` from the encoder, the price, and the error with `z = 0`, so that the decoder also learns the mean
-# of all answers. The package's `VAE` computes the same:
+# The loss has three terms: the error with `z` from the encoder, the price, and the error with `z = 0`, so that the decoder also learns
+# the mean of all answers. The package's `VAE` computes the same:
 
 # %%
 price = 0.01
@@ -310,8 +311,8 @@ np.testing.assert_allclose(by_hand, logs["loss"], rtol=1e-4)
 print({name: round(float(value), 4) for name, value in logs.items()})
 
 # %% [markdown]
-# Equal. `mean_loss` is the error with `z = 0`, `reconstruction_loss` that with `z` from the encoder. Now it trains. **Predict:** where will
-# `kl` end, in nats per LR pixel, if `z` is to tell left from right?
+# Equal. `mean_loss` is the error with `z = 0`, `reconstruction_loss` that with `z` from the encoder. Now it trains. **Predict:** where
+# will `kl` end, in nats per LR pixel, if `z` is to tell left from right?
 
 
 # %%
@@ -343,8 +344,8 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# With `z = 0` the error stays at that of grey: nobody can do better. With `z` it falls far below. KL first drops, since the decoder has no use for `z` yet. Then it
-# rises above one bit, as it must: whoever tells left from right has told a bit.
+# With `z = 0` the error stays at that of grey: nobody can do better. With `z` it falls far below. KL first drops, since the decoder has
+# no use for `z` yet. Then it rises above one bit, as it must: whoever tells left from right has told a bit.
 
 # %%
 grey = np.full((1, 6, 6, 1), 0.5, "float32")
@@ -360,8 +361,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Temperature is a factor on the random `z`: 0 makes the mean, 1 draws as the price foresees. The mean is grey; the samples are three different images, whose
-# tiles are bright on one side. Not all tiles are pure: `z` is continuous, and between left and right lies grey. Do the scores behave as predicted?
+# Temperature is a factor on the random `z`: 0 makes the mean, 1 draws as the price foresees. The mean is grey; the samples are three
+# different images, whose tiles are bright on one side. Not all tiles are pure: `z` is continuous, and between left and right lies grey.
+# Do the scores behave as predicted?
 
 # %%
 test_hr = world(np.random.default_rng(2), 8, 16)
@@ -376,13 +378,13 @@ print(f"LR of the samples: off by {np.abs(again - 0.5).mean():.3f} (mean)")
 assert scores["psnr_mean"] > scores["psnr_sample"] + 1
 
 # %% [markdown]
-# *Spread* is the standard deviation of the samples at a pixel; in the true world it is 0.25, and here it is close to that. The sample is nearly 3 dB below the mean. And
-# each sample, scaled down, is nearly the grey LR image again: they agree with the input.
+# *Spread* is the standard deviation of the samples at a pixel; in the true world it is 0.25, and here it is close to that. The sample is
+# nearly 3 dB below the mean. And each sample, scaled down, is nearly the grey LR image again: they agree with the input.
 #
 # ## Where the network is unsure
 #
-# Now a world that is not unsure everywhere. Dark LR pixels stand for plain dark tiles; grey ones for left or right, as
-# before. The same VAE trains on, on random mixtures of both.
+# Now a world that is not unsure everywhere. Dark LR pixels stand for plain dark tiles; grey ones for left or right, as before. The same
+# VAE trains on, on random mixtures of both.
 
 
 # %%
@@ -401,11 +403,11 @@ def mixed_batches():
 
 
 more = tf.data.Dataset.from_generator(mixed_batches, output_signature=signature)
-world_vae.fit(more, steps_per_epoch=here.mixed_steps, verbose=0)
+history_mixed = world_vae.fit(more, steps_per_epoch=here.mixed_steps, verbose=0)
 
 # %% [markdown]
-# **Predict:** an LR image with a grey disc on dark ground. What do two samples have in common? Where is their spread large, and where does the
-# encoder spend its nats?
+# **Predict:** an LR image with a grey disc on dark ground. What do two samples have in common? Where is their spread large, and where
+# does the encoder spend its nats?
 
 # %%
 y, x = np.mgrid[:14, :14] - 6.5
@@ -438,8 +440,8 @@ print(f"KL: {inside:.2f} nats in the disc, {outside:.2f} outside")
 assert spread_in_disc.mean() > 1.2 * spread_outside.mean()
 
 # %% [markdown]
-# The samples share what LR says, the disc, and differ where it says nothing. The spread is a map of what cannot be known. The nats are spent in
-# the same places.
+# The samples share what LR says, the disc, and differ where it says nothing. The spread is a map of what cannot be known. The nats are
+# spent in the same places.
 #
 # ## The price decides
 #
@@ -481,16 +483,16 @@ plt.show()
 assert trials[-1]["kl"] < 0.1 < trials[0]["kl"]  # the highest price collapses
 
 # %% [markdown]
-# With 0.003 and 0.01, `z` tells its bit. With 0.2 KL ends at 0, and all samples are equal and grey: the *collapse*. No error message tells of it, and the PSNR of the
-# mean does not see it either. Look at KL and spread.
+# With 0.003 and 0.01, `z` tells its bit. With 0.2 KL ends at 0, and all samples are equal and grey: the *collapse*. No error message
+# tells of it, and the PSNR of the mean does not see it either. Look at KL and spread.
 #
-# At 0.03 `z` should pay, far below 0.0625 / ln 2, or 0.09. And yet it fell silent: at first the decoder cannot use `z`, so that the encoder pays for nothing. *Annealing* lets the
-# price grow from 0 (dashed): the decoder learns to use `z` while it is cheap.
+# At 0.03 `z` should pay, far below 0.0625 / ln 2, or 0.09. And yet it fell silent: at first the decoder cannot use `z`, so that the
+# encoder pays for nothing. *Annealing* lets the price grow from 0 (dashed): the decoder learns to use `z` while it is cheap.
 #
 # ## A VAE on photos
 #
-# Photos miss far more than a bit per LR pixel. The package ships a decoder that was trained on other photos than those below. How
-# long was it trained, and at what price?
+# Photos miss far more than a bit per LR pixel. The package ships a decoder that was trained on other photos than those below. How long
+# was it trained, and at what price?
 
 # %%
 name = "vae-x4-bsds-small"
@@ -520,8 +522,8 @@ samples = vae.sample(lr[None], num_samples=here.samples, seed=0)[:, 0]
 print(len(samples), "samples", samples.shape[1:])
 
 # %% [markdown]
-# **Predict:** a sample should look like a sharp photo of a cat, and score 3 dB less than the mean. Will it? LR-PSNR tells how
-# well an answer, scaled down, agrees with the LR image; a competition on such networks asked for 45 dB.
+# **Predict:** a sample should look like a sharp photo of a cat, and score 3 dB less than the mean. Will it? LR-PSNR tells how well an
+# answer, scaled down, agrees with the LR image; a competition on such networks asked for 45 dB.
 
 
 # %%
@@ -556,8 +558,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Not what we wished for. Temperature 0 is soft, as a mean is (a median, strictly: this one learned with absolute errors). But a sample is no sharp cat: it is the mean with coloured noise on it, and the next one
-# has other noise. Drag the line:
+# Not what we wished for. Temperature 0 is soft, as a mean is (a median, strictly: this one learned with absolute errors). But a sample is
+# no sharp cat: it is the mean with coloured noise on it, and the next one has other noise. Drag the line:
 
 # %%
 sr.plotting.slider(
@@ -601,16 +603,16 @@ plt.show()
 assert (np.diff(rows[:, 0]) < 0).all()
 
 # %% [markdown]
-# Each step of temperature costs PSNR, at 1 about 7 dB instead of 3. At half of it the loss is 3 dB, and there, too, the spread equals the true error of the
-# mean: two tests, one verdict. At temperature 1 this network varies about twice as much as photos do.
+# Each step of temperature costs PSNR, at 1 about 7 dB instead of 3. At half of it the loss is 3 dB, and there, too, the spread equals the
+# true error of the mean: two tests, one verdict. At temperature 1 this network varies about twice as much as photos do.
 #
 # LR-PSNR falls far below that of bicubic interpolation. So `z` also changes what the LR image had settled: a sample is then an answer to
 # another question.
 #
 # ## Where is it unsure?
 #
-# The standard deviation of samples is a map: bright where the network says "it could be otherwise". **Predict:** where will that be, and where was the
-# mean really wrong?
+# The standard deviation of samples is a map: bright where the network says "it could be otherwise". **Predict:** where will that be, and
+# where was the mean really wrong?
 
 
 # %%
@@ -634,8 +636,8 @@ for ax, title in zip(axes, titles, strict=True):
 plt.show()
 
 # %% [markdown]
-# Is the map worth anything? We sort the blocks by their spread into five groups. If the map were true, the points would lie on the diagonal: where the
-# samples differ by 0.05, the mean is wrong by 0.05.
+# Is the map worth anything? We sort the blocks by their spread into five groups. If the map were true, the points would lie on the
+# diagonal: where the samples differ by 0.05, the mean is wrong by 0.05.
 
 
 # %%
@@ -657,8 +659,8 @@ plt.show()
 print(f"correlation of the two maps: {correlation:.2f}")
 
 # %% [markdown]
-# The error is large in whiskers and fur, and small in the blurred background. The spread is nearly the same everywhere, and the groups lie close together, far from the diagonal: this
-# map is worth little. In the world of the disc the same code drew a true one.
+# The error is large in whiskers and fur, and small in the blurred background. The spread is nearly the same everywhere, and the groups
+# lie close together, far from the diagonal: this map is worth little. In the world of the disc the same code drew a true one.
 #
 # ## What z tells, and what it should not
 #
@@ -699,11 +701,11 @@ def report(label):
 before = report("as shipped")
 
 # %% [markdown]
-# Between 6 and 8 nats, some ten bits for each LR pixel. They are not idle: with the encoder's `z` the decoder is more than 2 dB better than with `z = 0`. But at a price this low `z` also tells what hardly
-# matters, and where it is drawn at random, it says that wrong.
+# Between 6 and 8 nats, some ten bits for each LR pixel. They are not idle: with the encoder's `z` the decoder is more than 2 dB better
+# than with `z = 0`. But at a price this low `z` also tells what hardly matters, and where it is drawn at random, it says that wrong.
 #
-# A gap of more than 3 dB says that the price was too low. We raise it from 0.001 to 0.004 and train both networks on, on the six
-# photos (not in FAST mode). **Predict:** what will happen to KL, to the gap, and to the map?
+# A gap of more than 3 dB says that the price was too low. We raise it from 0.001 to 0.004 and train both networks on, on the six photos
+# (not in FAST mode). **Predict:** what will happen to KL, to the gap, and to the map?
 
 # %%
 vae.compile(keras.optimizers.Adam(5e-4), kl_weight=0.004)
@@ -715,7 +717,8 @@ if here.raises:
 
 # %% [markdown]
 # KL, spread and gap fall together. A price that was too low becomes, in 100 steps, one that leads into the collapse; on the way the gap
-# passes 3 dB. But not one of these maps is worth anything: the gap tells how *much* samples vary, and not whether they do so in the right places.
+# passes 3 dB. But not one of these maps is worth anything: the gap tells how *much* samples vary, and not whether they do so in the right
+# places.
 #
 # So nothing was repaired here. A good VAE of photos takes a price between, far more steps, and a look at all of these numbers.
 #
@@ -723,8 +726,8 @@ if here.raises:
 #
 # Each has a solution below it, folded. Try first.
 #
-# **Exercise 1.** The encoder says: mean 2, standard deviation 0.1. How many *bits* does this `z` cost? Hint: the formula is in nats and wants the
-# variance.
+# **Exercise 1.** The encoder says: mean 2, standard deviation 0.1. How many *bits* does this `z` cost? Hint: the formula is in nats and
+# wants the variance.
 
 # %%
 answer = None  # in bits
@@ -739,8 +742,8 @@ sr.course.check(answer, float(nats[0, 0, 0]) / np.log(2), tolerance=0.01)
 print(f"{answer:.2f} bits, to tell one: far too dear")
 
 # %% [markdown]
-# **Exercise 2.** The true answers have a standard deviation of 0.06 around their mean, and a network's samples one of 0.03 around the same mean, independent of
-# the truth. How many dB is a sample worse than the mean?
+# **Exercise 2.** The true answers have a standard deviation of 0.06 around their mean, and a network's samples one of 0.03 around the
+# same mean, independent of the truth. How many dB is a sample worse than the mean?
 
 # %%
 answer = None  # in dB
@@ -758,8 +761,8 @@ sr.course.check(answer, expected, tolerance=0.02)
 print(f"{answer:.2f} dB. With 0.06 it would be 3.01 dB: gaps tell of the spread.")
 
 # %% [markdown]
-# **Exercise 3.** The mean of `n` samples: what should its PSNR be in the world of two answers, from `n = 1` to 64? Predict it by a formula, then
-# measure it with `world_vae` on `test_lr` and `test_hr`.
+# **Exercise 3.** The mean of `n` samples: what should its PSNR be in the world of two answers, from `n = 1` to 64? Predict it by a
+# formula, then measure it with `world_vae` on `test_lr` and `test_hr`.
 #
 # Hint: the mean of `n` independent samples has 1/n of their variance.
 
@@ -779,8 +782,8 @@ for n, value in zip(counts, predicted, strict=True):
     print(f"n = {n:2}: predicted {value:.2f} dB, measured {found:.2f} dB")
 
 # %% [markdown]
-# **Exercise 4.** Make a sample agree with its LR image, without another network. *Back-projection*: scale it down, and add the bicubic enlargement of
-# what is missing in LR. Repeat this a few times. What happens to LR-PSNR, to PSNR, and to the spread?
+# **Exercise 4.** Make a sample agree with its LR image, without another network. *Back-projection*: scale it down, and add the bicubic
+# enlargement of what is missing in LR. Repeat this a few times. What happens to LR-PSNR, to PSNR, and to the spread?
 
 # %%
 projected = None  # your consistent sample
@@ -805,8 +808,9 @@ before, after = (spread(x[:, None]).mean() for x in (samples[:4], projected))
 print(f"spread {before:.4f} -> {after:.4f}")
 
 # %% [markdown]
-# **Exercise 5.** Where exactly does the collapse begin? Let `z` tell only a little: mean `a` for a bright left side, `-a` for a dark one, variance `1 - a**2`. The
-# best linear decoder then saves `a**2` of the error 0.0625. Find the price above which `a = 0` is best. It is *not* 0.0625 / ln 2: why?
+# **Exercise 5.** Where exactly does the collapse begin? Let `z` tell only a little: mean `a` for a bright left side, `-a` for a dark one,
+# variance `1 - a**2`. The best linear decoder then saves `a**2` of the error 0.0625. Find the price above which `a = 0` is best. It is
+# *not* 0.0625 / ln 2: why?
 
 # %%
 answer = None  # a price
