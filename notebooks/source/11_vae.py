@@ -378,8 +378,8 @@ print(f"LR of the samples: off by {np.abs(again - 0.5).mean():.3f} (mean)")
 assert scores["psnr_mean"] > scores["psnr_sample"] + 1
 
 # %% [markdown]
-# *Spread* is the standard deviation of the samples at a pixel; in the true world it is 0.25, and here it is close to that. The sample is
-# nearly 3 dB below the mean. And each sample, scaled down, is nearly the grey LR image again: they agree with the input.
+# *Spread* is the standard deviation of the samples at a pixel; in the true world it is 0.25, and here
+# nearly so. A sample loses not quite 3 dB to the mean, since samples vary a little less than the truth. And each sample, scaled down, is nearly the grey LR image again: they agree with the input.
 #
 # ## Where the network is unsure
 #
@@ -487,7 +487,8 @@ assert trials[-1]["kl"] < 0.1 < trials[0]["kl"]  # the highest price collapses
 # tells of it, and the PSNR of the mean does not see it either. Look at KL and spread.
 #
 # At 0.03 `z` should pay, far below 0.0625 / ln 2, or 0.09. And yet it fell silent: at first the decoder cannot use `z`, so that the
-# encoder pays for nothing. *Annealing* lets the price grow from 0 (dashed): the decoder learns to use `z` while it is cheap.
+# encoder pays for nothing. *Annealing* lets the price grow from 0 (dashed): the decoder learns to use `z`
+# while it is cheap. Where the price is too high for good, annealing does not help either.
 #
 # ## A VAE on photos
 #
@@ -701,7 +702,7 @@ def report(label):
 before = report("as shipped")
 
 # %% [markdown]
-# Between 6 and 8 nats, some ten bits for each LR pixel. They are not idle: with the encoder's `z` the decoder is more than 2 dB better
+# Between 6 and 8 nats, some nine or ten bits for each LR pixel. They are not idle: with the encoder's `z` the decoder is more than 2 dB better
 # than with `z = 0`. But at a price this low `z` also tells what hardly matters, and where it is drawn at random, it says that wrong.
 #
 # A gap of more than 3 dB says that the price was too low. We raise it from 0.001 to 0.004 and train both networks on, on the six photos
