@@ -515,9 +515,9 @@ print(f"LR-PSNR: HR {truth.mean():.1f} dB, false 8s {false[misread].mean():.1f} 
 print(f"of the false 8s, {(false[misread] > limit).mean():.0%} pass {limit:.1f} dB")
 
 # %% [markdown]
-# This is *bias amplification*: a tenth of the world, and far less of the pictures. And with noise even the truth fits the LR image only so well.
-# A limit that rejects one true picture in twenty lets many false 8s pass, and what fails could be made to fit. Who is charged by such a
-# number plate?
+# This is *bias amplification*: a tenth of the world, and far less of the pictures. Here LR-PSNR would have caught most of the false 8s, because we know
+# the noise: a limit that rejects one true picture in twenty lets few of them pass. It has to be asked, though, and what fails can be made to
+# fit. Who is charged by a number plate that nobody checked?
 #
 # ## Faint galaxies
 #
