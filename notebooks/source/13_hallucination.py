@@ -121,7 +121,7 @@ def search(lr, prior, start=0.0):
 
 
 # %% [markdown]
-# `lstsq` finds the smallest weights that fit; only the cut at black and white spoils the fit a little. The person we ask for is never
+# `lstsq` finds the smallest weights that fit; only the cut at black and white spoils the fit a little. The photo we ask for is never
 # among the training faces.
 #
 # **Predict:** will the results be faces? Will they be *these* faces?
@@ -201,7 +201,7 @@ for name, row in zip(("wall", "face"), rows, strict=True):
 #
 # ## Lines that nobody drew
 #
-# Do trained networks do the same? We give the same small network two educations. In its world, every picture is engraved, as on a
+# Do trained networks do the same? We give the same small network two educations. In both worlds, every picture is engraved, as on a
 # banknote: black lines, four pixels apart, the thinner the lighter it is. In one world they lie, in the other they stand.
 
 
@@ -242,7 +242,7 @@ for photo in lessons:
     print(f"LR images {lying.shape[:2]}: mean difference {difference:.1f} of 255")
 
 # %% [markdown]
-# Very little. Lines exactly one LR pixel apart lie beyond what LR can hold, and bicubic downscaling leaves their mean. So LR cannot say which
+# Very little. Lines exactly one LR pixel apart lie beyond what LR can hold, and bicubic downscaling leaves their mean. So LR hardly says which
 # lines it came from. Now train, on luma, without flips and turns: they would mix the worlds.
 
 
@@ -515,9 +515,9 @@ print(f"LR-PSNR: HR {truth.mean():.1f} dB, false 8s {false[misread].mean():.1f} 
 print(f"of the false 8s, {(false[misread] > limit).mean():.0%} pass {limit:.1f} dB")
 
 # %% [markdown]
-# This is *bias amplification*: a tenth of the world, and far less of the pictures. And with noise even the truth fits the LR image only so well.
-# A limit that rejects one true picture in twenty lets many false 8s pass, and what fails could be made to fit. Who is charged by such a
-# number plate?
+# This is *bias amplification*: a tenth of the world, and far less of the pictures. Here LR-PSNR would have caught most of the false 8s, because we know
+# the noise: a limit that rejects one true picture in twenty lets few of them pass. It has to be asked, though, and what fails can be made to
+# fit. Who is charged by a number plate that nobody checked?
 #
 # ## Faint galaxies
 #
@@ -696,8 +696,7 @@ for name, image in eyes.items():
     print(f"{name:8} LR-PSNR retina {fits[0]:.1f} dB, deep field {fits[1]:.1f} dB")
 
 # %% [markdown]
-# Yes: this SRGAN changed even what was seen. Others do not, and larger ones draw better: then the lattice becomes a vessel that looks like one.
-# And exercise 4 makes even this one fit.
+# Yes: this SRGAN changed even what was seen. But exercise 4 makes it fit, and watch what the invented vessels do then.
 #
 # A last lesson from the clinic. This detail of another retina comes with scikit-image as "microaneurysms": the two dark spots are lesions.
 
@@ -847,7 +846,7 @@ show(rows, test_text[:8], size=0.95, left=["HR", *both])
 # ## Further reading
 #
 # - Menon, Damian, Hu, Ravi and Rudin, [PULSE](https://arxiv.org/abs/2003.03808), 2020: the search among a generator's faces.
-# - Baker and Kanade, [Hallucinating faces](https://doi.org/10.1109/AFGR.2000.840616), 2000, which gave the thing its name, and
+# - Baker and Kanade, [Hallucinating faces](https://doi.org/10.1109/AFGR.2000.840616), 2000, an early use of the word, and
 #   [Limits on super-resolution and how to break them](https://doi.org/10.1109/TPAMI.2002.1033210), 2002.
 # - Turk and Pentland, [Eigenfaces for recognition](https://doi.org/10.1162/jocn.1991.3.1.71), 1991: our family.
 # - Bahat and Michaeli, [Explorable super resolution](https://arxiv.org/abs/1912.01839), 2020: many answers that all fit, to choose from.
