@@ -314,7 +314,8 @@ sr.plotting.history(
 )
 
 # %% [markdown]
-# PLACEHOLDER training. The shipped network has the same layers, and was trained longer, on patches of several hundred photos:
+# Where does the curve end, above the line or below? Short trainings of deep networks earn little. The shipped network has the same
+# layers, saw several hundred photos, and had more time:
 
 # %%
 story = sr.pretrained.training_of(sr.pretrained.find("unet-x1-bsds-small"))
@@ -407,7 +408,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# PLACEHOLDER corrections.
+# With the top skip cut, all that the last level knows has passed a pooling: it has maps of half the size, made larger again. Below,
+# it is maps of a quarter, and so on down to the bottom. So the position of a fine line is lost first.
 
 # %%
 cut_results = {k: sr.images.to_integer(output) for k, output in outputs.items()}
@@ -421,7 +423,7 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# PLACEHOLDER results.
+# All four still show the motorcycle, since the damaged photo itself is added at the end: it is a skip as well, the longest one.
 #
 # One warning: this shows what *this* network, trained with skips, sends through them. A network trained without them would arrange itself otherwise.
 # Exercise 5 trains one.
@@ -612,7 +614,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# PLACEHOLDER spectrum.
+# Compare the curves at the right end, where the finest structures are, and then the pictures: what is missing there is what the eye
+# calls blur. Which picture do you prefer, and which does PSNR? Lesson 7 begins with that.
 #
 # ## Sending a photo in few bytes
 #
@@ -718,7 +721,11 @@ axes.flat[0].legend(list(ways), frameon=False)
 plt.show()
 
 # %% [markdown]
-# PLACEHOLDER curves.
+# On the left, LR wins, even with plain bicubic: a JPEG of so few bytes breaks into blocks. On the right HR wins, and LR levels off: fine
+# detail was thrown away before the JPEG.
+#
+# The two shipped networks are no help on the left. The U-Net takes fine detail for noise, since it learned from photos with noise. LapSRN sharpens
+# the blocks, which it never met in training. The tuned copy has met them: how does it do?
 #
 # Curves of two scores are not the eye. Let us give all the same budget of bytes, and look.
 
@@ -768,7 +775,8 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# PLACEHOLDER budget.
+# Two kinds of harm: HR at few bytes has blocks and false colours, LR has soft edges. At many bytes it is the other way round: HR is
+# nearly perfect, and only LR is soft.
 #
 # A second opinion, nearer to the eye: the distance of VGG19's features (lesson 12). It needs that network's weights, and is left out
 # where they are missing.
@@ -795,7 +803,8 @@ except OSError:
     print("Left out: the weights of VGG19 are not here and cannot be downloaded.")
 
 # %% [markdown]
-# PLACEHOLDER vgg.
+# Less is better. At few bytes the features of HR are further off than those of the enlarged photos, at many bytes nearer: the same verdict as
+# above.
 #
 # And the network itself? It must be at the receiver, too: sent once, or part of the program. After how many photos is it worth its bytes?
 
@@ -936,8 +945,8 @@ sr.plotting.comparison(
 # - A U-Net sees far at low cost, since each level has a quarter of the pixels. Its skips carry where things are exactly.
 # - L2 asks for the mean of all plausible answers, L1 for the median of each pixel. Both can be something that never occurs.
 # - An honest sharp answer costs up to 3 dB against the blurry mean.
-# - At few bytes, a small JPEG that is enlarged beats a strong JPEG; at many bytes, HR wins. A network helps with what it was
-#   trained on.
+# - At few bytes, a small JPEG that is enlarged beats a strong JPEG; at many bytes, HR wins. A network helps with the damage
+#   that it was trained on, and can do harm elsewhere.
 #
 # ## Further reading
 #
