@@ -298,6 +298,13 @@ def evaluate(
             " photos or on each folder of a benchmark set in --data.",
         ),
     ] = False,
+    leaderboard: Annotated[
+        pathlib.Path,
+        typer.Option(
+            help="Score images instead: a folder with a folder of upscaled images for"
+            " each participant, where leaderboard.png is drawn."
+        ),
+    ] = None,
     scale: Scale = None,
     degradation: Annotated[str, typer.Option(help="What makes the LR images.")] = None,
     rgb: Annotated[bool, typer.Option("--rgb", help="Score RGB values too.")] = False,
@@ -315,8 +322,16 @@ def evaluate(
     ] = None,
 ):
     """Scores a model on photos by the papers' protocol."""
-    if all_ == (model is not None):
-        raise ValueError("Give either a model or --all.")
+    if [model is not None, all_, leaderboard is not None].count(True) != 1:
+        raise ValueError("Give either a model, or --all, or --leaderboard.")
+    if leaderboard is not None:
+        dataset = sr.datasets.open_data(data, scale or 4, "validation", degradation)
+        rows, failed = _score_participants(leaderboard, dataset, rgb, extra or ())
+        if json_file is not None:
+            _write_json(json_file, {"models": rows})
+        if failed:
+            _fail(f"{failed} of the folders could not be scored; see above.", 1)
+        return
 
     def score(name, data):
         network = _load(name, None if name in sr.pretrained.all_names() else scale)
@@ -351,6 +366,41 @@ def evaluate(
         content = {"models": results}
     if json_file is not None:
         _write_json(json_file, content)
+
+
+def _score_participants(folder, dataset, rgb, extra):
+    """Prints and draws the scores of each folder in a folder, and of bicubic.
+
+    Returns:
+        `(results, failed)`: those of `evaluation.evaluate_images`, and how many folders
+        could not be scored.
+    """
+    from sr_keras import evaluation
+
+    extra = list(dict.fromkeys(["niqe", "lr_psnr", *extra]))
+    results, failed = [], 0
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        try:
+            result = evaluation.evaluate_images(path, dataset, rgb, extra=extra)
+        except (ValueError, OSError) as error:
+            failed += 1
+            print(f"failed: {path.name}: {error}", file=sys.stderr)
+        else:
+            results.append(result)
+    if not results:
+        raise ValueError(f"{folder} has no folder of images that could be scored.")
+    baseline = sr.models.bicubic(dataset.scale)
+    result = sr.evaluate(baseline, dataset, rgb=rgb, extra=extra)
+    del result["mean"]["seconds"]
+    results.append({**result, "model": "bicubic"})
+    results.sort(key=lambda result: -result["mean"]["psnr_y"])
+    _print_means(str(folder), results)
+    rows = [{"model": r["model"], **r["mean"]} for r in results]
+    figure = sr.plotting.quality_against_perception(rows)
+    path = folder / "leaderboard.png"
+    figure.savefig(path, dpi=120)
+    console.print(f"PSNR against NIQE: {path}", soft_wrap=True)
+    return results, failed
 
 
 def _shipped(scale):
@@ -561,11 +611,13 @@ def _print_means(data, results):
     table = Table(box=None, pad_edge=False, title=data, title_justify="left")
     table.add_column("model")
     keys = list(results[0]["mean"])
-    for key in [*keys, "parameters"]:
+    counted = ["parameters"] if "parameters" in results[0] else []
+    for key in [*keys, *counted]:
         table.add_column(key, justify="right")
     for result in results:
         cells = [_cell(key, result["mean"][key]) for key in keys]
-        table.add_row(result["model"], *cells, f"{result['parameters']:,}")
+        cells += [f"{result[key]:,}" for key in counted]
+        table.add_row(result["model"], *cells)
     console.print(table)
     console.print(f"x{results[0]['scale']}: {results[0]['conditions']}.\n")
 

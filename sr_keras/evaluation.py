@@ -1,5 +1,6 @@
 """Scores of a model on a dataset, by the protocol of the papers."""
 
+import pathlib
 import time
 
 import numpy as np
@@ -45,39 +46,116 @@ def evaluate(
         ValueError: If the model does not enlarge by `dataset.scale`, there is no such
             `extra` score, or an image is too small for it.
     """
-    scale = dataset.scale
+
+    def make(index, lr):
+        sr = upscale(model, lr, tile=tile, self_ensemble=self_ensemble)
+        expected = tuple(dataset.scale * side for side in lr.shape[:2])
+        if sr.shape[:2] != expected:
+            raise ValueError(
+                f"{dataset.names[index]}: from {_size(lr)} pixels the model makes"
+                f" {_size(sr)}; at scale {dataset.scale} that should be"
+                f" {expected[0]}x{expected[1]}."
+            )
+        return sr
+
+    name = getattr(model, "name", None) or getattr(model, "__name__", "model")
+    result = _evaluate(make, dataset, rgb, on_image, extra)
+    said = conditions(dataset, rgb, self_ensemble, extra)
+    return {"model": name, "scale": dataset.scale, "conditions": said, **result}
+
+
+def evaluate_images(folder, dataset, rgb=False, on_image=None, extra=()):
+    """Scores images that were upscaled elsewhere as `evaluate` does a model.
+
+    Args:
+        folder: Folder with one image for each of the dataset, of the same name. Its
+            format may be another, and the scale may follow the name: "baby.png" or
+            "babyx4.png". Lossy formats cost quality.
+        dataset: A `datasets.Pairs`.
+        rgb: As in `evaluate`.
+        on_image: As in `evaluate`.
+        extra: As in `evaluate`.
+
+    Returns:
+        As `evaluate`, "model" the folder's name, and without "seconds".
+
+    Raises:
+        FileNotFoundError: If the folder lacks an image.
+        ValueError: If there are two images for one, or one is corrupt, or its size,
+            its colours or its bit depth are not those of the HR image.
+    """
+    folder = pathlib.Path(folder)
+    files = _files_of(folder, dataset)
+
+    def make(index, lr):
+        sr, hr = images.read(files[index]), dataset.hr(index)
+        sr = sr[..., None] if sr.ndim == 2 else sr[..., :3]
+        expected = (*(dataset.scale * side for side in lr.shape[:2]), lr.shape[2])
+        if sr.shape[2] == 3 and expected[2] == 1 and (sr == sr[..., :1]).all():
+            sr = sr[..., :1]  # a grey image that was saved in colours
+        if sr.shape != expected or sr.dtype != hr.dtype:
+            raise ValueError(
+                f"{files[index]}: is {_size(sr)} with {sr.shape[2]} channels of"
+                f" {sr.dtype}, and should be {expected[0]}x{expected[1]} with"
+                f" {expected[2]} of {hr.dtype}."
+            )
+        return sr
+
+    result = _evaluate(make, dataset, rgb, on_image, extra)
+    for row in (*result["images"], result["mean"]):
+        del row["seconds"]
+    said = conditions(dataset, rgb, extra=extra)
+    return {"model": folder.name, "scale": dataset.scale, "conditions": said, **result}
+
+
+def _files_of(folder, dataset):
+    """Returns the file in a folder for each image of a dataset."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in images.SUFFIXES:
+            stem = path.stem.removesuffix(f"x{dataset.scale}")
+            if stem in found:
+                raise ValueError(
+                    f"There are two images for {stem}: {found[stem]} and {path}"
+                )
+            found[stem] = path
+    stems = [str(name) for name in dataset.names]
+    missing = [stem for stem in stems if stem not in found]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} has no image for {', '.join(missing[:5])}"
+            f"{' and others' if len(missing) > 5 else ''}; it needs one for each of"
+            f" the {len(stems)} photos, of the same name."
+        )
+    return [found[stem] for stem in stems]
+
+
+def _size(image):
+    return f"{image.shape[0]}x{image.shape[1]}"
+
+
+def _evaluate(make, dataset, rgb, on_image, extra):
+    """Scores what a function makes of each index and LR image."""
     further = {name: _extra(name)[1] for name in extra}
     rows = []
     for i, name in enumerate(dataset.names):
         lr, hr = dataset[i]
         start = time.perf_counter()
-        sr = upscale(model, lr, tile=tile, self_ensemble=self_ensemble)
+        sr = make(i, lr)
         seconds = time.perf_counter() - start
-        if sr.shape != hr.shape:
-            raise ValueError(
-                f"{name}: from {lr.shape[0]}x{lr.shape[1]} pixels the model makes"
-                f" {sr.shape[0]}x{sr.shape[1]}; at scale {scale} that should be"
-                f" {hr.shape[0]}x{hr.shape[1]}."
-            )
-        row = {"name": name, **score(hr, sr, scale, rgb), "seconds": seconds}
+        row = {"name": name, **score(hr, sr, dataset.scale, rgb), "seconds": seconds}
         try:
-            row.update({k: float(f(lr, hr, sr, scale)) for k, f in further.items()})
+            row.update(
+                {k: float(f(lr, hr, sr, dataset.scale)) for k, f in further.items()}
+            )
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         rows.append(row)
         if on_image is not None:
             on_image(i, lr, sr, hr, row)
-    return {
-        "model": getattr(model, "name", None) or getattr(model, "__name__", "model"),
-        "scale": scale,
-        "conditions": conditions(dataset, rgb, self_ensemble, extra),
-        "images": rows,
-        "mean": {
-            key: float(np.mean([row[key] for row in rows]))
-            for key in rows[0]
-            if key != "name"
-        },
-    }
+    keys = [key for key in rows[0] if key != "name"]
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in keys}
+    return {"images": rows, "mean": mean}
 
 
 def score(hr, sr, border, rgb=False):

@@ -5,6 +5,11 @@ import pathlib
 
 import pytest
 
+# One thread for each process of pytest-xdist; TensorFlow reads this when it starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 # so that programs which tests start find the package, installed or not
 _ROOT = str(pathlib.Path(__file__).parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(

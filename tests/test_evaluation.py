@@ -4,7 +4,7 @@ import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sr_keras import datasets, images, losses, metrics, models, quality, upscale
-from sr_keras.evaluation import evaluate, score
+from sr_keras.evaluation import evaluate, evaluate_images, score
 
 # bicubic, from the papers: PSNR and SSIM at x2, x3, x4
 PUBLISHED = {
@@ -172,3 +172,36 @@ def test_a_model_of_another_scale_is_an_error():
     message = "0: from 15x18 pixels the model makes 45x54; at scale 2 .* 30x36"
     with pytest.raises(ValueError, match=message):
         evaluate(models.nearest(3), dataset)
+
+
+def test_images_score_as_the_model_that_made_them(tmp_path):
+    dataset, _ = photos()
+    model = models.bicubic(2)
+    for i, suffix in enumerate((".png", "x2.tiff")):
+        images.write(tmp_path / f"{i}{suffix}", upscale(model, dataset[i][0]))
+    (tmp_path / "notes.txt").write_text("how I did it")
+    found = evaluate_images(tmp_path, dataset, rgb=True, extra=["lr_psnr"])
+    expected = evaluate(model, dataset, rgb=True, extra=["lr_psnr"])
+    for row in (*expected["images"], expected["mean"]):
+        del row["seconds"]
+    assert found == {**expected, "model": tmp_path.name}
+
+
+def test_images_that_do_not_fit_are_named(tmp_path):
+    dataset, array = photos()
+    images.write(tmp_path / "0.png", array[0])
+    with pytest.raises(FileNotFoundError, match="has no image for 1; it needs one"):
+        evaluate_images(tmp_path, dataset)
+    images.write(tmp_path / "1.png", array[1][:, :-1])
+    with pytest.raises(ValueError, match=r"1.png: is 30x35 .* should be 30x36 with 3"):
+        evaluate_images(tmp_path, dataset)
+    images.write(tmp_path / "1x2.png", array[1])
+    with pytest.raises(ValueError, match="two images for 1: .*1.png and .*1x2.png"):
+        evaluate_images(tmp_path, dataset)
+
+
+def test_a_grey_image_may_come_in_colours(tmp_path):
+    _, array = photos(1)
+    dataset = datasets.Pairs(["0"], 2, array[..., :1].__getitem__)
+    images.write(tmp_path / "0.png", np.repeat(array[0][..., :1], 3, axis=2))
+    assert evaluate_images(tmp_path, dataset)["mean"]["ssim_y"] == pytest.approx(1)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import skimage.data
 
 from sr_keras import __main__ as command_line
 from sr_keras import images, models, pretrained, training
@@ -289,4 +290,29 @@ def test_all_shipped_weights_are_scored_on_every_set(call, photos, shipped, tmp_
     assert code == 0, err
     code, _, err = call("evaluate", "bicubic", "--all", "--data", photos)
     assert code == 2
-    assert "Give either a model or --all" in last_line(err)
+    assert "Give either a model, or --all" in last_line(err)
+
+
+def test_leaderboard(call, tmp_path):
+    photo = np.asarray(skimage.data.astronaut()[:200, :304])
+    images.write(tmp_path / "hr" / "astronaut.png", photo)
+    results = tmp_path / "results"
+    images.write(results / "Ann" / "astronaut.png", photo // 2)
+    images.write(results / "Bob" / "astronautx4.png", photo)
+    images.write(results / "Cem" / "rocket.png", photo)
+    scores = tmp_path / "scores.json"
+    arguments = "--data", tmp_path / "hr", "--leaderboard", results, "--json", scores
+    code, out, err = call("evaluate", *arguments)
+    assert code == 1
+    assert "failed: Cem: " in err and "has no image for astronaut" in err
+    rows = json.loads(scores.read_text())["models"]
+    assert [row["model"] for row in rows] == ["Bob", "bicubic", "Ann"]
+    assert list(rows[0]["mean"]) == ["psnr_y", "ssim_y", "niqe", "lr_psnr"]
+    assert f"{rows[1]['mean']['psnr_y']:.2f}" in out
+    assert images.read(results / "leaderboard.png").ndim == 3
+
+    code, _, err = call("evaluate", "bicubic", *arguments)
+    assert code == 2
+    assert "Give either a model, or --all, or --leaderboard" in last_line(err)
+    code, _, err = call("evaluate", "--data", tmp_path, "--leaderboard", tmp_path / "x")
+    assert code == 2
