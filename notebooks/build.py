@@ -30,7 +30,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 LIMIT = 2_000_000  # bytes of a notebook
 _ROOMY = 100_000  # bytes from which a picture may become a JPEG
-_QUALITIES = (92, 85, 75)  # of JPEGs
+_QUALITIES = (92, 85, 75, 65)  # of JPEGs
 
 _CHATTER = ("cudart_stub", "absl::InitializeLog")  # of TensorFlow, on every start
 
