@@ -359,13 +359,17 @@ def draw(curves, title):
 draw(curves, "L1, cosine from 0.002")
 
 # %%
+kept = with_norm.get_weights()
 own = sr.evaluate(lambda x: with_norm(x, training=True), pairs)["mean"]["psnr_y"]
-print(f"BN, each photo on its own averages: {own:.2f} dB, on stored ones above")
+with_norm.set_weights(kept)  # the calls have moved the stored averages
+print(f"BN on stored averages:         {curves['BN'][-1]:.2f} dB")
+print(f"BN, each photo on its own:     {own:.2f} dB")
+print(f"no BN:                         {curves['no BN'][-1]:.2f} dB")
 
 # %% [markdown]
-# BN text
-
-# %% [markdown]
+# The network with BN lags behind from the first look to the last. Nor is it only the stored averages: on a photo's own averages it does not
+# catch up either. Still, this is one short run of a small network; Lim and others report the same for long ones, as we shall see.
+#
 # ## What batch normalization was good for
 #
 # It kept numbers in bounds. Without it, each block adds its branch to what was there, and variances of independent things add up. How
@@ -420,8 +424,8 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# It does, on a logarithmic axis: a little below, since zeros beyond the border add nothing. One factor of 0.1 turns an explosion
-# into a rise of a few percent. The initializer matters as much: EDSR's authors started small, by PyTorch's habit.
+# It does, on a logarithmic axis; a little below, where zeros beyond the border add nothing. One factor of 0.1 turns an explosion
+# into a small rise. The initializer matters as much: EDSR's authors started small, by PyTorch's habit.
 #
 # Does it matter for training? A deep stack with Keras's default start, once as it is and once with `residual_scale=0.1`:
 
@@ -447,9 +451,9 @@ plt.show()
 assert np.mean(losses["scaling 0.1"]) < np.mean(losses["scaling 1.0"])
 
 # %% [markdown]
-# SCALING text
-
-# %% [markdown]
+# The unscaled stack starts with an error far above any picture's, and first has to unlearn it; the scaled one starts where training can begin. BN would have tamed it
+# too: it divides by the variance. Scaling does it without looking at the batch.
+#
 # ## L1 or L2?
 #
 # Many HR patches fit one LR patch. Say that a pixel near an edge is black (0) in six of ten of them and white (1) in four. A network
@@ -482,7 +486,8 @@ curves["L2"] = train(squared, loss="mse")
 draw({"L1": curves["no BN"], "L2": curves["L2"]}, "cosine from 0.002")
 
 # %% [markdown]
-# L1L2 text
+# No clear winner: the difference is small, and with other random numbers it can be the other way round. The published one is small too: +0.04 dB for L1 at x2, and 0.00 at x4
+# (SRResNet, DIV2K). The loss is not what EDSR lives from.
 
 # %%
 trained = {"L1": plain, "L2": squared, "L1, BN": with_norm, "small EDSR": shipped}
@@ -497,9 +502,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# CAT text
-
-# %% [markdown]
+# Three short trainings in the first row: all have blurred fur and a fringe of wrong colours. The shipped network shows what more filters, photos and steps bring. None of
+# them shows the hairs of HR.
+#
 # ## The learning rate's way down
 #
 # Large steps travel far, small steps settle. EDSR's rate starts at 0.0001 and is halved every 200,000 steps. Today a *cosine* is common: no
@@ -542,7 +547,8 @@ for name in ("no BN", "constant"):
     print(f"{name}: mean change from look to look, second half, {jumps.mean():.3f} dB")
 
 # %% [markdown]
-# SCHEDULE text
+# The constant rate jumps: where you stop decides what you get, and the last look can be a lucky one. The cosine comes to rest. (In so short a training it also
+# travels less far.) So compare networks at the *end* of a falling schedule, never at some step on the way.
 
 # %% [markdown]
 # ## Half the bits
@@ -619,8 +625,8 @@ for policy in dict.fromkeys(("float32", "mixed_bfloat16", advice)):
 print("sr.training.choose_precision() advises", advice)
 
 # %% [markdown]
-# Above 1 is faster, below 1 is slower. On processors without the units, mixed precision loses; on recent GPUs and server CPUs it wins, the
-# more so the larger the network. So measure, or let `choose_precision` ask the hardware. With `mixed_float16`, gradients can also fall
+# Above 1 is faster, below 1 is slower. Processors without units for 16 bits lose; those that have them usually win, if the network is large enough to keep them
+# busy. So measure, or let `choose_precision` ask the hardware. With `mixed_float16`, gradients can also fall
 # below the smallest number; Keras then scales the loss.
 #
 # ## Eight views of one photo
@@ -753,7 +759,7 @@ sr.plotting.quality_against_cost(
 
 # %% [markdown]
 # Our small EDSR lies even below SRCNN, with four times its weights. It was trained for 2,000 steps of 8 patches, in nine minutes on one processor core; the published
-# networks took days. Training is a part of the result. What this lesson has, on its own two photos:
+# networks far longer. (The small SRResNet had another loss and smaller batches: its distance to EDSR is no measure of BN.) Training is a part of the result. What this lesson has, on its own two photos:
 
 # %%
 ladder = {
@@ -896,7 +902,7 @@ sr.course.check(answer, 4 / 7, tolerance=0.01)
 # %% [markdown]
 # ## Summary
 #
-# - A residual block adds to its input. EDSR's is convolution, ReLU, convolution: what SRResNet had besides did not help.
+# - A residual block adds to its input. EDSR's is convolution, ReLU, convolution: SRResNet's BN is gone.
 # - BN forgets brightness and contrast, mixes the patches of a batch, and behaves differently in training and use. In use it is a convolution's
 #   factor and bias.
 # - In an untrained stack the variance grows by `1 + (gain * residual_scale)**2 / 2` a block. Scaling by 0.1 keeps it near 1.
