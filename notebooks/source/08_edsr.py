@@ -45,7 +45,7 @@ here = sr.course.start(
 # ## Where it ends
 #
 # EDSR (2017) is still what new networks are compared with. A small one is shipped with the package: 32 filters instead of
-# 64, eight blocks instead of 16, trained for minutes on 491 photos.
+# 64, eight blocks instead of 16, trained for minutes on fewer than 500 photos.
 
 # %%
 import time
@@ -256,7 +256,7 @@ sr.plotting.comparison(
 sr.plotting.slider(modes, crop=(40, 80, 120, 160), zoom=3, title="SRResNet x4")
 
 # %% [markdown]
-# The stored averages describe the training patches, and no single photo is like their average. On its own
+# The stored averages describe the training patches, and this photo is unlike their average. On its own
 # averages this photo comes out with too much contrast, and PSNR falls.
 #
 # Stranger still: in training, a patch's result depends on the *other* patches of the batch. We pair the cat's eye with two
@@ -371,7 +371,7 @@ print(f"no BN:                         {curves['no BN'][-1]:.2f} dB")
 
 # %% [markdown]
 # The network with BN lags behind from the first look to the last. Nor is it only the stored averages: on a photo's own averages it does not
-# catch up either. Still, this is one short run of a small network; Lim and others report the same for long ones, as we shall see.
+# catch up either. Still, this is one short run of a small network; Lim and others report a gain for long ones, as we shall see.
 #
 # ## What batch normalization was good for
 #
@@ -457,7 +457,7 @@ assert np.mean(losses["scaling 0.1"]) < np.mean(losses["scaling 1.0"])
 
 # %% [markdown]
 # The unscaled stack starts with an error far above any picture's, and first has to unlearn it; the scaled one starts where training can begin. BN would have tamed it
-# too: it divides by the variance. Scaling does it without looking at the batch.
+# too: it divides by the deviation. Scaling does it without looking at the batch.
 #
 # ## L1 or L2?
 #
@@ -479,8 +479,8 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# L2 answers with the mean, a grey that is in none of the ten. L1 answers with the median, here the majority. So L1 makes up its mind
-# at an edge; L2 never does. Yet PSNR is made of squared errors: L2 should win there.
+# L2 answers with the mean, a grey that is in none of the ten. L1 answers with the median, here the majority. Here L1 makes up its
+# mind, and L2 does not. Yet PSNR is made of squared errors: L2 should win there.
 #
 # EDSR's authors found that L1 "provides better convergence". Same start, same batches, same schedule:
 
@@ -677,7 +677,7 @@ print(f"their mean picture: {psnr_y(mean):.2f} dB (motorcycle x4, luma, 4 pixels
 assert psnr_y(mean) > max(single)
 
 # %% [markdown]
-# Better than each. That it beats their *average* is no luck but algebra: the squared error of a mean is the mean squared error minus the variance of
+# Better than each. That its squared error is below their *average* one is no luck but algebra: the squared error of a mean is the mean of the squared errors minus the variance of
 # the eight. Let us check it:
 
 # %%
@@ -781,7 +781,7 @@ reached = [result["mean"]["psnr_y"] for result in ladder.values()]
 assert reached[0] < reached[2] < reached[3]
 
 # %% [markdown]
-# The network trained here has not left bicubic behind; the shipped one, with more of everything, has. These are not Set5's numbers, and may not be put into that chart: other photos, other decibels.
+# In its few steps, the network trained here has not left bicubic behind; the shipped one, with more of everything, has. These are not Set5's numbers, and may not be put into that chart: other photos, other decibels.
 #
 # To go on towards the paper: DIV2K's 800 photos; patches of 48 x 48 LR pixels, 16 in a batch; 16 blocks of 64 filters; x4 started from a trained x2; a million
 # steps (the authors: eight days on GPUs of 2017). With your own photos: `python -m sr_keras train edsr --scale 4 --data FOLDER --out RUN --steps 20000`.
