@@ -769,7 +769,7 @@ def _scatter(rows, x, y, group, baselines, title):
             zorder=3,
         )
     if group:
-        fig.legend(loc="outside lower center", ncols=len(names), frameon=False)
+        fig.legend(loc="outside lower center", ncols=min(len(names), 3), frameon=False)
     _draw_baselines(ax, baselines or {})
     _tidy(ax)
     return fig, ax

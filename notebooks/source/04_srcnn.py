@@ -15,7 +15,7 @@
 #
 # **Time:** 3 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/04_srcnn.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/04_srcnn.py) · Previous: [2. Data: photos, pairs and patches](02_data.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/02_data.ipynb)) · Next: [5. ESPCN and FSRCNN: enlarge at the end](05_espcn.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/05_espcn.ipynb)) · [All lessons](README.md)
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/04_srcnn.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/04_srcnn.py) · Previous: [3. Autoencoders and losses](03_autoencoders.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/03_autoencoders.ipynb)) · Next: [5. ESPCN and FSRCNN: enlarge at the end](05_espcn.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/05_espcn.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.

@@ -14,7 +14,7 @@
 #
 # **Time:** 2.5 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/14_zero_shot.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/14_zero_shot.py) · Previous: [12. Measuring quality](12_quality.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/12_quality.ipynb)) · Next: [15. Into the world: tiles, folders, video, export](15_into_the_world.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/15_into_the_world.ipynb)) · [All lessons](README.md)
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/14_zero_shot.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/14_zero_shot.py) · Previous: [13. What it makes up: hallucination and bias](13_hallucination.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/13_hallucination.ipynb)) · Next: [15. Into the world: tiles, folders, video, export](15_into_the_world.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/15_into_the_world.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
