@@ -37,7 +37,6 @@ here = sr.course.start(minutes=(0.5, 2, 1), toy=(400, 1500, 1500), steps=(6, 40,
 # real ones lie around 2, the generator starts with noise around 0.
 
 # %%
-import time
 import warnings
 
 import keras
@@ -146,7 +145,7 @@ try:
 except OSError:
     vgg = None  # the mechanics still work, the picture would not
     print("VGG19's weights are missing (no network?): random ones stand in.")
-content = sr.losses.Content("VGG54", weights=vgg)
+content = sr.losses.Content("VGG54", vgg_weights=vgg)
 
 
 def version_3(lr, hr, weight=1e-2):
