@@ -30,6 +30,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 LIMIT = 2_000_000  # bytes of a notebook
 _ROOMY = 100_000  # bytes from which a picture may become a JPEG
+_QUALITIES = (92, 85, 75)  # of JPEGs
 
 _CHATTER = ("cudart_stub", "absl::InitializeLog")  # of TensorFlow, on every start
 
@@ -184,6 +185,8 @@ def execute(notebook, fast=False):
 def clean(notebook):
     """Takes out what changes from run to run, and makes pictures small.
 
+    Photos become JPEGs, of the highest quality at which the notebook keeps its limit.
+
     Returns:
         What stood on the error stream, which is taken out.
     """
@@ -207,9 +210,19 @@ def clean(notebook):
             data = output.get("data", {})
             if "text/plain" in data:
                 data["text/plain"] = _without_addresses(data["text/plain"])
-            if "image/png" in data:
-                kind, code = _smaller(base64.b64decode(data.pop("image/png")))
-                data[kind] = base64.b64encode(code).decode()
+    pictures = [
+        (output.data, base64.b64decode(output.data.pop("image/png")))
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    for quality in _QUALITIES:
+        for data, png in pictures:
+            data.pop("image/png", None), data.pop("image/jpeg", None)
+            kind, code = _smaller(png, quality)
+            data[kind] = base64.b64encode(code).decode()
+        if len(nbformat.writes(notebook).encode()) < LIMIT:
+            break
     return "".join(errors)
 
 
@@ -229,20 +242,21 @@ def _without_addresses(text):
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
-def _smaller(png):
+def _smaller(png, quality=92):
     """Returns the type and bytes of a picture that needs less room.
 
-    Small pictures stay lossless. Of large ones, photos above all, a JPEG of quality
-    92 with full colour is taken if that is clearly smaller.
+    Small pictures stay lossless. Of large ones, photos above all, a JPEG with full
+    colour is taken if that is clearly smaller; at lower qualities, if it is smaller.
     """
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     ground = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(ground, image).convert("RGB")
     lossless, lossy = io.BytesIO(), io.BytesIO()
     image.save(lossless, "png", optimize=True)
-    image.save(lossy, "jpeg", quality=92, subsampling=0)
+    image.save(lossy, "jpeg", quality=quality, subsampling=0)
     sizes = [buffer.getbuffer().nbytes for buffer in (lossless, lossy)]
-    if sizes[0] > _ROOMY and sizes[1] < 0.7 * sizes[0]:
+    enough = 0.7 if quality == max(_QUALITIES) else 1.0
+    if sizes[0] > _ROOMY and sizes[1] < enough * sizes[0]:
         return "image/jpeg", lossy.getvalue()
     return "image/png", lossless.getvalue()
 
