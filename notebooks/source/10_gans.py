@@ -1,16 +1,17 @@
 # %% [markdown]
 # # 10. GANs: a network that judges
 #
-# The game of generator and discriminator by hand, the training step in three versions, SRGAN, loss scales, and what a collapse looks like.
+# The game of two networks by hand, the training step in three rising versions, SRGAN, ESRGAN and a U-Net with a critic, two loss scales, and what a collapse looks like.
 #
 # **You will be able to**
 #
 # - write both losses of the game, and say what a guessing judge scores;
-# - build SRGAN's generator loss term by term, and override it in the package's `GAN`;
-# - say why two networks in float16 need two loss scales;
-# - notice a collapse.
+# - write a `train_step` for two networks, and find each part of it in the package's `GAN`;
+# - weigh pixels, features and the judge's verdict against each other;
+# - look at a picture of a GAN and say what was invented;
+# - say why two networks in float16 need two loss scales, and notice a collapse.
 #
-# **You need** lesson 8 (EDSR) and lesson 3 (what a convolution does).
+# **You need** lesson 3 (autoencoders, the U-Net) and lesson 5 (pixel shuffle, training on patches); lesson 12 explains distances of VGG's features.
 #
 # **Time:**
 
@@ -28,219 +29,684 @@ if importlib.util.find_spec("sr_keras") is None:
 
 import sr_keras as sr
 
-here = sr.course.start(minutes=(0.5, 2, 1), toy=(400, 1500, 1500), steps=(6, 40, 400))
+here = sr.course.start(
+    minutes=(0.7, 3, 2),
+    toy=(300, 1500, 1500),
+    drawn=(60, 900, 2000),
+    steps=(3, 12, 100),
+    critic=(4, 40, 200),
+    lr_size=(8, 16, 16),
+)
 
 # %% [markdown]
 # ## A game of two numbers
 #
-# A *generator* makes things, a *discriminator* says whether a thing is real. Each learns from the other. First with single numbers: the
-# real ones lie around 2, the generator starts with noise around 0.
+# A *generator* makes things from noise, a *discriminator* says which things are real. Each learns from the other. We call them maker
+# and judge, and begin with single numbers.
 
 # %%
+import functools
 import warnings
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from keras import ops
+from keras import layers, ops
 
-from sr_keras.training.adversarial import GAN
+from sr_keras.training.adversarial import GAN, RelativisticGAN, interpolate_weights
 
-keras.utils.set_random_seed(0)
-dense = keras.layers.Dense
-maker = keras.Sequential([keras.Input((1,)), dense(16, "relu"), dense(1)])
-judge = keras.Sequential([keras.Input((1,)), dense(16, "relu"), dense(1)])
 entropy = keras.losses.BinaryCrossentropy(from_logits=True)
-adams = [keras.optimizers.Adam(5e-3, beta_1=0.5) for _ in range(2)]
 
 # %% [markdown]
-# The judge's loss: real numbers should get the answer 1, made ones 0. The maker's: its own numbers should get 1. Each tape trains one
-# network; the other is held still.
+# The judge returns a *logit*: positive for "real". Its loss wants 1 for real things and 0 for made ones. The maker's loss wants 1 for
+# what it made. They are opponents over one number.
 
 
 # %%
-@tf.function
-def play(real, noise):
-    with tf.GradientTape() as maker_tape, tf.GradientTape() as judge_tape:
-        fake = maker(noise)
-        on_real, on_fake = judge(real), judge(fake)
-        maker_loss = entropy(ops.ones_like(on_fake), on_fake)
-        judge_loss = entropy(ops.ones_like(on_real), on_real)
-        judge_loss += entropy(ops.zeros_like(on_fake), on_fake)
-    pairs = ((maker, maker_tape, maker_loss), (judge, judge_tape, judge_loss))
-    for adam, (network, tape, loss) in zip(adams, pairs, strict=True):
-        weights = network.trainable_variables
-        adam.apply(tape.gradient(loss, weights), weights)
-    return judge_loss, ops.mean(fake)
+def judge_loss(on_real, on_made):
+    real = entropy(ops.ones_like(on_real), on_real)
+    return real + entropy(ops.zeros_like(on_made), on_made)
+
+
+def maker_loss(on_made):
+    return entropy(ops.ones_like(on_made), on_made)
 
 
 # %% [markdown]
-# **Predict:** a judge who only guesses gives every number the probability 0.5. What is its loss? And will the curves below go down, as in
-# the lessons before?
+# Each turn has two tapes. Each tape trains one network, and the other is held still. The noise goes through the maker once, and both
+# losses use the result.
+
 
 # %%
+def game(maker, judge, rate):
+    """Returns a function that plays one turn."""
+    players = [
+        (network, keras.optimizers.Adam(rate, 0.5)) for network in (maker, judge)
+    ]
+    for network, adam in players:
+        adam.build(network.trainable_variables)
+
+    @tf.function
+    def turn(real, noise):
+        with tf.GradientTape() as maker_tape, tf.GradientTape() as judge_tape:
+            made = maker(noise, training=True)
+            on_real, on_made = judge(real, training=True), judge(made, training=True)
+            losses = maker_loss(on_made), judge_loss(on_real, on_made)
+        tapes = maker_tape, judge_tape
+        for (network, adam), tape, loss in zip(players, tapes, losses, strict=True):
+            weights = network.trainable_variables
+            adam.apply(tape.gradient(loss, weights), weights)
+        return losses
+
+    return turn
+
+
+# %% [markdown]
+# Real numbers lie around 2, noise around 0. **Predict:** a judge who only guesses says 0.5 to everything. What is its loss? And will
+# the losses fall, as in the lessons before?
+
+# %%
+keras.utils.set_random_seed(0)
+maker, judge = (
+    keras.Sequential([keras.Input((1,)), layers.Dense(16, "relu"), layers.Dense(1)])
+    for _ in range(2)
+)
+turn = game(maker, judge, 5e-3)
 rng = np.random.default_rng(0)
-history = []
-for adam, network in zip(adams, (maker, judge), strict=True):
-    adam.build(network.trainable_variables)
+many = rng.normal(size=(2000, 1)).astype("float32")
+before = maker(many).numpy()
+curves = []
 for _ in range(here.toy):
     real = rng.normal(2, 0.3, (64, 1)).astype("float32")
     noise = rng.normal(size=(64, 1)).astype("float32")
-    history.append([float(value) for value in play(real, noise)])
-history = np.array(history)
-print("guessing: 2 log 2 =", round(2 * np.log(2), 2))
+    curves.append([float(loss) for loss in turn(real, noise)])
+after = maker(many).numpy()
 
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
-for ax, curve, goal, title in zip(
-    axes, history.T, (2 * np.log(2), 2), ("judge's loss", "mean made"), strict=True
-):
-    ax.plot(curve)
-    ax.axhline(goal, color="gray", linestyle="--")
-    ax.set(title=title, xlabel="step")
+axes[0].plot(np.array(curves), label=("maker's loss", "judge's loss"))
+axes[0].axhline(2 * np.log(2), color="0.4", linestyle="--", label="2 log 2: guessing")
+axes[0].set(xlabel="turn", ylabel="loss")
+axes[0].legend(frameon=False, fontsize=8)
+bins = np.linspace(-2, 4, 60)
+real = rng.normal(2, 0.3, 2000)
+for name, values in (("real", real), ("before", before), ("after", after)):
+    axes[1].hist(np.ravel(values), bins, alpha=0.6, label=name)
+axes[1].set(xlabel="number", ylabel="how many of 2000")
+axes[1].legend(frameon=False, fontsize=8)
+plt.show()
+print(f"mean: real 2.00, before {before.mean():.2f}, after {after.mean():.2f}")
+
+# %% [markdown]
+# What was made moved to the real numbers, although nobody told the maker where they are. The losses say little about it: a good move
+# of one player is a loss of the other, and no loss has to fall.
+#
+# ## The same game with pictures
+#
+# DCGAN (Radford and others, 2015) takes convolutions for both. Ours is tiny: 16 x 16 pixels, and what is real is a bright disc anywhere
+# on black. You judge it at a glance.
+
+
+# %%
+def discs(count):
+    place = rng.uniform(4, 12, (2, count, 1, 1))
+    y, x = np.mgrid[:16, :16] + 0.5
+    distance = np.hypot(y - place[0], x - place[1])
+    return np.clip(3.5 - distance, 0, 1)[..., None].astype("float32")
+
+
+def dcgan():
+    up = functools.partial(layers.Conv2DTranspose, strides=2, padding="same")
+    down = functools.partial(layers.Conv2D, strides=2, padding="same")
+    maker = [layers.Dense(512, "relu"), layers.Reshape((4, 4, 32))]
+    maker += [up(32, 4, activation="relu"), up(1, 4, activation="sigmoid")]
+    judge = [down(16, 4), layers.LeakyReLU(0.2), down(32, 4), layers.LeakyReLU(0.2)]
+    judge += [layers.Flatten(), layers.Dense(1)]
+    return (
+        keras.Sequential([keras.Input((8,)), *maker]),
+        keras.Sequential([keras.Input((16, 16, 1)), *judge]),
+    )
+
+
+# %% [markdown]
+# The turn is the one above, unchanged. **Predict:** what do the first pictures look like, and what comes first, the place or the
+# round form?
+
+# %%
+keras.utils.set_random_seed(0)
+maker, judge = dcgan()
+turn = game(maker, judge, 2e-3)
+same_noise = rng.normal(size=(10, 8)).astype("float32")
+rows = {"real": discs(10)}
+for i in range(here.drawn + 1):
+    if i in (0, here.drawn // 10, here.drawn // 3, here.drawn):
+        rows[f"turn {i}"] = maker(same_noise).numpy()
+    turn(discs(64), rng.normal(size=(64, 8)).astype("float32"))
+
+# %%
+fig, axes = plt.subplots(len(rows), 1, figsize=(7.5, 4.4), layout="constrained")
+for ax, (name, images) in zip(axes, rows.items(), strict=True):
+    strip = np.pad(images[..., 0], ((0, 0), (1, 1), (1, 1)), constant_values=0.5)
+    ax.imshow(np.concatenate(strip, axis=1), cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+    ax.set_ylabel(name, rotation=0, ha="right", va="center")
 plt.show()
 
 # %% [markdown]
-# The dashed lines are a judge who guesses, and the real mean. In a game no loss has to fall: a good move of one is a loss of the other. So
-# do not read quality from these curves.
+# Each column has the same noise in all rows. With more turns the smear becomes spots; look for yourself how round they are. No made
+# picture was ever compared with a real one, pixel by pixel.
 #
-# ## The step, three times
+# That is the difference to all losses before. Super-resolution needs both: the LR image says *what*, the judge says *how photos
+# look*.
 #
-# Now with images. The generator starts *trained*: a shipped EDSR (x4, L1). **Version 1** is an ordinary step: it follows the L1 loss alone.
+# ## The training step, three times
+#
+# Now photos, x4. The maker is not new: it is a small EDSR that was trained on the L1 error. SRGAN (Ledig and others, 2017) starts so
+# too, since a bad maker teaches the judge nothing.
 
 # %%
-scale = 4
-pairs = sr.datasets.samples(scale, split="validation")
-photos = sr.datasets.samples(scale, split="train")
-batches = sr.pipeline.training_batches(photos, lr_size=8, batch_size=4)
+scale, size = 4, 4 * here.lr_size
+load = functools.cache(sr.models.load)
+photos = sr.datasets.samples(scale)
+batches = sr.pipeline.training_batches(photos, lr_size=here.lr_size, batch_size=4)
 lr_batch, hr_batch = next(iter(batches))
-lr_batch, hr_batch = sr.images.to_float(lr_batch), sr.images.to_float(hr_batch)
-generator = sr.models.load("edsr-x4-bsds-small")
-discriminator = sr.models.srgan_discriminator(size=32, filters=8)
+print("photos:", ", ".join(photos.names))
 print("patches:", lr_batch.shape, "->", hr_batch.shape)
 
 
-# %%
-def version_1(lr, hr):
-    return ops.mean(ops.abs(hr - generator(lr)))
-
-
-print("L1:", float(version_1(lr_batch, hr_batch)))
+def pretrained():
+    return sr.models.load("edsr-x4-bsds-small")
 
 
 # %% [markdown]
-# **Version 2** adds the discriminator's view, with a small weight; **version 3** adds a content loss: features of VGG19 compared, not
-# pixels. Pixels hold colours in place, features ask for structure.
+# **Version 1** has one network and one loss, the pixels' L1. It is what `compile` and `fit` do anyway; here we write the step ourselves,
+# so that there is a place for what comes.
 
 
 # %%
-def version_2(lr, hr, weight=5e-3):
-    verdict = discriminator(generator(lr), training=True)
-    return version_1(lr, hr) + weight * entropy(ops.ones_like(verdict), verdict)
+class Pixels(keras.Model):
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def call(self, lr, training=None):
+        return self.generator(lr, training=training)
+
+    def generator_loss(self, hr, made):
+        return ops.mean(ops.abs(hr - made))
+
+    def train_step(self, data):
+        lr, hr = data
+        with tf.GradientTape() as tape:
+            loss = self.generator_loss(hr, self.generator(lr, training=True))
+        weights = self.generator.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return {"loss": loss}
 
 
+# %% [markdown]
+# First use it, before it grows. A step by hand must agree with Keras's own L1:
+
+# %%
+first = Pixels(pretrained())
+first.compile(keras.optimizers.Adam(1e-4), run_eagerly=here.fast)
+expected = keras.losses.MeanAbsoluteError()(hr_batch, first(lr_batch))
+logs = first.train_on_batch(lr_batch, hr_batch, return_dict=True)
+np.testing.assert_allclose(logs["loss"], expected, rtol=1e-4)
+print("L1:", round(float(expected), 4))
+
+# %% [markdown]
+# **Version 2** adds the judge: a second network, optimizer and tape. The maker's loss gets `-log D(made)` with a small weight. `D` is the
+# probability that the judge gives to "photo".
+
+
+# %%
+class WithJudge(Pixels):
+    def __init__(self, generator, discriminator, weight=5e-3):
+        super().__init__(generator)
+        self.discriminator, self.weight = discriminator, weight
+
+    def compile(self, optimizer, judge_optimizer, **kwargs):
+        super().compile(optimizer, **kwargs)
+        self.judge_optimizer = judge_optimizer
+
+    def generator_loss(self, hr, made):
+        verdict = self.discriminator(made, training=True)
+        return super().generator_loss(hr, made) + self.weight * maker_loss(verdict)
+
+    def train_step(self, data):
+        lr, hr = data
+        made = self.generator(lr, training=True)
+        with tf.GradientTape() as tape:
+            on_real = self.discriminator(hr, training=True)
+            loss = judge_loss(on_real, self.discriminator(made, training=True))
+        logs = super().train_step(data)  # against the judge as it was
+        weights = self.discriminator.trainable_variables
+        self.judge_optimizer.apply(tape.gradient(loss, weights), weights)
+        return {**logs, "judge": loss}
+
+
+# %% [markdown]
+# The maker's step is inherited: only its loss has changed. The judge is SRGAN's, with fewer filters: strided convolutions and one
+# verdict for a patch.
+
+# %%
+keras.utils.set_random_seed(0)
+discriminator = sr.models.srgan_discriminator(size=size, filters=8)
+second = WithJudge(pretrained(), discriminator)
+optimizers = [keras.optimizers.Adam(1e-4) for _ in range(2)]
+second.compile(*optimizers, run_eagerly=here.fast)
+logs = second.train_on_batch(lr_batch, hr_batch, return_dict=True)
+print({name: round(float(value), 4) for name, value in logs.items()})
+print("guessing:", round(2 * np.log(2), 4))
+
+# %% [markdown]
+# A new judge scores near guessing, or worse: random weights have opinions too.
+#
+# **Version 3** adds content: VGG19's features of both images are compared (`VGG54`: the fourth convolution before the fifth pooling). Features
+# ask for the right structure somewhere near, not for the right value in each pixel.
+
+# %%
 try:
-    sr.features.FeatureExtractor(["VGG54"])(hr_batch)
+    sr.features.FeatureExtractor(["VGG54"]).build()
     vgg = "imagenet"
-except OSError:
-    vgg = None  # the mechanics still work, the picture would not
-    print("VGG19's weights are missing (no network?): random ones stand in.")
+    print("VGG19 with its ImageNet weights")
+except (OSError, ValueError) as error:
+    vgg = None
+    print(f"VGG19 with RANDOM weights, for the mechanics alone: {error}")
 content = sr.losses.Content("VGG54", vgg_weights=vgg)
 
 
-def version_3(lr, hr, weight=1e-2):
-    return version_2(lr, hr) + weight * content(hr, generator(lr))
+class WithContent(WithJudge):
+    def generator_loss(self, hr, made):
+        return super().generator_loss(hr, made) + 1e-2 * content(hr, made)
 
 
 # %% [markdown]
-# The package's `GAN` does both steps. Its generator loss must be version 2, if L1 is its only term:
+# Three lines. The package's `GAN` is built in the same way, and its loss should be ours, if it gets the same two terms besides the judge.
 
 # %%
-gan = GAN(generator, discriminator)
-rates = [keras.optimizers.Adam(1e-4) for _ in range(2)]
-gan.compile(*rates, terms=[(1.0, "l1")], adversarial_weight=5e-3)
-package = gan.generator_loss(lr_batch, hr_batch, generator(lr_batch))
-np.testing.assert_allclose(package, version_2(lr_batch, hr_batch), rtol=1e-3)
-logs = gan.fit(batches, steps_per_epoch=here.steps, verbose=0).history
-print({name: round(values[-1], 4) for name, values in logs.items()})
-
+third = WithContent(pretrained(), discriminator)
+gan = GAN(third.generator, discriminator)
+gan.compile(
+    keras.optimizers.Adam(1e-4),
+    keras.optimizers.Adam(1e-4),
+    terms=[(1.0, "l1"), (1e-2, content)],
+    adversarial_weight=5e-3,
+    run_eagerly=here.fast,
+)
+made = third.generator(lr_batch)
+ours = third.generator_loss(hr_batch, made)
+theirs = gan.generator_loss(lr_batch, hr_batch, made)
+np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+print("ours", round(float(ours), 4), "package", round(float(theirs), 4))
 
 # %% [markdown]
-# Another game is another method. Least squares (LSGAN) instead of cross-entropy:
+# From here we use the package's. It adds what a long training needs: turns, loss scales, warnings, saving. It logs each term without its
+# weight, as a mean over the epoch:
+
+# %%
+logs = gan.fit(batches, steps_per_epoch=here.steps, verbose=0).history
+print("steps:", here.steps)
+for name, values in logs.items():
+    print(f"{name:20}{values[-1]:.4f}")
+
+# %% [markdown]
+# So few steps prove nothing but that the parts fit together. What long training gives comes below, from networks that are shipped.
+#
+# ### Who pulls how hard?
+#
+# Weights cannot be read without the size of the terms. `GAN_TERMS` are those of the shipped GANs: L1, and three depths of VGG19.
+# **Predict:** which term is the largest after weighting?
+
+# %%
+(l1_weight, _), (_, perceptual) = sr.training.recipes.GAN_TERMS
+made = load("edsr-x4-bsds-small")(lr_batch)
+parts = {"l1": l1_weight * ops.mean(ops.abs(hr_batch - made))}
+for layer, weight in perceptual.get_config()["content"].items():
+    loss = sr.losses.Content(layer, vgg_weights=vgg)
+    parts[layer] = weight * loss(hr_batch, made)
+parts["judge who guesses"] = 5e-3 * np.log(2)
+
+fig, ax = plt.subplots(figsize=(7.5, 2.3), layout="constrained")
+bars = ax.barh(list(parts), [float(part) for part in parts.values()], color="#0072B2")
+ax.bar_label(bars, fmt="%.4f", padding=3)
+ax.margins(x=0.12)
+ax.set(xlabel="weight x loss, four patches of photos", yticks=range(len(parts)))
+ax.invert_yaxis()
+plt.show()
+
+# %% [markdown]
+# The judge's part is the smallest when it guesses, and grows as it gets better. The deep layers speak of structure, the L1 term
+# holds the colours. SRGAN's paper trains without L1 and for far longer.
+#
+# A bar is a value, not a gradient: a small term can still pull in a direction that no other term opposes.
+#
+# ### Another game is another method
+#
+# Least squares (LSGAN) asks for the number 1 instead of a probability. Two methods are overridden:
 
 
 # %%
 class LeastSquares(GAN):
     def adversarial_loss(self, lr, hr, sr):
-        return sum(ops.mean((fake - 1) ** 2) for fake in self.judge(sr, lr))
+        return sum(ops.mean((made - 1) ** 2) for made in self.judge(sr, lr))
 
     def discriminator_loss(self, real, fake):
         return ops.mean((real - 1) ** 2) + ops.mean(fake**2)
 
 
+squares = LeastSquares(pretrained(), discriminator)
+squares.compile("adam", "adam", terms=[(1.0, "l1")], run_eagerly=here.fast)
+print(squares.train_on_batch(lr_batch, hr_batch, return_dict=True).keys())
+
 # %% [markdown]
-# ## What training gives
+# ## What training gives: SRGAN
 #
-# The shipped `edsr-x4-bsds-srgan` started from `edsr-x4-bsds-small`. **Predict:** which of the two has the higher PSNR? Which looks sharper?
+# The shipped `edsr-x4-bsds-srgan` began as `edsr-x4-bsds-small`, the network that we used. **Predict:** which of the two has the higher
+# PSNR? Which looks sharper?
 
 # %%
-lr, hr = (sr.images.to_float(image) for image in pairs[0])
-pictures = {"bicubic": sr.models.bicubic(scale)}
-for title, name in (("L1", "small"), ("GAN", "srgan")):
-    pictures[title] = sr.models.load(f"edsr-x4-bsds-{name}")
-pictures = {
-    title: np.clip(ops.convert_to_numpy(model(lr[None]))[0], 0, 1)
-    for title, model in pictures.items()
-}
-scores = {
-    title: float(10 * np.log10(1 / np.mean((image - hr) ** 2)))
-    for title, image in pictures.items()
-}
-window = (60, 90, 90, 135)
+validation = sr.datasets.samples(scale, split="validation")
+lr, hr = validation[0]
+
+
+def enlarge(names):
+    return {
+        title: sr.upscale(load(name), lr, tile=None) for title, name in names.items()
+    }
+
+
+def score(images, hr, border):
+    scores = {
+        name: sr.evaluation.score(hr, image, border) for name, image in images.items()
+    }
+    return {name: (each["psnr_y"], each["ssim_y"]) for name, each in scores.items()}
+
+
+pictures = {"bicubic": sr.upscale(sr.models.bicubic(scale), lr, tile=None)}
+pictures |= enlarge({"L1": "edsr-x4-bsds-small", "SRGAN": "edsr-x4-bsds-srgan"})
+scores = score(pictures, hr, scale)
+
+# %%
+window = (70, 110, 100, 130)  # in HR pixels
+title = "x4; PSNR / SSIM on luma, 4 pixels cut"
+sr.plotting.comparison({**pictures, "HR": hr}, scores, window, title=title)
+
+# %%
+crop = {name: pictures[name] for name in ("L1", "SRGAN")}
+sr.plotting.slider(crop, crop=window, zoom=4)
+
+# %% [markdown]
+# The L1 network has the higher PSNR, as it was trained for it. Where many fine details fit LR, the mean of them has the smallest error, and it
+# is smooth. The judge punishes smoothness.
+
+# %%
+assert scores["L1"][0] > scores["SRGAN"][0] > scores["bicubic"][0] - 1
+photo = sr.images.luma(sr.images.to_float(hr))
+print(
+    "mean step between neighbours, HR:",
+    round(float(abs(np.diff(photo, axis=1)).mean()), 4),
+)
+for name, image in pictures.items():
+    y = sr.images.luma(sr.images.to_float(image))
+    print(f"{name:8}{float(abs(np.diff(y, axis=1)).mean()):.4f}")
+
+# %% [markdown]
+# This number is no quality: noise would raise it too. It says only how lively each picture is. Whether the liveliness is *right*, only a
+# comparison with HR can say.
+#
+# ### A dial between both
+#
+# Two networks of one architecture, one grown from the other, can be blended weight by weight. No training is needed, and the reader
+# may choose how much is invented.
+
+# %%
+blends = {}
+for amount in (0, 0.5, 1):
+    blend = interpolate_weights(
+        load("edsr-x4-bsds-small"), load("edsr-x4-bsds-srgan"), amount
+    )
+    blends[f"{amount:.0%} SRGAN"] = sr.upscale(blend, lr, tile=None)
+scores = score(blends, hr, scale)
 sr.plotting.comparison(
-    {**pictures, "HR": hr}, scores, window, title="x4, PSNR of RGB, no border cut"
+    {**blends, "HR": hr}, scores, (90, 130, 60, 80), title=title, whole=False, columns=4
 )
 
+# %% [markdown]
+# ## ESRGAN: more real than what?
+#
+# ESRGAN (Wang and others, 2018) asks the judge another question: is this photo *more real than the made ones*? From each logit the mean
+# of the other kind is subtracted.
+
 # %%
-sr.plotting.slider({"L1": pictures["L1"], "GAN": pictures["GAN"]}, crop=window)
+on_real = np.array([[3.0], [2.0]], "float32")
+on_made = np.array([[1.0], [-1.0]], "float32")
+
+
+def relative_loss(on_real, on_made):
+    return judge_loss(on_real - on_made.mean(), on_made - on_real.mean())
+
+
+relativistic = RelativisticGAN(pretrained(), discriminator)
+package = relativistic.discriminator_loss(on_real, on_made)
+np.testing.assert_allclose(relative_loss(on_real, on_made), package, rtol=1e-5)
 
 # %% [markdown]
-# Compare with HR, not with your taste: detail that HR lacks was invented.
+# **Predict:** the judge becomes kinder and adds 5 to every logit, of photos and of made images. Which of the two losses changes?
+
+# %%
+for shift in (0, 5):
+    plain = float(judge_loss(on_real + shift, on_made + shift))
+    relative = float(relative_loss(on_real + shift, on_made + shift))
+    print(f"logits + {shift}: standard {plain:.3f}, relativistic {relative:.3f}")
+
+# %% [markdown]
+# The relativistic loss knows differences alone. So the maker can win in two ways: make its own images more real, or photos less. That gives
+# it a gradient through the photos' logits too.
+#
+# The shipped `rrdb-x4-bsds-esrgan` was trained so, from `rrdb-x4-bsds-small`, for only 200 steps. The photo is the second of
+# validation.
+
+# %%
+lr, hr = validation[1]
+window = (150, 350, 100, 130)
+pictures = enlarge({"L1": "rrdb-x4-bsds-small", "ESRGAN": "rrdb-x4-bsds-esrgan"})
+scores = score(pictures, hr, scale)
+sr.plotting.comparison({**pictures, "HR": hr}, scores, window, title=title)
+
+# %% [markdown]
+# Read the letters on the tank in each crop, and compare with HR rather than with your taste. A judge has never read; it asks whether a
+# patch resembles photos, not whether a word is right. Never use such a network where details are evidence.
+#
+# ## A U-Net with a critic
+#
+# Restoration needs no enlarging: `crappify` blurs, adds noise and JPEG's blocks, and a U-Net cleans. Its critic may give one verdict for a whole
+# patch, for many small patches, or for each pixel:
+
+# %%
+patch = np.zeros((1, 64, 64, 3), "float32")
+critics = {
+    "SRGAN's": sr.models.srgan_discriminator(64, filters=8),
+    "PatchGAN": sr.models.patchgan(filters=8),
+    "a U-Net": sr.models.unet_discriminator(filters=8),
+}
+for name, critic in critics.items():
+    print(f"{name:10}{critic(patch).shape[1:]} verdicts on 64 x 64 pixels")
+
+# %% [markdown]
+# `unet-x1-bsds-small` was trained on pixels alone; `patchgan` and `critic` went on for 200 steps, with L1, features, and the judge that
+# gave the name (`critic`: the U-Net).
+
+# %%
+lr, hr = sr.datasets.samples(1, split="validation", degradation="crappify")[0]
+sets = {"pixels": "small", "PatchGAN": "patchgan", "U-Net critic": "critic"}
+restored = {"damaged": lr} | enlarge(
+    {title: f"unet-x1-bsds-{name}" for title, name in sets.items()}
+)
+window = (70, 110, 100, 130)
+sr.plotting.comparison(
+    {**restored, "original": hr},
+    score(restored, hr, 4),
+    window,
+    title="x1, crappified; PSNR / SSIM on luma, 4 pixels cut",
+)
+
+# %% [markdown]
+# Hold fur and whiskers against the original. The differences among the three are small: 200 steps are short, and the judge's weight is 0.01. What
+# is gone in the damaged photo comes back only as a guess.
+#
+# ### Train the critic first
+#
+# The maker is good already, a new critic knows nothing. So it learns alone until it beats guessing: `generator_waits_above=1.3` lets
+# the maker wait as long as the critic's loss is above 1.3.
+
+# %%
+damaged = sr.datasets.samples(1, degradation="crappify")
+pairs = sr.pipeline.training_batches(damaged, lr_size=64, batch_size=4)
+keras.utils.set_random_seed(0)
+critic = critics["a U-Net"]
+unet = load("unet-x1-bsds-small")
+start = unet.get_weights()
+cleaner = GAN(unet, critic)
+cleaner.compile(
+    keras.optimizers.Adam(2e-4),
+    keras.optimizers.Adam(1e-3),
+    terms=[(1.0, "l1")],
+    adversarial_weight=1e-2,
+    generator_waits_above=1.3,
+    run_eagerly=here.fast,
+)
+
+
+# %%
+class Diary(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        self.losses, self.moved = [], []
+        self.before = self.weights()
+
+    def weights(self):
+        weights = self.model.generator.trainable_variables
+        return np.concatenate([np.ravel(weight) for weight in weights])
+
+    def on_train_batch_end(self, batch, logs=None):
+        now, before = self.weights(), self.before
+        self.moved.append(bool((now != before).any()))
+        self.before = now
+        # the log is a mean over the epoch so far; each step is its difference
+        mean = float(logs["discriminator_loss"])
+        self.losses.append(mean * (batch + 1) - sum(self.losses))
+
+
+diary = Diary()
+cleaner.fit(pairs, steps_per_epoch=here.critic, callbacks=[diary], verbose=0)
+
+# %%
+fig, ax = plt.subplots(figsize=(7.5, 2.6), layout="constrained")
+losses = np.array(diary.losses)
+steps = np.arange(len(losses))
+played = np.array(diary.moved)
+ax.plot(steps, losses, color="0.7")
+ax.plot(steps[~played], losses[~played], "o", color="#0072B2", label="maker waits")
+ax.plot(steps[played], losses[played], "o", color="#D55E00", label="both train")
+for value, name in ((1.3, "1.3"), (2 * np.log(2), "guessing")):
+    ax.axhline(value, color="0.4", linestyle="--", linewidth=0.8)
+    ax.text(len(losses), value, name, va="bottom" if value > 1.3 else "top")
+ax.set(xlabel="step", ylabel="critic's loss")
+ax.legend(frameon=False, fontsize=8)
+plt.show()
+print("steps in which the maker trained:", int(played.sum()), "of", len(played))
+unet.set_weights(start)
+
+# %% [markdown]
+# A blue dot is a step in which nobody touched the U-Net. Whoever fools the other waits for it: turns by losses, instead of by a fixed count
+# (`discriminator_steps`).
 #
 # ## Two optimizers, two scales
 #
-# In float16 the smallest positive number is about 6e-8. **Predict:** what becomes of a gradient of 1e-9, and of 1e-9 times 2**15?
+# GPUs are faster in float16, whose smallest positive number is about 6e-8. **Predict:** a loss has a gradient of about 1e-9. What arrives
+# if a layer in float16 lies on its way?
 
 # %%
-gradient = 1e-9
-print(np.float16(gradient), np.float16(gradient * 2**15))
+weight = tf.Variable(1.0)
+
+
+def gradient(scale):
+    with tf.GradientTape() as tape:
+        half = tf.cast(weight, "float16") * tf.constant(1e-4, "float16")
+        loss = 1e-5 * tf.cast(half, "float32") * scale
+    return float(tape.gradient(loss, weight)) / scale
+
+
+print("without a scale:", gradient(1.0))
+print(f"with 2**15:      {gradient(2.0**15):.2e}")
+assert gradient(1.0) == 0 and gradient(2.0**15) > 0
 
 # %% [markdown]
-# The first is lost. `LossScaleOptimizer` multiplies the loss, and divides the gradients again. Two losses have two ranges, so each
-# optimizer keeps its own scale.
+# The first is lost without an error. `LossScaleOptimizer` multiplies the loss, divides the gradients again, and halves its scale whenever a
+# gradient overflows. One overflow, in the judge's gradient:
+
+# %%
+scalers = {}
+for name, value in (("maker", 1.0), ("judge", np.inf)):
+    variable = keras.Variable(0.0)
+    scaler = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    scaler.build([variable])
+    scaler.apply([tf.constant(value)], [variable])
+    scalers[name] = float(scaler.dynamic_scale)
+print(scalers)
+assert scalers["judge"] == scalers["maker"] / 2
+
+# %% [markdown]
+# The maker's scale stays: two losses have two ranges. Keras wraps only the optimizer of its own `compile`; with a second optimizer this is
+# easily forgotten, and nothing is raised. The package wraps both:
+
+# %%
+keras.config.set_dtype_policy("mixed_float16")
+half = GAN(sr.models.edsr(4, filters=4, num_blocks=1), sr.models.patchgan(filters=4))
+keras.config.set_dtype_policy("float32")
+half.compile("adam", "adam", terms=[(1.0, "l1")])
+for optimizer, network in half.optimizers():
+    print(f"{network.name:10}{type(optimizer).__name__}")
+
+# %% [markdown]
+# On a CPU float16 is no gain, so we do not train it here. bfloat16 has the range of float32 and needs no scale.
 #
 # ## Collapse
 #
-# Provoke one: a discriminator with a hundred times the learning rate. The package counts steps in which its loss is near 0; the usual limit
-# is 500 steps, here fewer.
+# We provoke one: a maker with random weights that hardly learns, and a judge that learns fast. The package counts the steps in a row with a
+# judge's loss near 0. Its limit is 500 steps; here a few must do.
 
 # %%
-strong = GAN(generator, sr.models.srgan_discriminator(size=32, filters=8))
-strong.COLLAPSED_STEPS, strong.COLLAPSED_LOSS = 3, 0.1
-fast_judge = keras.optimizers.Adam(1e-2)
-strong.compile(keras.optimizers.Adam(1e-4), fast_judge, terms=[(1.0, "l1")])
+keras.utils.set_random_seed(0)
+hopeless = GAN(
+    sr.models.edsr(4, filters=4, num_blocks=1),
+    sr.models.patchgan(filters=8, num_layers=2),
+)
+hopeless.COLLAPSED_STEPS, hopeless.COLLAPSED_LOSS = 5, 0.2
+hopeless.compile(
+    keras.optimizers.Adam(1e-6),
+    keras.optimizers.Adam(2e-3),
+    terms=[(1.0, "l1")],
+)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    logs = strong.fit(batches, steps_per_epoch=here.steps, verbose=0).history
-print("discriminator loss:", logs["discriminator_loss"])
-print([str(w.message) for w in caught if "Collapse" in str(w.message)])
+    logs = hopeless.fit(batches, steps_per_epoch=20, epochs=5, verbose=0).history
+print("judge's loss, each 20 steps:", np.round(logs["discriminator_loss"], 3))
+for warning in caught:
+    if "Collapse" in str(warning.message):
+        print(warning.message)
 
 # %% [markdown]
-# An empty list: no collapse was seen in so few steps; more steps may bring one.
+# What helps is in the warning. The judge above is nearly always right, so its verdict hardly depends any more on what the maker tries.
+#
+# There is a second kind, *mode collapse*: the maker finds one thing that passes, and makes only that. No loss shows it; look at many
+# samples (exercise 4).
 #
 # ## Exercises
 #
-# **Exercise 1.** What is `-log D(sr)` if the discriminator gives a made image the probability 0.1?
+# **Exercise 1.** The judge gives a made image the probability 0.1 of being a photo. What is the maker's adversarial loss?
 
 # %%
 answer = None
@@ -248,43 +714,91 @@ sr.course.check(answer, -np.log(0.1), tolerance=0.01)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 1
+# -log D: much more than the log 2 = 0.69 of a judge who guesses
 answer = -np.log(0.1)
+print(round(answer, 2))
 sr.course.check(answer, 2.3026, tolerance=0.01)
 
 # %% [markdown]
-# **Exercise 2.** A discriminator gives photos 0.9 and made images 0.2. Its loss?
+# **Exercise 2.** In `LeastSquares`, a judge answers 0.5 to everything. What is its loss, and what does the maker's adversarial loss give? Answer
+# with a list of both.
 
 # %%
 answer = None
-sr.course.check(answer, -np.log(0.9) - np.log(0.8), tolerance=0.01)
+sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 2
-answer = -np.log(0.9) - np.log(1 - 0.2)
-sr.course.check(answer, 0.3285, tolerance=0.01)
+answer = [(0.5 - 1) ** 2 + 0.5**2, (0.5 - 1) ** 2]
+print(answer)
+sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
 
 # %% [markdown]
-# **Exercise 3.** Compile `LeastSquares` and train it for three steps.
+# **Exercise 3.** The first GAN paper also tried another loss for the maker: `log(1 - D)`, to be made small. For a logit of -6 (the judge is sure,
+# and right) compute the gradient of both losses with a tape. Which one still teaches?
 
 # %%
-answer = None  # your GAN
+answer = None  # [gradient of -log D, gradient of log(1 - D)]
+sr.course.check(answer, [-0.9975, -0.0025], tolerance=0.001)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 3
-answer = LeastSquares(generator, discriminator)
-answer.compile("adam", "adam", terms=[(1.0, "l1")])
-print(answer.fit(batches, steps_per_epoch=3, verbose=0).history)
+logit = tf.Variable(-6.0)
+with tf.GradientTape(persistent=True) as tape:
+    probability = tf.sigmoid(logit)
+    passing = -tf.math.log(probability)
+    saturating = tf.math.log(1 - probability)
+answer = [float(tape.gradient(loss, logit)) for loss in (passing, saturating)]
+print("-log D: {:.4f}, log(1 - D): {:.4f}".format(*answer))
+sr.course.check(answer, [-0.9975, -0.0025], tolerance=0.001)
+
+# %% [markdown]
+# With `-log D` the logit is still pushed. (How far the pixels feel it is up to the judge's own gradient.)
+#
+# **Exercise 4.** Play the game of numbers with two peaks: real numbers lie near -2 or near 2, half and half. Draw a histogram of what is made. Are both
+# peaks found? Try other seeds and rates.
+
+# %%
+answer = None  # your histogram
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Solution 4
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.4), sharey=True, layout="constrained")
+for seed, ax in enumerate(axes):
+    keras.utils.set_random_seed(seed)
+    maker, judge = (
+        keras.Sequential([keras.Input((1,)), layers.Dense(16, "relu"), layers.Dense(1)])
+        for _ in range(2)
+    )
+    turn = game(maker, judge, 5e-3)
+    for _ in range(here.toy):
+        real = rng.choice([-2, 2], (64, 1)) + rng.normal(0, 0.3, (64, 1))
+        turn(real.astype("float32"), rng.normal(size=(64, 1)).astype("float32"))
+    ax.hist(np.ravel(maker(many)), np.linspace(-4, 4, 60))
+    for peak in (-2, 2):
+        ax.axvline(peak, color="0.4", linestyle="--")
+    ax.set(title=f"seed {seed}", xlabel="made number")
+plt.show()
 
 # %% [markdown]
 # ## Summary
 #
-# - Two networks, two losses, two optimizers; no loss has to fall.
-# - SRGAN is a trained generator plus content and a small adversarial weight.
-# - float16 needs a loss scale for each optimizer. A discriminator loss near 0 for long is a collapse.
+# - Two networks, two losses, two optimizers. A judge who guesses scores 2 log 2; no loss has to fall, so look at pictures.
+# - SRGAN is a trained maker that gets a judge with a small weight and content of VGG19. Pixels hold the colours.
+# - PSNR goes down where the picture becomes livelier. What is livelier may be invented.
+# - A relativistic judge compares; a critic can speak for a patch or for each pixel, and should be trained first.
+# - In float16 each optimizer needs its own loss scale. A judge's loss near 0 for long is a collapse.
 #
 # ## Further reading
 #
 # - Goodfellow and others, [Generative adversarial networks](https://arxiv.org/abs/1406.2661), 2014.
-# - Radford, Metz and Chintala, [Unsupervised representation learning with DCGAN](https://arxiv.org/abs/1511.06434), 2015.
-# - Ledig and others, [SRGAN](https://arxiv.org/abs/1609.04802), 2017.
-# - Wang and others, [ESRGAN](https://arxiv.org/abs/1809.00219), 2018.
+# - Radford, Metz and Chintala, [Unsupervised representation learning with deep convolutional generative adversarial
+#   networks](https://arxiv.org/abs/1511.06434) (DCGAN), 2015.
+# - Ledig and others, [Photo-realistic single image super-resolution using a generative adversarial
+#   network](https://arxiv.org/abs/1609.04802) (SRGAN), 2017.
+# - Isola and others, [Image-to-image translation with conditional adversarial networks](https://arxiv.org/abs/1611.07004) (pix2pix,
+#   PatchGAN), 2017.
+# - Wang and others, [ESRGAN](https://arxiv.org/abs/1809.00219), 2018; Jolicoeur-Martineau, [The relativistic
+#   discriminator](https://arxiv.org/abs/1807.00734), 2018.
+# - Wang and others, [Real-ESRGAN](https://arxiv.org/abs/2107.10833), 2021: the U-Net as a judge.
+# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why PSNR and looks part ways.
