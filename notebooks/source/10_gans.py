@@ -143,8 +143,8 @@ for name, values in (("real", real), ("before", before), ("after", after)):
     print(f"{name:7} mean {values.mean():5.2f}, spread {values.std():.2f}")
 
 # %% [markdown]
-# What was made moved to the real numbers, although nobody told the maker where they are. The losses say little about it: a good move
-# of one player is a loss of the other, and no loss has to fall.
+# What was made moved to the real numbers, although nobody told the maker where they are. The mean is about right; the form of the hill is
+# not, see the spread. The losses tell little of this: a good move of one player is a loss of the other, and no loss has to fall.
 #
 # ## The same game with pictures
 #
@@ -174,8 +174,8 @@ def dcgan():
 
 
 # %% [markdown]
-# The turn is the one above, unchanged. **Predict:** what do the first pictures look like, and what comes first, the place or the
-# round form?
+# The turn is the one above, unchanged. **Predict:** what do the first pictures look like, and do they get better from
+# turn to turn?
 
 # %%
 keras.utils.set_random_seed(0)
@@ -198,8 +198,8 @@ for ax, (name, images) in zip(axes, rows.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Each column has the same noise in all rows. With more turns the smear becomes spots; look for yourself how round they are. No made
-# picture was ever compared with a real one, pixel by pixel.
+# Each column has the same noise in all rows. In our run the maker first makes black, whatever the noise: most pixels of a disc's picture
+# are black. Much later come bright spots, at different places. No made picture was ever compared with a real one, pixel by pixel.
 #
 # That is the difference to all losses before. Super-resolution needs both: the LR image says *what*, the judge says *how photos
 # look*.
@@ -382,8 +382,8 @@ ax.invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# The judge's part is the smallest when it guesses, and grows as it gets better. The deep layers speak of structure, the L1 term
-# holds the colours. SRGAN's paper trains without L1 and for far longer.
+# With VGG19's weights its layers are the largest terms, and a judge who guesses the smallest; that part grows as the judge gets
+# better. The L1 term is there to hold the colours. SRGAN's paper has no such term, and trains for far longer.
 #
 # A bar is a value, not a gradient: a small term can still pull in a direction that no other term opposes.
 #
@@ -444,7 +444,10 @@ sr.plotting.slider(crop, crop=window, zoom=4)
 
 # %% [markdown]
 # The L1 network has the higher PSNR, as it was trained for it. Where many fine details fit LR, the mean of them has the smallest error, and it
-# is smooth. The judge punishes smoothness.
+# is smooth. A judge punishes smoothness.
+#
+# Look closely at SRGAN's eye and fur: there is a fine, regular weave that HR does not have. It is an artefact of a small network after 500
+# steps. A judge that knows photos better would punish this too.
 
 # %%
 assert scores["L1"][0] > scores["SRGAN"][0] > scores["bicubic"][0] - 1
@@ -516,14 +519,16 @@ for shift in (0, 5):
 # %%
 lr, hr = validation[1]
 lr, hr = lr[25:85, 70:150], hr[100:340, 280:600]  # a part of it
-window = (50, 70, 100, 130)
+window = (75, 105, 48, 72)
 pictures = enlarge({"L1": "rrdb-x4-bsds-small", "ESRGAN": "rrdb-x4-bsds-esrgan"})
 scores = score(pictures, hr, scale)
-sr.plotting.comparison({**pictures, "HR": hr}, scores, window, title=title)
+sr.plotting.comparison(
+    {**pictures, "HR": hr}, scores, window, title=title, whole=False, columns=3
+)
 
 # %% [markdown]
-# Read the letters on the tank in each crop, and compare with HR rather than with your taste. A judge has never read; it asks whether a
-# patch resembles photos, not whether a word is right. Never use such a network where details are evidence.
+# The two differ little after 200 steps, in the scores too, and the name on the tank can be read in neither. A judge has never read; it
+# asks whether a patch resembles photos. Never use a GAN where details are evidence.
 #
 # ## A U-Net with a critic
 #
@@ -555,29 +560,32 @@ sr.plotting.comparison(
     {**restored, "original": hr},
     score(restored, hr, 4),
     window,
+    columns=3,
     title="x1, crappified; PSNR / SSIM on luma, 4 pixels cut",
 )
 
 # %% [markdown]
-# Hold fur and whiskers against the original. The differences among the three are small: 200 steps are short, and the judge's weight is 0.01. What
-# is gone in the damaged photo comes back only as a guess.
+# The damage is mild, and on this photo the pixels' U-Net gains little in PSNR. Both judged networks lose some, to below the damaged
+# photo: edges are harder, and there are fine stripes, clearly with PatchGAN, less with the U-Net as a critic.
+#
+# So a sharper look is not a better restoration. What is gone in the damaged photo comes back only as a guess.
 #
 # ### Train the critic first
 #
 # The maker is good already, a new critic knows nothing. So it learns alone until it beats guessing: `generator_waits_above=1.3` lets
-# the maker wait as long as the critic's loss is above 1.3.
+# the maker wait as long as the critic's loss is above 1.3. We take the PatchGAN.
 
 # %%
 damaged = sr.datasets.samples(1, degradation="crappify")
 pairs = sr.pipeline.training_batches(damaged, lr_size=64, batch_size=4)
 keras.utils.set_random_seed(0)
-critic = critics["a U-Net"]
+critic = critics["PatchGAN"]
 unet = load("unet-x1-bsds-small")
 start = unet.get_weights()
 cleaner = GAN(unet, critic)
 cleaner.compile(
     keras.optimizers.Adam(2e-4),
-    keras.optimizers.Adam(2e-3),
+    keras.optimizers.Adam(1e-3),
     terms=[(1.0, "l1")],
     adversarial_weight=1e-2,
     generator_waits_above=1.3,
@@ -624,8 +632,8 @@ print("steps in which the maker trained:", int(played.sum()), "of", len(played))
 unet.set_weights(start)
 
 # %% [markdown]
-# A blue dot is a step in which nobody touched the U-Net. Whoever fools the other waits for it: turns by losses, instead of by a fixed count
-# (`discriminator_steps`).
+# A blue dot is a step in which the U-Net's weights did not move, an orange one a step in which both trained. The losses decide whose turn
+# it is, instead of a fixed count (`discriminator_steps`).
 #
 # ## Two optimizers, two scales
 #
@@ -703,7 +711,7 @@ for warning in caught:
         print(warning.message)
 
 # %% [markdown]
-# What helps is in the warning. The judge above is nearly always right, so its verdict hardly depends any more on what the maker tries.
+# What helps is in the warning. The judge above became right and sure of it, in a few dozen steps; the maker stood still.
 #
 # There is a second kind, *mode collapse*: the maker finds one thing that passes, and makes only that. No loss shows it; look at many
 # samples (exercise 4).
@@ -738,8 +746,8 @@ print(answer)
 sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
 
 # %% [markdown]
-# **Exercise 3.** The first GAN paper also tried another loss for the maker: `log(1 - D)`, to be made small. For a logit of -6 (the judge is sure,
-# and right) compute the gradient of both losses with a tape. Which one still teaches?
+# **Exercise 3.** The first GAN paper writes the game with another loss of the maker: `log(1 - D)`, to be made small. For a logit of -6 (the judge
+# is sure, and right) compute the gradient of both losses with a tape. Which one still teaches?
 
 # %%
 answer = None  # [gradient of -log D, gradient of log(1 - D)]
@@ -767,7 +775,7 @@ answer = None  # your histogram
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 4
-fig, axes = plt.subplots(1, here.seeds, figsize=(9, 2.4), squeeze=False)
+fig, axes = plt.subplots(1, here.seeds, figsize=(9, 2.6), squeeze=False)
 for seed, ax in enumerate(axes[0]):
     keras.utils.set_random_seed(seed)
     maker, judge = (
@@ -775,16 +783,23 @@ for seed, ax in enumerate(axes[0]):
         for _ in range(2)
     )
     turn = game(maker, judge, 5e-3)
-    for _ in range(here.toy):
+    for i in range(1, here.toy + 1):
         real = rng.choice([-2, 2], (64, 1)) + rng.normal(0, 0.3, (64, 1))
         turn(real.astype("float32"), rng.normal(size=(64, 1)).astype("float32"))
-    ax.hist(np.ravel(maker(many)), np.linspace(-4, 4, 60))
+        if i in (here.toy // 5, here.toy):
+            made = np.ravel(maker(many))
+            ax.hist(made, np.linspace(-4, 4, 60), alpha=0.6, label=f"turn {i}")
     for peak in (-2, 2):
         ax.axvline(peak, color="0.4", linestyle="--")
     ax.set(title=f"seed {seed}", xlabel="made number")
+    ax.legend(frameon=False, fontsize=7, loc="upper center")
+fig.tight_layout()
 plt.show()
 
 # %% [markdown]
+# Dashed: the real peaks. Where one of them gets nothing, the maker has collapsed to the other; later turns may still find it. Numbers in
+# the middle are never real.
+#
 # ## Summary
 #
 # - Two networks, two losses, two optimizers. A judge who guesses scores 2 log 2; no loss has to fall, so look at pictures.
