@@ -328,7 +328,7 @@ class WithContent(WithJudge):
 
 
 # %% [markdown]
-# Three lines. The package's `GAN` is built in the same way, and its loss should be ours, if it gets the same two terms besides the judge.
+# One method. The package's `GAN` is built in the same way, and its loss should be ours, if it gets the same two terms besides the judge.
 
 # %%
 third = WithContent(pretrained(), discriminator)
@@ -447,7 +447,7 @@ sr.plotting.slider(crop, crop=window, zoom=4)
 # is smooth. A judge punishes smoothness.
 #
 # Look closely at SRGAN's eye and fur: there is a fine, regular weave that HR does not have. It is an artefact of a small network after 500
-# steps. A judge that knows photos better would punish this too.
+# steps. A better judge would have to punish this too.
 
 # %%
 assert scores["L1"][0] > scores["SRGAN"][0] > scores["bicubic"][0] - 1
@@ -532,7 +532,7 @@ sr.plotting.comparison(
 #
 # ## A U-Net with a critic
 #
-# Restoration needs no enlarging: `crappify` blurs, adds noise and JPEG's blocks, and a U-Net cleans. Its critic may give one verdict for a whole
+# Restoration needs no enlarging: `crappify` blurs, adds noise and JPEG's blocks, and a U-Net cleans up. Its critic may give one verdict for a whole
 # patch, for many small patches, or for each pixel:
 
 # %%
@@ -632,8 +632,11 @@ print("steps in which the maker trained:", int(played.sum()), "of", len(played))
 unet.set_weights(start)
 
 # %% [markdown]
-# A blue dot is a step in which the U-Net's weights did not move, an orange one a step in which both trained. The losses decide whose turn
-# it is, instead of a fixed count (`discriminator_steps`).
+# A blue dot is a step in which the U-Net's weights did not move, an orange one a step in which both trained. In our run the critic comes
+# no further than guessing, so the maker never gets a turn.
+#
+# That is what the rule is for: the verdict of a critic who guesses teaches nothing. The remedy is more steps, or a better critic; without the
+# rule, the U-Net would follow it all the same.
 #
 # ## Two optimizers, two scales
 #
@@ -797,15 +800,16 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Dashed: the real peaks. Where one of them gets nothing, the maker has collapsed to the other; later turns may still find it. Numbers in
-# the middle are never real.
+# Dashed: the real peaks. Where one of them gets nearly nothing, the maker has collapsed to the other; later turns may still find it.
+# Real numbers hardly ever lie in the middle.
 #
 # ## Summary
 #
 # - Two networks, two losses, two optimizers. A judge who guesses scores 2 log 2; no loss has to fall, so look at pictures.
 # - SRGAN is a trained maker that gets a judge with a small weight and content of VGG19. Pixels hold the colours.
 # - PSNR goes down where the picture becomes livelier. What is livelier may be invented.
-# - A relativistic judge compares; a critic can speak for a patch or for each pixel, and should be trained first.
+# - A relativistic judge compares; a critic can speak for a patch or for each pixel, and should be better than guessing before
+#   the maker follows it.
 # - In float16 each optimizer needs its own loss scale. A judge's loss near 0 for long is a collapse.
 #
 # ## Further reading
