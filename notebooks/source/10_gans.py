@@ -510,8 +510,8 @@ for shift in (0, 5):
     print(f"logits + {shift}: standard {plain:.3f}, relativistic {relative:.3f}")
 
 # %% [markdown]
-# The relativistic loss knows differences alone. So the maker can win in two ways: make its own images more real, or photos less. That gives
-# it a gradient through the photos' logits too.
+# The relativistic loss knows differences alone. The maker's has two terms now: its images against the mean photo, and photos against its mean
+# image. Both reach it through the logits of its own images, so photos take part in its training.
 #
 # The shipped `rrdb-x4-bsds-esrgan` was trained so, from `rrdb-x4-bsds-small`, for only 200 steps. The photo is the second of
 # validation.
