@@ -292,7 +292,7 @@ sr.plotting.comparison(
     crop=(0, 0, 96, 96),
     columns=3,
     whole=False,
-    title=f"Distance to the first, by {vgg}: content at block3_conv3, texture at block2_conv1",
+    title=f"{vgg}: content at block3_conv3, texture at block2_conv1 (128 x 128, cut here)",
 )
 
 # %% [markdown]
@@ -696,7 +696,7 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# With the perceptual loss strokes have more contrast and edges are harder. The cat pays for it: in PSNR her smooth parts weigh most. The blades of HR are not back, since what
+# With the perceptual loss strokes have more contrast and edges are harder. In PSNR the cat pays most for it. The blades of HR are not back, since what
 # the damage took is gone.
 #
 # Look also for what never was there, speckle or a faint grid. VGG19 hardly minds it, as the chequered stones said, and nobody else was asked.
