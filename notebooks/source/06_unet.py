@@ -537,6 +537,7 @@ def assemble(patches):
     return sr.images.to_integer(tiles.reshape(secret.shape))
 
 
+# %%
 filled = {
     "LR": shrink(secret[..., None]),
     "one answer": assemble(answers[:, 0]),

@@ -918,10 +918,8 @@ def blended(network, lr, tile, halo):
             rows = slice(max(y - halo, 0), min(y + tile + halo, height))
             columns = slice(max(x - halo, 0), min(x + tile + halo, width))
             large = network.predict_on_batch(lr[None, rows, columns])[0]
-            steps = [
-                np.minimum(np.arange(n), n - 1 - np.arange(n)) for n in large.shape
-            ]
-            ramps = [np.minimum(step + 1, 2 * halo * scale) for step in steps[:2]]
+            ramps = [np.arange(1, n + 1) for n in large.shape[:2]]
+            ramps = [np.minimum(r, r[::-1]).clip(max=2 * halo * scale) for r in ramps]
             fade = np.outer(*ramps)[..., None]
             total[scaled(rows), scaled(columns)] += fade * large
             weight[scaled(rows), scaled(columns)] += fade
