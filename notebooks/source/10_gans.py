@@ -11,7 +11,7 @@
 # - look at a picture of a GAN and say what was invented;
 # - say why two networks in float16 need two loss scales, and notice a collapse.
 #
-# **You need** lesson 3 (autoencoders, the U-Net) and lesson 5 (pixel shuffle, training on patches); lesson 12 explains distances of VGG's features.
+# **You need** lesson 5 (pixel shuffle, training on patches) and lesson 6 (the U-Net); lesson 12 explains distances of VGG's features.
 #
 # **Time:** 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
