@@ -209,7 +209,7 @@ RECIPES = {
     "espcn-x4": _espcn(4),
     "edsr-x4": _photos(
         "edsr",
-        steps=14_000,
+        steps=12_000,
         lr_size=32,
         learning_rate=4e-4,
         ema=0.999,
