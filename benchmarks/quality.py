@@ -1,13 +1,13 @@
 """How good the shipped networks are, what they cost, and how they were trained.
 
-    python benchmarks/quality.py --data FOLDER_OF_BENCHMARK_SETS [--set Set5] [--time]
+    python benchmarks/quality.py --data FOLDER_OF_BENCHMARK_SETS [--time]
 
-Every set of shipped weights is scored by the papers' protocol, restoration (x1) on
-photos that "crappify" spoils. What was measured is kept in `benchmarks/quality.json`,
-and only weights that are new or changed are measured again; `--time` takes all times
-again, on a machine that should be quiet. From that come, between marks, the tables of
-`benchmarks/README.md` and the model cards of `sr_keras/pretrained/README.md`, and the
-plots in `assets/`.
+Every set of shipped weights is scored by the papers' protocol on Set5 and Set14,
+restoration (x1) on photos that "crappify" spoils. What was measured is kept in
+`benchmarks/quality.json`, and only weights that are new or changed are measured again;
+`--time` takes all times again, on a machine that should be quiet. From that come,
+between marks, the tables of `README.md` and `benchmarks/README.md` and the model cards
+of `sr_keras/pretrained/README.md`, and the pictures in `assets/`.
 """
 
 import argparse
@@ -26,6 +26,44 @@ KEPT = HERE / "quality.json"
 README = HERE / "README.md"
 CARDS = sr.pretrained.FOLDER / "README.md"
 ASSETS = HERE.parent / "assets"
+SETS = ("Set5", "Set14")
+PHOTO, CROP = ("Set5", "butterfly"), (88, 56, 64, 96)  # of the picture
+# endings of sets that are for looks, or to show a mistake, and not for PSNR
+LOOKS = ("-srgan", "-srfeat", "-esrgan", "-perceptual", "-critic", "-patchgan")
+# PSNR / SSIM on Set5 and Set14 by scale, of each paper's own size and training set
+PUBLISHED = {
+    "bicubic": {
+        2: ("33.66 / .9299", "30.24 / .8688"),
+        3: ("30.39 / .8682", "27.55 / .7742"),
+        4: ("28.42 / .8104", "26.00 / .7027"),
+    },
+    "srcnn": {
+        2: ("36.66 / .9542", "32.45 / .9067"),
+        3: ("32.75 / .9090", "29.30 / .8215"),
+        4: ("30.48 / .8628", "27.50 / .7513"),
+    },
+    "fsrcnn": {
+        2: ("37.05 / .9560", "32.66 / .9090"),
+        3: ("33.18 / .9140", "29.37 / .8240"),
+        4: ("30.72 / .8660", "27.61 / .7550"),
+    },
+    "espcn": {4: ("30.90", "27.83")},
+    "vdsr": {
+        2: ("37.53 / .9587", "33.03 / .9124"),
+        3: ("33.66 / .9213", "29.77 / .8314"),
+        4: ("31.35 / .8838", "28.01 / .7674"),
+    },
+    "lapsrn": {
+        2: ("37.52 / .9591", "33.08 / .9130"),
+        4: ("31.54 / .8850", "28.19 / .7720"),
+    },
+    "edsr": {
+        2: ("37.99 / .9604", "33.57 / .9175"),
+        4: ("32.09 / .8938", "28.58 / .7813"),
+    },
+    "rdn": {4: ("32.47 / .8990", "28.81 / .7871")},
+    "rcan": {4: ("32.63 / .9002", "28.87 / .7889")},
+}
 # VGG layers that no recipe trains on
 LAYERS = ("vgg:vgg19/block4_conv4", "vgg:VGG22")
 EXTRA = ("ms_ssim", "niqe", "lr_psnr", *LAYERS)
@@ -40,13 +78,10 @@ COLUMNS = {
 }
 
 
-def measure(name, network, dataset):
-    """Returns the scores and the cost of a network."""
+def measure(network, dataset):
+    """Returns the scores of a network on one set, with their conditions."""
     result = sr.evaluate(network, dataset, extra=EXTRA)
-    entry = {"name": name, "scale": dataset.scale, **result["mean"]}
-    entry["conditions"] = result["conditions"]
-    entry["ms_per_megapixel"] = milliseconds(network, dataset.scale)
-    return entry
+    return {**result["mean"], "conditions": result["conditions"]}
 
 
 def milliseconds(network, scale, height=480, width=640):
@@ -104,30 +139,32 @@ def update(folder, all_times=False):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         entries[name] = kept.get(name, {})
         if entries[name].get("sha256") != digest:
-            print(f"measuring {name}", flush=True)
             network, facts = describe(name, path)
-            dataset = open_set(folder, facts["config"]["scale"])
-            entries[name] = {**facts, **measure(name, network, dataset)}
-            write(KEPT, json.dumps({**kept, **entries}, indent=1))
-    for scale in {entry["scale"] for entry in entries.values()}:
-        name = f"bicubic-x{scale}" if scale > 1 else "input"
-        entries[name] = kept.get(name) or measure(
-            name, sr.models.bicubic(scale), open_set(folder, scale)
-        )
-    if all_times:
-        for name, entry in entries.items():
-            is_network = "network" in entry
-            network = (sr.models.load if is_network else _interpolation)(name)
-            entry["ms_per_megapixel"] = milliseconds(network, entry["scale"])
+            entries[name] = {"name": name, "scale": facts["config"]["scale"], **facts}
+    for scale in sorted({entry["scale"] for entry in entries.values()}):
+        name = "input" if scale == 1 else f"bicubic-x{scale}"
+        entries[name] = kept.get(name, {"name": name, "scale": scale})
+    for name, entry in entries.items():
+        scores = entry.setdefault("scores", {})
+        for name_of_set in SETS:
+            if name_of_set not in scores:
+                print(f"measuring {name} on {name_of_set}", flush=True)
+                dataset = open_set(folder / name_of_set, entry["scale"])
+                scores[name_of_set] = measure(open_network(name), dataset)
+                write(KEPT, json.dumps({**kept, **entries}, indent=1))
+        if all_times or "ms_per_megapixel" not in entry:
+            entry["ms_per_megapixel"] = milliseconds(open_network(name), entry["scale"])
     write(KEPT, json.dumps(entries, indent=1))
     return dict(sorted(entries.items()))
 
 
-def _interpolation(name):
+def open_network(name):
+    if name in sr.pretrained.all_names():
+        return sr.models.load(name)
     return sr.models.bicubic(1 if name == "input" else int(name[-1]))
 
 
-def table(entries):
+def table(entries, name_of_set):
     """Returns a Markdown table of entries of one scale."""
     head = ["weights", "framework", "parameters", "Mult-Adds", "minutes", "steps"]
     head += [*(title for title, _ in COLUMNS.values()), "ms/MP"]
@@ -144,49 +181,82 @@ def table(entries):
             ]
         else:
             cells += ["interpolation", "0", "", "", ""]
-        cells += [format(entry[key], style) for key, (_, style) in COLUMNS.items()]
+        scores = entry["scores"][name_of_set]
+        cells += [format(scores[key], style) for key, (_, style) in COLUMNS.items()]
         cells.append(f"{entry['ms_per_megapixel']:,.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def text(entries, name_of_set):
+def text(entries):
     parts = []
     for scale in sorted({entry["scale"] for entry in entries.values()}, reverse=True):
         rows = [entry for entry in entries.values() if entry["scale"] == scale]
-        rows.sort(key=lambda entry: entry["psnr_y"])
-        parts.append(
-            f"### x{scale}, {name_of_set}\n\n{table(rows)}\n\n"
-            f"{rows[0]['conditions']}. Mult-Adds for an output of 1280x720."
-        )
+        rows.sort(key=lambda entry: entry["scores"]["Set5"]["psnr_y"])
+        for name_of_set in SETS:
+            parts.append(f"### x{scale}, {name_of_set}\n\n{table(rows, name_of_set)}")
+        conditions = rows[0]["scores"]["Set5"]["conditions"]
+        parts.append(f"{conditions}. Mult-Adds for an output of 1280x720.")
     return "\n\n".join(parts)
 
 
-def cards(entries, name_of_set):
+def beside_published(entries):
+    """Returns the table of the README: what was trained on pixels, and its paper."""
+    lines = [
+        "| | parameters | Set5 | published | Set14 | published |",
+        "|---|---:|---|---|---|---|",
+    ]
+    rows = [entry for entry in entries.values() if entry["scale"] > 1]
+    rows.sort(key=lambda entry: (entry["scale"], entry["scores"]["Set5"]["psnr_y"]))
+    for entry in rows:
+        network = entry.get("network", "bicubic")
+        if entry["name"].endswith(LOOKS) or network not in PUBLISHED:
+            continue
+        published = PUBLISHED[network].get(entry["scale"], ("", ""))
+        ours = [
+            f"{entry['scores'][name_of_set]['psnr_y']:.2f} /"
+            f" {entry['scores'][name_of_set]['ssim_y']:.4f}"
+            for name_of_set in SETS
+        ]
+        lines.append(
+            f"| `{entry['name']}` | {entry.get('parameters', 0) / 1e3:,.0f} K |"
+            f" {ours[0]} | {published[0]} | {ours[1]} | {published[1]} |"
+        )
+    return "\n".join(lines)
+
+
+def cards(entries):
     """Returns the model cards: a line for each file."""
     lines = [
         "| file | made by | LR patches | steps | minutes |"
-        f" PSNR / SSIM, {name_of_set} | bytes | SHA-256 |",
-        "|---|---|---|---:|---:|---|---:|---|",
+        " PSNR / SSIM, Set5 | Set14 | bytes | SHA-256 |",
+        "|---|---|---|---:|---:|---|---|---:|---|",
     ]
     for name, entry in entries.items():
         if "network" in entry:
+            scores = " | ".join(
+                f"{x['psnr_y']:.2f} / {x['ssim_y']:.4f}"
+                for x in entry["scores"].values()
+            )
             lines.append(
                 f"| `{name}.weights.h5` | `train --recipe {entry['recipe']}` |"
                 f" {entry['patches']} | {entry['steps']:,} | {entry['minutes']:.0f} |"
-                f" {entry['psnr_y']:.2f} / {entry['ssim_y']:.4f} | {entry['bytes']:,} |"
+                f" {scores} | {entry['bytes']:,} |"
                 f" `{entry['sha256']}` |"
             )
     return "\n".join(lines)
 
 
-def draw(entries):
+def draw(entries, folder):
+    def scores(entry):
+        return entry["scores"]["Set5"]
+
     rows = [
-        {**entry, "model": entry["name"].replace("-x4-bsds", "")}
+        {**entry, **scores(entry), "model": entry["name"].replace("-x4-bsds", "")}
         for entry in entries.values()
         if entry["scale"] == 4 and "network" in entry
     ]
-    bicubic = entries["bicubic-x4"]
+    bicubic = {**entries["bicubic-x4"], **scores(entries["bicubic-x4"])}
     trained_on_pixels = [row for row in rows if not row["adversarial"]]
     figures = {
         "quality_against_cost.png": sr.plotting.quality_against_cost(
@@ -200,8 +270,36 @@ def draw(entries):
             group="framework",
         ),
     }
+    figures["shipped_networks.png"] = side_by_side(entries, folder)
     for name, figure in figures.items():
         figure.savefig(ASSETS / name, dpi=110)
+
+
+def side_by_side(entries, folder):
+    """Draws one photo by every network for x4, from low to high PSNR."""
+    dataset = open_set(folder / PHOTO[0], 4)
+    photo = dataset.subset([dataset.names.index(PHOTO[1])])
+    lr, hr = photo[0]
+    images = {"LR": lr}
+    for entry in sorted(
+        (entry for entry in entries.values() if entry["scale"] == 4),
+        key=lambda entry: entry["scores"]["Set5"]["psnr_y"],
+    ):
+        title = entry["name"].replace("-x4", "").replace("-bsds", "")
+        images[title] = sr.upscale(open_network(entry["name"]), lr)
+    captions = {
+        title: f"{sr.evaluation.score(hr, image, 4)['psnr_y']:.2f} dB"
+        for title, image in images.items()
+        if title != "LR"
+    }
+    return sr.plotting.comparison(
+        {**images, "HR": hr},
+        scores=captions,
+        crop=CROP,
+        columns=6,
+        whole=False,
+        title=f"{PHOTO[1]} ({PHOTO[0]}), x4: PSNR on luma, 4 border pixels cut",
+    )
 
 
 def between_marks(path, content):
@@ -220,13 +318,13 @@ def write(path, content):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=pathlib.Path)
-    parser.add_argument("--set", default="Set5")
     parser.add_argument("--time", action="store_true")
     arguments = parser.parse_args()
-    entries = update(arguments.data / arguments.set, arguments.time)
-    between_marks(README, text(entries, arguments.set))
-    between_marks(CARDS, cards(entries, arguments.set))
-    draw(entries)
+    entries = update(arguments.data, arguments.time)
+    between_marks(HERE.parent / "README.md", beside_published(entries))
+    between_marks(README, text(entries))
+    between_marks(CARDS, cards(entries))
+    draw(entries, arguments.data)
 
 
 if __name__ == "__main__":

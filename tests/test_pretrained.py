@@ -1,12 +1,13 @@
 import hashlib
 import os
+import pathlib
 
 import h5py
 import keras
 import numpy as np
 import pytest
 
-from sr_keras import models, pretrained
+from sr_keras import datasets, evaluate, models, pretrained
 from sr_keras.models import espcn, fsrcnn, srcnn
 from sr_keras.training import recipes
 
@@ -168,6 +169,20 @@ def test_every_shipped_file_was_made_by_a_recipe_and_has_a_card():
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert f"`{path.name}`" in cards and digest in cards, path.name
     assert sum(path.stat().st_size for path in paths) <= 40e6
+
+
+@pytest.mark.parametrize("name", ["fsrcnn-x4-bsds", "lapsrn-x2-bsds-small"])
+def test_the_readme_says_what_shipped_weights_score(data_dir, name):
+    readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    (row,) = (line for line in readme.splitlines() if line.startswith(f"| `{name}`"))
+    _, _, _, set5, _, set14, *_ = row.split("|")
+    for name_of_set, cell in (("Set5", set5), ("Set14", set14)):
+        network = models.load(name)
+        dataset = datasets.benchmark(name_of_set, models.scale_of(network))
+        mean = evaluate(network, dataset)["mean"]
+        psnr, ssim = (float(number) for number in cell.split("/"))
+        assert mean["psnr_y"] == pytest.approx(psnr, abs=0.01)
+        assert mean["ssim_y"] == pytest.approx(ssim, abs=2e-4)
 
 
 def test_half_precision_rounds_kernels_alone_and_loads_into_float32(tmp_path):

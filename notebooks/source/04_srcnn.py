@@ -431,8 +431,8 @@ for label, weights in rows.items():
     print(f"{label}: root mean square {np.sqrt(np.mean(weights**2)):.3f}")
 
 # %% [markdown]
-# Like noise, except for the first few. But look at the change: smooth blobs and bars, sensitive to brightness or to edges. The noise is what training did not touch; it fades
-# only slowly. The paper shows much clearer filters, after a much longer training.
+# Like noise, except for the first few. The bottom row is what training added: smooth blobs and bars, sensitive to brightness or to edges; to many filters it added next to
+# nothing. The noise is that of the start, and nothing here removes it. The paper shows much clearer filters, after a much longer training.
 #
 # More telling is what the filters answer to: their *feature maps*. Here is the front wheel, with the four filters whose answers vary most. A filter whose ReLU gives zero
 # everywhere is called dead; are there any?
@@ -615,7 +615,7 @@ print(f"{here.passes} passes over 160 patches of 24 x 24; loss on these patches"
 
 # %% [markdown]
 # The careful rate learns slowly: after six passes it is not at bicubic's loss yet. Ten times that rate is already too much, and the loss is no longer a number. Clipped
-# with theta 0.001 even 0.1 learns, and passes bicubic. With theta 0.01 it survives, but its steps are too large to be useful.
+# with theta 0.001 even 0.1 learns, and is level with bicubic at the end. With theta 0.01 it survives, but its large steps threw it far off in pass 1, and it stays behind.
 #
 # So clipping makes a high rate possible, and leaves a new number to choose. Adam, which divides each gradient by its usual size, bounds the steps in
 # another way; that is why we could train the networks above without clipping.
@@ -728,6 +728,8 @@ print("mean of 2 photos, luma, scale pixels cut, 8 bits")
 # VDSR is trained on patches of all three scales
 
 # %% [markdown]
+# (Exercise 4, read it after your try:) at x4 it still helps, at x2 it does harm, probably since it sharpens what is sharper already than anything it was trained on.
+#
 # **Exercise 5.** Without its ReLUs the network would be one linear filter of 13 x 13 on the interpolated image. The best such filter needs no training: it
 # solves a least-squares problem. Find it from the first 40 `batches` and compare: what do the ReLUs buy?
 

@@ -238,11 +238,15 @@ for name, model in (("independent filters", by_hand), ("ICNR", cured)):
     picture = keras.ops.convert_to_numpy(model(lr[None]))[0]
     untrained[name] = stretched(picture)
 sr.plotting.comparison(
-    {**untrained, "HR": hr}, crop=eye, whole=False, title="Before any training"
+    {"LR": lr, **untrained, "HR": hr},
+    crop=eye,
+    columns=2,
+    whole=False,
+    title="Before any training",
 )
 
 # %% [markdown]
-# Flat stays flat. The cat has wrong colours, since nothing is trained, but its blocks are those of nearest neighbour: the lazy guess
+# Flat stays flat. The cat has wrong colours, since nothing is trained, but its blocks are the LR pixels, as in nearest neighbour: the lazy guess
 # from above.
 #
 # Does it last? We need a number for the pattern: the mean of each of the nine places in the tile, and how far these nine are
@@ -311,16 +315,17 @@ enlarged = {
     "ICNR": sr.upscale(cured, lr_file),
 }
 sr.plotting.comparison(
-    {**enlarged, "HR": hr_file},
+    {"LR": lr_file, **enlarged, "HR": hr_file},
     scores=scores_of(enlarged, hr_file),
     crop=eye,
+    columns=2,
     title=f"After {here.short} steps; x3, PSNR (dB) / SSIM on luma, 3 pixels cut, 8 bits",
     whole=False,
 )
 
 # %% [markdown]
-# The curves do not meet: after 150 steps the pattern is still about seven times as strong without ICNR, and visible. SSIM agrees with the eye.
-# PSNR does not: so early, both pictures are off in many ways, and it counts them all.
+# The curves do not meet: at the last step the pattern is still several times as strong without ICNR, and visible. PSNR and SSIM agree with the eye. But
+# how much of their gap is the pattern, one run each does not tell: so early, both pictures are off in many ways, and the scores count them all.
 #
 # ## Training an ESPCN
 #
@@ -433,6 +438,8 @@ for name in ("bicubic", "ESPCN"):
 print(f"HR: {checkers(sr.images.to_float(hr_moto)):.2f} grey levels (motorcycle)")
 
 # %% [markdown]
+# Nothing of it is left: the number is as small as that of the real photo, or smaller.
+#
 # ## Deconvolution
 #
 # FSRCNN enlarges with another layer, the *transposed convolution*, often called deconvolution. Think of stamps: each LR pixel presses the
@@ -570,7 +577,8 @@ for name in ("extraction", "deconvolution"):
 
 # %% [markdown]
 # The deconvolution: a third of all weights in one layer. Without shrinking, the four mapping layers would need 22 times as many, nine times all of
-# FSRCNN. Only the last layer knows the scale: the authors trained it alone for new scales.
+# FSRCNN. Only the last layer knows the scale: the authors trained it alone for new scales. (Not counted, as in the paper: biases, and the slopes of the PReLUs between the layers,
+# which are ReLUs that learn a slope for negative values.)
 #
 # ## What it costs
 #
@@ -648,8 +656,8 @@ for ax, values, label in (
 plt.show()
 
 # %% [markdown]
-# ESPCN was about 27 times faster than SRCNN here, not 37. And FSRCNN, with half of ESPCN's multiplications, took longer: the last column shows the
-# lowest rate, probably because its layers are many and thin. Count to compare designs, measure to choose one for a machine.
+# ESPCN was much faster than SRCNN, but not by as much as the count says: divide the two times. And FSRCNN, with half of ESPCN's multiplications, took longer here: the last
+# column shows the lowest rate, probably because its layers are many and thin. Count to compare designs, measure to choose one for a machine.
 #
 # ## With more training
 #
@@ -677,7 +685,7 @@ print(f"{', '.join(pairs_x4.names)}: {result_x4['conditions']}")
 lr_x4, hr_x4 = pairs_x4[1]
 enlarged_x4 = {name: sr.upscale(m, lr_x4) for name, m in models_x4.items()}
 sr.plotting.comparison(
-    {**enlarged_x4, "HR": hr_x4},
+    {"LR": lr_x4, **enlarged_x4, "HR": hr_x4},
     scores=scores_of(enlarged_x4, hr_x4, border=4),
     crop=(312, 512, 84, 112),
     columns=2,
@@ -686,6 +694,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
+# Trained for longer, FSRCNN is firmer than bicubic at the fork and the disc. Look closely at slanted edges: a faint pattern that repeats every four pixels is what is left of the stamps.
+#
 # ## Exercises
 #
 # Each has a solution below it, folded. Try first.

@@ -10,7 +10,7 @@
 # - explain, by hand and on a photo, why a pixel loss makes blurry pictures;
 # - compare two ways to send a photo in few bytes, and say which wins where.
 #
-# **You need** lessons 1 and 2 (PSNR, SSIM, degradations) and lesson 4 (a network that learns a correction). Convolutions are in lesson 3.
+# **You need** lessons 1 and 2 (PSNR, SSIM, degradations), lesson 4 (a network that learns a correction) and lesson 5 (transposed convolution). Convolutions are in lesson 3.
 #
 # **Time:** 4.5 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
@@ -182,8 +182,8 @@ for level in range(5):
 plt.show()
 
 # %% [markdown]
-# Read it as a U: down the left column, up the right one. What is left has lines and noise on top, and at the bottom only blots that say
-# roughly what is where.
+# Read it as a U: down the left column, up the right one. Near the top there are lines and edges, at the bottom only blots that say
+# roughly what is where. The stripes low in the right column are lesson 5's checkerboard: each step up is a transposed convolution.
 #
 # ## How far it sees
 #
@@ -366,6 +366,8 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
+# Edges are firmer, with faint fringes of colour; the fins of the engine, which the blur merged, do not come back. Ours, after a few hundred steps, is hard to tell from the damaged photo.
+#
 # ## Cut the skips
 #
 # What goes through a skip? Send zeros instead, and see what is missing. The first convolution after `Concatenate` weights the skip's
@@ -386,7 +388,7 @@ def cut(model, levels):
 
 
 # %% [markdown]
-# The output is the damaged photo plus a correction, so it can not become worse than that by much. Look at the correction itself, four times
+# The output is the damaged photo plus a correction, and hides a missing correction well. Look at the correction itself, four times
 # stronger, with grey for zero. **Predict:** how fine will it be without the top skip? Without any?
 
 # %%
@@ -474,7 +476,7 @@ plt.show()
 # The squared error (L2) asks for the **mean**: the fence is a grey haze, the edge a ramp. The absolute error (L1) asks for the **median**: a
 # sharp edge in the middle, but no fence at all. A pixel is dark in three answers of four.
 #
-# Neither is one of the possible photos. That is the blur of pixel losses: not a lack of training, but what the loss asks for.
+# Only L1's edge is a possible photo; ramp, haze and empty fence are none. That is the blur of pixel losses: not a lack of training, but what the loss asks for.
 #
 # ## The same on a photo
 #
@@ -620,8 +622,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Compare the curves at the right end, where the finest structures are, and then the pictures: what is missing there is what the eye
-# calls blur. Which picture do you prefer, and which does PSNR? Lesson 7 begins with that.
+# Compare the curves on the right half, where the fine structures are, and then the pictures: what is missing there is what the eye
+# calls blur. The pixel loss ends even below the damaged photo, whose finest "structures" are noise. Not all that the perceptual loss adds is detail, either: see the fine grid on
+# the ground. Which picture do you prefer, and which does PSNR? Lesson 7 begins with that.
 #
 # ## Sending a photo in few bytes
 #
@@ -643,7 +646,7 @@ def jpeg(image, quality):
 
 
 # %% [markdown]
-# For enlarging we take a shipped LapSRN (Lai and others, 2017). Its LR photos were never compressed. So we also train a copy of it a little
+# For enlarging we take a shipped LapSRN (Lai and others, 2017), a network of lesson 9. Its LR photos were never compressed. So we also train a copy of it a little
 # further, on LR photos that are JPEG files of all qualities.
 
 # %%
@@ -660,7 +663,8 @@ tuned.fit(lumas, steps_per_epoch=here.tuning, verbose=0)
 print(f"{here.tuning} steps in {time.perf_counter() - start:.0f} s")
 
 # %% [markdown]
-# Five ways: the photo as it is, the same after the shipped U-Net, and half as large (antialiased bicubic) with three ways back.
+# Five ways: the photo as it is, the same after the shipped U-Net, and half as large (antialiased bicubic) with three ways back. Beside PSNR we take MS-SSIM: SSIM at five sizes, each half of the one
+# before, combined into one number; coarse structure counts, too.
 
 # %%
 ways = {  # the factor, and what the receiver does
@@ -731,10 +735,10 @@ plt.show()
 # On the left, LR wins, even with plain bicubic: a JPEG of so few bytes breaks into blocks. On the right HR wins, and LR levels off: fine
 # detail was thrown away before the JPEG.
 #
-# The two shipped networks are no help on the left. The U-Net takes fine detail for noise, since it learned from photos with noise. LapSRN sharpens
-# the blocks, which it never met in training. The tuned copy has met them: how does it do?
+# The two shipped networks are no help on the left: both sharpen blocks, of a kind that they never met in training. On the right the U-Net does harm: it corrects for blur and noise
+# that are not there. The tuned LapSRN has met blocks: how does it do?
 #
-# Curves of two scores are not the eye. Let us give all the same budget of bytes, and look.
+# Curves of two scores are not the eye. Let us give all the same budget of bytes, which a whole-number quality seldom uses up, and look.
 
 
 # %%
@@ -747,7 +751,7 @@ def within(photo, way, budget):
 
 
 def compare(photo, bits, crop):
-    """Draws all ways with the same number of bits to an HR pixel."""
+    """Draws all ways with at most this number of bits to an HR pixel."""
     budget = bits * photo.shape[0] * photo.shape[1] / 8
     images, scores = {}, {}
     for way in ways:
@@ -778,12 +782,12 @@ sr.plotting.slider(
     {"HR JPEG": small["HR"], "LR JPEG, LapSRN tuned": small["LR, LapSRN tuned"]},
     crop=place,
     zoom=4,
-    title="The same number of bytes, 0.3 bits a pixel",
+    title="The same budget of bytes: at most 0.3 bits a pixel",
 )
 
 # %% [markdown]
-# Two kinds of harm: HR at few bytes has blocks and false colours, LR has soft edges. At many bytes it is the other way round: HR is
-# nearly perfect, and only LR is soft.
+# Two kinds of harm: at few bytes HR has blocks and false colours, LR has soft edges, and of the three ways back the tuned one scores best. At many bytes HR is
+# nearly perfect and LR is soft; and the tuned network, careful with blocks that are no longer there, falls behind the untuned one.
 #
 # A second opinion, nearer to the eye: the distance of VGG19's features (lesson 12). It needs that network's weights, and is left out
 # where they are missing.
@@ -881,12 +885,10 @@ for power in (2, 1, 0.3):
     axes[0].plot(values, error / error.min(), label=f"power {power}")
 axes[0].set(xlabel="value", ylim=(0.95, 2), title="mean error of the pixel above")
 axes[0].legend(frameon=False, fontsize=8)
-for ax, answers in zip(axes[1:], (fence, edge), strict=True):
+for ax, name, answers in zip(axes[1:], ("fence", "edge"), (fence, edge), strict=True):
     found = best(answers, lambda e: np.abs(e) ** 0.3)
     ax.imshow(found[None], cmap="gray", vmin=0, vmax=1, aspect="auto")
-    ax.set(
-        xticks=[], yticks=[], title=f"power 0.3: {found.min():.0f} to {found.max():.0f}"
-    )
+    ax.set(xticks=[], yticks=[], title=f"{name}, power 0.3")
 plt.show()
 print("It is at an answer, so each pixel is sharp. But each pixel chooses alone, and")
 print("a dark one is likelier: still no fence. A loss must look at pixels together.")
@@ -920,6 +922,8 @@ axes[0].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
+# (Exercise 4, read it after your try:) left of the point where the curves cross, at two to three kilobytes, half the size again is better: the same trade, one step further down.
+#
 # **Exercise 5.** Train a network without any skip, not even that of the image: `sr.models.autoencoder(1, skips=False)`, and the same with skips.
 # Look at a test photo. What can pass through the narrow code, and what cannot?
 
@@ -936,8 +940,8 @@ for skips in (False,) if here.fast else (False, True):
     model.compile(keras.optimizers.Adam(schedule), loss="mae")
     model.fit(batches, steps_per_epoch=here.steps, verbose=0)
     pictures["skips" if skips else "no skips"] = sr.upscale(model, damaged)
-# 8 x 8 pixels of 3 colours become 32 numbers. After so few steps, little more than the
-# mean colour comes through; fine lines never would
+# 8 x 8 pixels of 3 colours become 32 numbers. After so few steps hardly more than one
+# colour comes out; fine lines never would
 sr.plotting.comparison(
     {**pictures, "HR": hr},
     scores=scores_of(pictures, hr),

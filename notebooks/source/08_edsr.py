@@ -11,7 +11,7 @@
 # - choose loss, learning-rate schedule and precision by measuring;
 # - gain quality without any training by the self-ensemble, and say exactly how much it must gain.
 #
-# **You need** lesson 5 (the sub-pixel layer, post-upsampling) and lesson 1 (PSNR, its conditions).
+# **You need** lesson 5 (the sub-pixel layer, post-upsampling) and lesson 1 (PSNR, its conditions). Lesson 6 says more on what L1 and L2 ask for.
 #
 # **Time:** 3.5 minutes of computing on two CPU cores (measured), 3 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
@@ -130,7 +130,7 @@ plt.show()
 
 # %% [markdown]
 # BN is batch normalization, the orange line the *skip connection*. SRResNet dropped the ReLU after the sum; EDSR dropped BN too, and in its
-# large form multiplies by 0.1. By hand, with both as options:
+# large form multiplies by 0.1. PReLU is a ReLU that learns a slope for negative values. By hand, with BN and the factor as options:
 
 
 # %%
@@ -300,7 +300,7 @@ srresnet = sr.models.load("srresnet-x4-bsds-small")  # see below
 # ## The same network, with and without
 #
 # Now the experiment: one small EDSR, and one with BN after each convolution of its blocks and body. All convolutions start equal, and the batches are the
-# same. Six photos are for training, the cat and the motorcycle for scoring.
+# same. The loss is L1, the mean absolute error. Six photos are for training, the cat and the motorcycle for scoring.
 
 # %%
 batches = sr.pipeline.training_batches(train_pairs, lr_size=16, batch_size=4)
@@ -431,7 +431,7 @@ plt.show()
 
 # %% [markdown]
 # It does, roughly: on this axis a straight line, a little below the formula's. The zeros beyond the border add nothing. One factor of 0.1 turns an explosion
-# into a small rise. The initializer matters as much: EDSR's authors started small, by PyTorch's habit.
+# into a small rise. The initializer matters as much: EDSR's authors started small, by the habit of Torch, now PyTorch's.
 #
 # Does it matter for training? A deep stack with Keras's default start, once as it is and once with `residual_scale=0.1`:
 
@@ -492,8 +492,8 @@ curves["L2"] = train(squared, loss="mse")
 draw({"L1": curves["no BN"], "L2": curves["L2"]}, "cosine from 0.002")
 
 # %% [markdown]
-# The two curves cross, and end close together: one run each is no rule, and other random numbers can turn it round. The published difference is small too: +0.04 dB for L1 at x2, and 0.00 at x4
-# (SRResNet on DIV2K). The loss is not what EDSR lives from.
+# The two curves cross on the way, and here L1 ends somewhat higher. One run each is no rule, and other random numbers can turn it round. The published difference is far smaller: +0.04 dB for L1 at x2, and 0.00 at x4
+# (SRResNet on DIV2K, RGB). The loss is not what EDSR lives from.
 
 # %%
 trained = {"L1": plain, "L2": squared, "L1, BN": with_norm, "small EDSR": shipped}
@@ -550,6 +550,7 @@ draw({"cosine": curves["no BN"], "constant": curves["constant"]}, "L1, from 0.00
 half = here.rounds // 2
 for name in ("no BN", "constant"):
     jumps = np.abs(np.diff(curves[name][half - 1 :]))
+    name = name.replace("no BN", "cosine")  # as in the picture
     print(f"{name}: mean change from look to look, second half, {jumps.mean():.3f} dB")
 
 # %% [markdown]
@@ -784,8 +785,8 @@ assert reached[0] < reached[2] < reached[3]
 # %% [markdown]
 # In its few steps, the network trained here has not left bicubic behind; the shipped one, with more of everything, has. These are not Set5's numbers, and may not be put into that chart: other photos, other decibels.
 #
-# To go on towards the paper: DIV2K's 800 photos; patches of 48 x 48 LR pixels, 16 in a batch; 16 blocks of 64 filters; x4 started from a trained x2; a million
-# steps (the authors: eight days on GPUs of 2017). With your own photos: `python -m sr_keras train edsr --scale 4 --data FOLDER --out RUN --steps 20000`.
+# To go on towards the paper: DIV2K's 800 photos; patches of 48 x 48 LR pixels, 16 in a batch; 16 blocks of 64 filters; x4 started from a trained x2; hundreds of thousands of
+# steps (for their large network the authors report eight days on GPUs of 2017). With your own photos: `python -m sr_keras train edsr --scale 4 --data FOLDER --out RUN --steps 20000`.
 #
 # ## Exercises
 #
@@ -911,7 +912,7 @@ sr.course.check(answer, 4 / 7, tolerance=0.01)
 # - BN forgets brightness and contrast, mixes the patches of a batch, and behaves differently in training and use. In use it is a convolution's
 #   factor and bias.
 # - In an untrained stack the variance grows by `1 + (gain * residual_scale)**2 / 2` a block. Scaling by 0.1 keeps it near 1.
-# - L2 asks for the mean, L1 for the median. The published difference in PSNR is small; so is ours.
+# - L2 asks for the mean, L1 for the median. The published difference in PSNR is small; one short run each cannot settle it.
 # - A falling learning rate settles. A constant one leaves the last score to chance.
 # - 16 bits help where the hardware has them: measure. Weights stay in 32.
 # - The self-ensemble gains exactly the disagreement of its eight views, at eight times the price.
