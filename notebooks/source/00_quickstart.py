@@ -83,7 +83,8 @@ print(
 
 # %% [markdown]
 # What would we have without a network? Bicubic interpolation is what most programs do when they enlarge: each new pixel is a
-# weighted mean of sixteen old ones. Lesson 1 builds it by hand.
+# weighted mean of sixteen old ones. The number above a picture is its PSNR: how close its luma (brightness) comes to that of HR.
+# Lesson 1 builds both by hand.
 
 # %%
 interpolated = sr.upscale(sr.models.bicubic(4), lr)
@@ -100,7 +101,8 @@ sr.plotting.comparison(pictures, scores, window, title=conditions, whole=False)
 
 # %% [markdown]
 # More decibels (dB) mean smaller errors: one more is a fifth less squared error. Look at the edges: bicubic blurs them, the network draws
-# them sharper. Drag the line, and turn the wheel to zoom.
+# them sharper. Move the pointer over the picture to compare, turn the wheel to zoom. (Where scripts do not run, the two stand side by
+# side.)
 
 # %%
 larger = (120, 0, 160, 240)
@@ -122,7 +124,8 @@ def error(image):
 gain = error(interpolated) - error(result)
 better, worse = np.maximum(gain, 0), np.maximum(-gain, 0)
 colored = np.stack([worse, better, better], axis=-1)
-print(f"closer in {np.mean(gain > 0):.0%} of the pixels, farther in the others")
+closer, farther = np.mean(gain > 0), np.mean(gain < 0)
+print(f"closer in {closer:.0%} of the pixels, farther in {farther:.0%}")
 sr.plotting.comparison(
     {"change of the error, x 8": np.minimum(8 * colored, 1), "HR": hr},
     crop=window,
@@ -130,8 +133,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Blue-green lies along the edges. That is what a network learns from many photos: how edges usually look. Flat regions are dark, as there
-# was nothing to gain.
+# Blue-green lies along the edges, with less red between. That is what a network learns from many photos: how edges usually look. Flat
+# regions are dark: closer or farther, the change is next to nothing there.
 #
 # ## What it left out
 #
@@ -150,12 +153,13 @@ detail = {title: np.clip(image, 0, 1) for title, image in detail.items()}
 sr.plotting.comparison(detail, crop=window, whole=False)
 
 # %% [markdown]
-# The left picture is what was lost, the right one what the network adds. The strong edges are in both; the fine texture is only on the
-# left. A network that is trained for small errors stays silent where it cannot know.
+# The left picture is what was lost, the right one what the network adds; mid-grey is nothing. The strong edges are in both; the fine
+# texture is only on the left. A network that is trained for small errors stays silent where it cannot know.
 #
 # ## What it made up
 #
-# Scale the result down again: it should give the LR photo back. That is all that the data can confirm.
+# Scale the result down again: it should give the LR photo back. That is all that the data can confirm. *LR-PSNR* is the PSNR between
+# the two.
 
 # %%
 again = shrink(result)
@@ -164,10 +168,11 @@ print(f"LR-PSNR {sr.quality.lr_psnr(lr, result):.1f} dB (RGB, no border cut)")
 print("largest difference to the LR photo:", largest, "of 255")
 
 # %% [markdown]
-# The network's photo and the true one have nearly the same LR photo. So LR cannot say which of the two is right: everything in
-# which they differ is a guess, made from other photos.
+# The network's photo and the true one have nearly the same LR photo: 40 dB are a typical error of 1% of white, though a few pixels are
+# farther off. So LR can hardly say which of the two is right: what they differ in is a guess, made from other photos.
 #
-# Some networks guess boldly. Trained adversarially they invent texture, because it looks natural, not because it was there.
+# Some networks guess boldly. Trained adversarially, to fool a second network that knows real photos (lesson 10), they invent texture,
+# because it looks natural, not because it was there.
 
 # %%
 bold = [n for n in sr.pretrained.all_names() if n.endswith(("srgan", "esrgan"))]
@@ -180,8 +185,8 @@ ordered = {title: pictures[title] for title in ordered}
 sr.plotting.comparison(ordered, scores, window, title=conditions, whole=False)
 
 # %% [markdown]
-# Compare with HR, if there are four pictures: texture that is not in HR is an invention. Nothing may be concluded from it: not a
-# number plate, not a face, not a diagnosis. Lesson 13 is about that.
+# Compare the adversarial network, with its long name, with HR: texture that is not in HR, such as the fine grid on the red metal, is an
+# invention. Nothing may be concluded from it: not a number plate, not a face, not a diagnosis. Lesson 13 is about that.
 #
 # ## A photo that is not clean
 #
@@ -199,8 +204,8 @@ spoiled = {
 sr.plotting.comparison(spoiled, crop=window, columns=2, whole=False)
 
 # %% [markdown]
-# Noise and JPEG's blocks become larger, and sharper. They look like detail, and the network has no reason to doubt them. For photos like these a
-# network must be trained on photos like these (lesson 6).
+# Noise becomes larger, and hardens into strokes that look like detail. JPEG's blocks and false colours stay. The network has no reason to
+# doubt them. For photos like these a network must be trained on photos like these (lesson 6).
 #
 # ## Your own photo
 #
@@ -210,11 +215,14 @@ sr.plotting.comparison(spoiled, crop=window, columns=2, whole=False)
 # %%
 path = None  # such as "holiday.jpg"
 
-mine = data.astronaut()[:200, 130:330] if path is None else sr.images.read(path)
+mine = data.astronaut()[:200, 125:325] if path is None else sr.images.read(path)
 large = sr.upscale(network, mine)
 sr.images.write("large.png", large)
 print(mine.shape, "->", large.shape, "in large.png")
-sr.plotting.comparison({"yours": mine, "enlarged": large}, columns=2, whole=False)
+side = min(240, *large.shape[:2])
+middle = [(length - side) // 2 for length in large.shape[:2]]
+crops = {"the middle of yours": mine, "enlarged": large}
+sr.plotting.comparison(crops, crop=(*middle, side, side), columns=2, whole=False)
 
 # %% [markdown]
 # The same from a terminal, for whole folders: `python -m sr_keras upscale holiday.jpg scans/ --out large`.
@@ -223,7 +231,8 @@ sr.plotting.comparison({"yours": mine, "enlarged": large}, columns=2, whole=Fals
 #
 # Each has a solution below it, folded. Try first.
 #
-# **Exercise 1.** At x4, which share of the pixels of the result was not in the LR photo? A number between 0 and 1.
+# **Exercise 1.** At x4, the result has more pixels than LR. By counting alone, which share of them cannot come from LR? A number between 0
+# and 1.
 
 # %%
 answer = None  # your number
@@ -232,7 +241,7 @@ sr.course.check(answer, 1 - lr.size / result.size)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 1
-# One pixel of sixteen is known (and even that one was rounded).
+# LR has one pixel for sixteen: a mean of many, rounded, so that not one is known.
 answer = 15 / 16
 sr.course.check(answer, 1 - lr.size / result.size)
 
@@ -257,14 +266,15 @@ print(f"{psnr(image) - psnr(result):+.2f} dB ({conditions})")
 print(f"{times[True] / times[False]:.1f} times as long")
 
 # %% [markdown]
-# **Exercise 3.** Enlarge `hr` itself, four times. There is no truth to compare with. Does it look as good as `result`, beside a photo of its own size? Where does it
-# look painted?
+# **Exercise 3.** Enlarge `hr` itself, four times. There is no truth to compare with. Look at a part of it: what would pass in a photo of
+# 1600 x 1600 pixels, and what looks painted?
 
 # %%
 huge = None  # 1600 x 1600 pixels
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 3
+# The long edges would pass. Grain, chrome and reflections look painted.
 huge = sr.upscale(network, hr)
 crops = {"photo": hr, "enlarged": huge}
 sr.plotting.comparison(crops, crop=(680, 200, 200, 260), columns=2, whole=False)
@@ -287,14 +297,17 @@ for title, model in (("bicubic", sr.models.bicubic(4)), ("network", network)):
 # ## Summary
 #
 # - A network learns from other photos how edges look, and draws them sharper than interpolation can.
-# - At x4, 15 of 16 pixels are guesses. Where it cannot know, a network trained for small errors stays smooth, and one trained to look natural
-#   invents.
+# - At x4, LR has one pixel for sixteen; the rest is a guess. Where it cannot know, a network trained for small errors stays smooth, and one
+#   trained to look natural invents.
 # - It works for LR photos like those it was trained on. Noise, compression and another way of downscaling are enlarged too.
 #
 # ## Further reading
 #
 # - Dong, Loy, He and Tang, [Image super-resolution using deep convolutional networks](https://arxiv.org/abs/1501.00092), 2014: the first
-#   network for it.
+#   convolutional network for it.
 # - Lim and others, [Enhanced deep residual networks for single image super-resolution](https://arxiv.org/abs/1707.02921), 2017: EDSR.
-# - Yu and others, [Wide activation for efficient and accurate image super-resolution](https://arxiv.org/abs/1808.08718), 2018: WDSR.
+# - Lai, Huang, Ahuja and Yang, [Deep Laplacian pyramid networks for fast and accurate super-resolution](https://arxiv.org/abs/1704.03915),
+#   2017: LapSRN.
+# - Ledig and others,
+#   [Photo-realistic single image super-resolution using a generative adversarial network](https://arxiv.org/abs/1609.04802), 2017: SRGAN.
 # - Anwar, Khan and Barnes, [A deep journey into super-resolution: a survey](https://arxiv.org/abs/1904.07523), 2020.

@@ -68,8 +68,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# At 10 the face has blocks of 8 x 8 pixels, which is how JPEG cuts a photo. At 90 the eye finds nothing, yet the blocks are there. A number
-# finds them: are brightness steps across block borders larger than elsewhere?
+# At 10 the face has blocks of 8 x 8 pixels, which is how JPEG cuts a photo; at 50 the skin is patchy. At 90 the eye finds nothing, yet the
+# blocks are there. A number finds them: are brightness steps across block borders larger than elsewhere?
 
 
 # %%
@@ -89,7 +89,8 @@ for name, image in {**saved, "lossless": photo}.items():
 
 # %% [markdown]
 # A second fault is invisible in the size of a file: photos that were enlarged, or out of focus. They have many pixels and no fine
-# detail. Fine detail is what lies in the upper half of the frequencies, so let us ask how much of the picture's energy does.
+# detail. A Fourier transform writes a picture as a sum of waves, from coarse to fine. Fine detail is the finer half, waves shorter than 4
+# pixels: which share of the energy (the squared strengths) has it? `np.hanning` fades out the borders, which would count as edges.
 
 
 # %%
@@ -140,8 +141,8 @@ for ax, (name, image) in zip(axes, both.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The largest photo is the worst: blocks, and hardly any detail. Reduced to a quarter it has lost the blocks, and the share of fine
-# detail is nearly ten times higher. Downscaling is the cheapest repair there is, if the photo is large enough.
+# The largest photo is the worst: blocks, and hardly any detail. Reduced to a quarter of its sides it has lost the blocks, and the share of
+# fine detail is many times higher. Downscaling is the cheapest repair there is, if the photo is large enough.
 #
 # A caution: noise is fine detail as well. A high share is no praise; a very low one is a warning.
 #
@@ -176,8 +177,8 @@ for shift in (0, 1, 2, 4):
 print("chelsea, bicubic x4, PSNR on luma, 4 columns cut at the sides, 8 bits")
 
 # %% [markdown]
-# A misaligned set does not fail, it only teaches blur: the network hedges between the places where an edge may be. Hence `Pairs` checks sizes,
-# and one function makes all LR images.
+# A misaligned set raises no error. If all of it is shifted alike, it teaches the shift; if each photo is shifted otherwise, it teaches blur:
+# the network hedges between the places where an edge may be. Hence `Pairs` checks sizes, and one function makes all LR images.
 #
 # Your own photos: any folder will do. Here are two, written as PNG, which is lossless:
 
@@ -195,8 +196,8 @@ print(mine.names, "degraded by", mine.degradation)
 # %% [markdown]
 # ## DIV2K
 #
-# The field trains on DIV2K: 800 photos of 2 megapixels or more, 100 more to validate on, stored without loss, for academic research
-# only. The files are large, so we do not fetch them here; `tensorflow_datasets` knows how large.
+# The field trains on DIV2K: 800 photos of about 2000 pixels on the longer side, 100 more to validate on, stored without loss, for academic
+# research only. The files are large, so we do not fetch them here; `tensorflow_datasets` knows how large.
 
 # %%
 import tensorflow_datasets as tfds
@@ -219,7 +220,7 @@ print(some_pairs.as_dataset().element_spec)
 
 # %% [markdown]
 # Three sets are needed: one to train on, one to choose by (validation), one to report (test). No photo may be in two of them, nor a
-# near twin. Is this pair fit for both sides?
+# near twin. May one of these two photos be trained on, and the other one tested on?
 
 # %%
 left, right, _ = data.stereo_motorcycle()
@@ -298,7 +299,7 @@ plt.show()
 
 # %% [markdown]
 # May we turn both patches instead of turning HR and degrading again? Only if the degradation does not care for direction. **Predict:**
-# does bicubic downscaling? And a blur that smears to the right?
+# does bicubic downscaling? And a blur that smears sideways?
 
 # %%
 image = sr.images.to_float(hr[:128, 192:320])
@@ -394,8 +395,10 @@ for name, lr in (("noise, then downscale", before), ("downscale, then noise", af
     print(f"{name}: {np.std(np.asarray(lr) - clean):.3f}")
 
 # %% [markdown]
-# Downscaling averages, and noise averages out: a fifth is left. So a random order makes more varied photos than a fixed one. `"crappify"` does that: blur,
-# downscaling, noise, quantization and JPEG of random strength in random order. Four draws for one photo:
+# Downscaling averages, and noise averages out: a fifth is left. (The mean of 16 pixels would leave a quarter; bicubic takes in more.)
+#
+# So a random order makes more varied photos than a fixed one. `"crappify"` does that: blur, downscaling, noise, quantization and JPEG of
+# random strength in random order. Four draws for one photo:
 
 # %%
 crappify = sr.degradations.get("crappify", scale=2)
@@ -494,8 +497,8 @@ ax.set_xlabel("patches per second, 48 x 48 LR and 192 x 192 HR, on this machine"
 plt.show()
 
 # %% [markdown]
-# To decode only once is what counts most. The rest differ by about a factor of two here, with six small photos on a busy machine; with 40 large
-# ones they differ by more, see [benchmarks/README.md](../benchmarks/README.md).
+# To decode only once is what counts most. The rest differ by little beside that, here with six small photos, and the package's pipeline need
+# not be the fastest. With 40 large photos it was: see [benchmarks/README.md](../benchmarks/README.md).
 #
 # How many are enough? As many as the network eats. Here is a pretended training step of 50 ms and a pretended disk that needs 30 ms a batch.
 # **Predict:** how long does a step take, and how long with `prefetch`, which gets the next batches while the step runs?
@@ -548,6 +551,8 @@ print("batches 5, 6 and 7 are the same")
 
 # %% [markdown]
 # ## Exercises
+#
+# Each has a solution below it, folded. Try first.
 #
 # **Exercise 1.** A photo of DIV2K has 2040 x 1356 pixels, its LR image at x4 has 510 x 339. How many different patches of 48 x 48 LR pixels
 # can be cut from it, not counting augmentation?
@@ -682,5 +687,5 @@ for buffer in (1, 64, 256, 1024):
 # - Zhang, Liang, Van Gool and Timofte,
 #   [Designing a practical degradation model for deep blind image super-resolution](https://arxiv.org/abs/2103.14006), 2021: the random order.
 # - Cai, Zeng, Yong, Cao and Zhang, [Toward real-world single image super-resolution](https://arxiv.org/abs/1904.00523), 2019: pairs taken
-#   with two focal lengths instead of being made.
+#   with several focal lengths instead of being made.
 # - [Better performance with the tf.data API](https://www.tensorflow.org/guide/data_performance), TensorFlow's guide.

@@ -10,7 +10,7 @@
 # - say what each skip of a trained network carries, by cutting it;
 # - write HFENN, compare it with MSE, PSNR and SSIM, and choose the weights of a sum of losses.
 #
-# **You need** lesson 1 (PSNR, SSIM, bicubic interpolation) and a little Keras: layers, `compile`, `fit`.
+# **You need** lesson 1 (PSNR, SSIM, bicubic interpolation), lesson 2 (pairs, patches) and a little Keras: layers, `compile`, `fit`.
 #
 # **Time:** 3.5 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
 #
@@ -146,7 +146,7 @@ print(hr[None].shape, "->", strided.shape)
 # ## How far does a stack see?
 #
 # One 3 x 3 convolution sees one pixel to each side, the next one more. *Dilation* sets gaps between the nine pixels. **Predict:** how wide
-# is the view of three layers with dilations 1, 2 and 4?
+# is the view (the *receptive field*) of three layers with dilations 1, 2 and 4?
 
 
 # %%
@@ -180,7 +180,8 @@ plt.show()
 # An *autoencoder* squeezes an image into a *code* of fewer numbers (the encoder) and makes an image of it again (the decoder). For weighted
 # sums without ReLU, the one with the least squared error is known: principal components.
 #
-# We cut photos into tiles of 8 x 8 pixels, 192 numbers each, and ask in which directions these vary most.
+# We cut photos into tiles of 8 x 8 pixels, 192 numbers each, and ask in which directions these vary most: the eigenvectors of their
+# covariance with the largest eigenvalues.
 
 # %%
 size, depth = 8, 8 * 8 * 3
@@ -321,7 +322,8 @@ for name in ("small", "bottleneck"):
 
 # %% [markdown]
 # Drawn: height is the size, width the number of channels. *Symmetric skips* add each map on the left to the map of the same size on the
-# right, around the bottleneck. The network called `bottleneck` has none.
+# right, around the bottleneck. One more skip, not drawn, adds the interpolated image to the output. The network called `bottleneck` has
+# none of them.
 
 # %%
 fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
@@ -338,7 +340,7 @@ for i in range(3):
     x = [centres[left]] * 2 + [centres[right]] * 2
     y = [shapes[names.index(left)][0] / 2, top]
     ax.plot(x, y + y[::-1], color="0.4")
-    ax.text(100, top, f"skip_{i}", ha="center", va="bottom", fontsize=9)
+    ax.text(100, top + 1, f"skip_{i}", ha="center", va="bottom", fontsize=9)
 ax.set(xlim=(-12, 172), ylim=(-66, 52))
 ax.axis("off")
 plt.show()
@@ -392,12 +394,12 @@ sr.plotting.slider(
 # It does not: colour is gone, and so is all detail. Counting says what *could* pass; it does not say that 700 steps find out how. With skips the network
 # starts from the interpolated image, and sharpens it a little.
 #
-# Nor is that a trick for compression: what goes around the code is not in the code.
+# As compression it is worth nothing: what goes around the code would have to be stored, too.
 #
 # ## What does each skip carry?
 #
-# We run the trained network layer by layer, so that we can leave skips out, or set the code to 0. The last skip, from the interpolated image to the
-# output, is called `skip`: with it, the rest only corrects.
+# We run the trained network layer by layer, so that we can leave skips out, or set the code to 0. The one from the interpolated image to the
+# output is called `skip`: with it, the rest only corrects.
 
 
 # %%
@@ -454,7 +456,7 @@ plt.show()
 # ## What a loss sees
 #
 # Training makes one number smaller, and knows nothing else of pictures. Besides the squared error (MSE, `"l2"`) and the absolute error (`"l1"`),
-# there are PSNR and SSIM from lesson 1, and *HFENN* (high-frequency error norm).
+# there are PSNR and SSIM from lesson 1, and *HFENN* (high-frequency error norm, normalized).
 #
 # HFENN compares edges. It convolves both images with a *Laplacian of Gaussian*, which blurs a little and then compares the centre with
 # the rest. By hand:
@@ -532,7 +534,8 @@ for (i, j), value in np.ndenumerate(relative):
 ax.set_xticks(range(len(losses)), losses)
 ax.set_yticks(range(len(wrongs)), wrongs)
 ax.set_title(
-    "part of the motorcycle, RGB: each loss as a multiple of its value for the blur"
+    "part of the motorcycle, RGB: each loss as a multiple of its value for the blur",
+    fontsize=10,
 )
 plt.show()
 assert (relative[3:, 3] < 0.02).all()  # HFENN: neither stripes nor brightness
@@ -767,8 +770,9 @@ assert table["hfenn"][4] < before[4]  # fewer wrong edges
 assert here.fast or table["l1 + ssim + hfenn"][2] > before[2]  # more PSNR
 
 # %% [markdown]
-# Bold is the best of a column, violet better than bicubic, orange worse. SSIM wins its own column, and is among the best in HFENN's. The sum of three is best, or
-# nearly, wherever pixels count. SSIM and HFENN alone pay with the mean absolute error.
+# Bold is the best of a column, violet better than bicubic, orange worse. SSIM wins its own column, and is among the best in HFENN's; but
+# `"l2"` has a smaller mean absolute error than `"l1"`. The sum of three is best, or nearly, wherever pixels count. SSIM and HFENN alone pay
+# with the mean absolute error. (So few steps, one start, two photos: small differences say nothing.)
 #
 # But `"psnr"` has hardly moved, not even in the column PSNR. Let us look at one batch, at the start: which share of the gradient has each of its eight
 # patches?
@@ -783,7 +787,7 @@ for name in ("l2", "psnr"):
 
 # %% [markdown]
 # One patch that is nearly right has the smallest share that counts in `"l2"`, and more than half in `"psnr"`. (Two have no error to speak of.) The
-# logarithm serves easy patches, and the hard ones go without.
+# logarithm serves easy patches, and the hard ones go without: a likely reason why so little was learned.
 #
 # The pictures, and how far the mean colour of each has moved:
 
@@ -815,8 +819,9 @@ for name, images in outputs.items():
     print(f"{name:17} red {drift[0]:+.2f}, green {drift[1]:+.2f}, blue {drift[2]:+.2f}")
 
 # %% [markdown]
-# HFENN alone and SSIM alone have moved all colours by a few grey levels: nothing told them not to. With a term for the pixels they stay. The pictures differ little: `"ssim"` has the
-# strongest contrast, and no loss brings the letters back.
+# HFENN alone has moved all colours by many grey levels, SSIM alone by one or two: nothing told them not to. With a term for the pixels they
+# stay. The pictures differ little: `"ssim"` has the strongest contrast, `"hfenn"` a fine grid that it does not see, and no loss brings the
+# letters back.
 #
 # ## Exercises
 #
@@ -944,7 +949,7 @@ assert 1 < best < 192
 #   Stride shrinks the image; dilation widens the view without more weights.
 # - An autoencoder passes an image through a code of fewer numbers. The best linear one is principal components; detail is what it drops first.
 # - Symmetric skips lead around the bottleneck: what keeps its place need not pass through the code. Our network with skips hardly used it.
-# - A loss can be blind: HFENN to brightness, for example. Beside a pixel loss it is not.
+# - A loss can be blind: HFENN to brightness, for example. A pixel loss beside it sees what it misses.
 # - Squared error asks for the mean of all possible answers, and that is blurred. PSNR as a loss pulls each image the same way, but serves easy images first.
 # - A loss need not win its own score. A sum, each term weighted by one over its value at the start, is a good first try.
 # - Compare networks trained with different losses by all scores, and by eye.

@@ -117,8 +117,8 @@ rows_of_windows(
 )
 
 # %% [markdown]
-# Above, one edge many times. Below: stripes, soft edges, an oblique one, dark blots. Their mean has the coarse shape they share. What
-# they do not share is gone: it is blurred.
+# Above, one edge many times: its pixels scatter by 4 of 255 grey levels. Below, by 15: stripes, soft edges, an oblique one, dark blots.
+# Their mean has the coarse shape they share. What they do not share is gone: it is blurred.
 #
 # ## The best answer is blurred, and the sharp ones lose 3 dB
 #
@@ -225,7 +225,8 @@ print("gradients:", tape.gradient(loss, [mean, log_variance]))
 
 # %% [markdown]
 # None: numpy's generator is a box without a way back. The *reparameterization trick* draws the noise outside, from a distribution that
-# never changes, and computes `z` of it. **Predict:** the mean of `(z - 3)**2` is `(mean - 3)**2 + variance`; what are its gradients?
+# never changes, and computes `z` of it. **Predict:** the mean of `(z - 3)**2` is `(mean - 3)**2 + variance`; what are its
+# gradients, for the mean and for the log variance?
 
 # %%
 noise = tf.random.stateless_normal((100_000,), seed=(0, 0))
@@ -261,8 +262,8 @@ np.testing.assert_allclose(by_hand, drawn, atol=0.02)
 print(f"formula {by_hand:.4f}, as a mean over draws {drawn:.4f} nats")
 
 # %% [markdown]
-# KL is the mean of `log q - log p` over draws of `q`; for normal distributions the mean has a formula. Its unit is the nat: 1 bit is `ln
-# 2`, about 0.693 nats.
+# With `q` for the encoder's distribution and `p` for the one we will draw from, KL is the mean of `log q - log p` over draws of `q`; for
+# normal distributions the mean has a formula. Its unit is the nat: 1 bit is `ln 2`, about 0.693 nats.
 #
 # In our world the encoder can tell left from right by two distributions, of opposite means. **Predict:** which of these three choices is
 # expensive, and which makes random draws useless?
@@ -290,8 +291,8 @@ plt.show()
 #
 # ## One step by hand
 #
-# The loss has three terms: the error with `z` from the encoder, the price, and the error with `z = 0`, so that the decoder also learns
-# the mean of all answers. The package's `VAE` computes the same:
+# The loss has three terms: the error with `z` from the encoder, a price for each nat, and, with half the weight, the error with `z = 0`,
+# so that the decoder also learns the mean of all answers. The package's `VAE` computes the same:
 
 # %%
 price = 0.01
@@ -344,8 +345,8 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# With `z = 0` the error stays at that of grey: nobody can do better. With `z` it falls far below. KL first drops, since the decoder has
-# no use for `z` yet. Then it rises above one bit, as it must: whoever tells left from right has told a bit.
+# With `z = 0` the error stays at that of grey: nobody can do better. With `z` it falls far below. Early on KL drops nearly to 0,
+# since the decoder has no use for `z` yet. Then it rises above one bit, as it must: whoever tells left from right has told a bit.
 
 # %%
 grey = np.full((1, 6, 6, 1), 0.5, "float32")
@@ -378,8 +379,9 @@ print(f"LR of the samples: off by {np.abs(again - 0.5).mean():.3f} (mean)")
 assert scores["psnr_mean"] > scores["psnr_sample"] + 1
 
 # %% [markdown]
-# *Spread* is the standard deviation of the samples at a pixel; in the true world it is 0.25, and here
-# nearly so. A sample loses not quite 3 dB to the mean, since samples vary a little less than the truth. And each sample, scaled down, is nearly the grey LR image again: they agree with the input.
+# *Spread* is the standard deviation of the samples at a pixel; in the true world it is 0.25, and here nearly so. A sample loses not quite
+# 3 dB to the mean, since samples vary a little less than the truth. And each sample, scaled down, is nearly the grey LR image again: they
+# agree with the input.
 #
 # ## Where the network is unsure
 #
@@ -445,8 +447,8 @@ assert spread_in_disc.mean() > 1.2 * spread_outside.mean()
 #
 # ## The price decides
 #
-# Using `z` saves at most 0.0625 of squared error in this world, and costs at least `ln 2` nats. **Predict:** from which price
-# (`kl_weight`) on does it no longer pay? What will the network do then?
+# In this world, a `z` that tells left from right saves 0.0625 of squared error, and costs at least `ln 2` nats. **Predict:** from which
+# price (`kl_weight`) on does that no longer pay? What will the network do then?
 
 # %%
 # prices, and the steps in which they grow from 0
@@ -483,7 +485,8 @@ plt.show()
 assert trials[-1]["kl"] < 0.1 < trials[0]["kl"]  # the highest price collapses
 
 # %% [markdown]
-# With 0.003 and 0.01, `z` tells its bit. With 0.2 KL ends at 0, and all samples are equal and grey: the *collapse*. No error message
+# With 0.003 and 0.01, `z` tells its bit (0.01 is the network from above, scored after all its steps; the others trained only as long as
+# the curves show). With 0.2 KL ends at 0, and all samples are equal and grey: the *collapse*. No error message
 # tells of it, and the PSNR of the mean does not see it either. Look at KL and spread.
 #
 # At 0.03 `z` should pay, far below 0.0625 / ln 2, or 0.09. And yet it fell silent: at first the decoder cannot use `z`, so that the
@@ -559,8 +562,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Not what we wished for. Temperature 0 is soft, as a mean is (a median, strictly: this one learned with absolute errors). But a sample is
-# no sharp cat: it is the mean with coloured noise on it, and the next one has other noise. Drag the line:
+# Temperature 0 is soft, as a mean is (a median, strictly: this one learned with absolute errors). Not what we wished for: what a sample
+# adds to it looks less like fur than like noise, and the next one has other noise. Drag the line:
 
 # %%
 sr.plotting.slider(
@@ -570,7 +573,7 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# The same in numbers, for six temperatures:
+# The same in numbers, from temperature 0 to 1:
 
 # %%
 temperatures = (0, 0.5, 1) if here.fast else (0, 0.2, 0.4, 0.6, 0.8, 1)
@@ -604,11 +607,12 @@ plt.show()
 assert (np.diff(rows[:, 0]) < 0).all()
 
 # %% [markdown]
-# Each step of temperature costs PSNR, at 1 about 7 dB instead of 3. At half of it the loss is 3 dB, and there, too, the spread equals the
-# true error of the mean: two tests, one verdict. At temperature 1 this network varies about twice as much as photos do.
+# Each step of temperature costs PSNR. Did samples vary as photos do, then at temperature 1 the loss would be 3 dB, and the spread would
+# equal the true error of the mean. Here both happen at one lower temperature: two tests, one verdict. At temperature 1 this network
+# varies too much; a crossing at 0.5 would mean twice as much as photos.
 #
-# LR-PSNR falls far below that of bicubic interpolation. So `z` also changes what the LR image had settled: a sample is then an answer to
-# another question.
+# LR-PSNR falls, below that of bicubic interpolation and below what was asked for. So `z` also changes what the LR image had settled: a
+# sample is then an answer to another question.
 #
 # ## Where is it unsure?
 #
@@ -660,8 +664,9 @@ plt.show()
 print(f"correlation of the two maps: {correlation:.2f}")
 
 # %% [markdown]
-# The error is large in whiskers and fur, and small in the blurred background. The spread is nearly the same everywhere, and the groups
-# lie close together, far from the diagonal: this map is worth little. In the world of the disc the same code drew a true one.
+# The error is large in whiskers and fur, and small in the blurred background. A true map would be dark there,
+# too. This one differs far less from place to place, its groups lie off the diagonal, and the correlation is low: it is worth little. In
+# the world of the disc the same method drew a true one.
 #
 # ## What z tells, and what it should not
 #
@@ -702,14 +707,14 @@ def report(label):
 before = report("as shipped")
 
 # %% [markdown]
-# Between 6 and 8 nats, some nine or ten bits for each LR pixel. They are not idle: with the encoder's `z` the decoder is more than 2 dB better
-# than with `z = 0`. But at a price this low `z` also tells what hardly matters, and where it is drawn at random, it says that wrong.
+# A nat is 1.44 bits: for each LR pixel `z` tells several bits, not one as in our world. They are not idle: with the encoder's `z` the
+# decoder has a higher PSNR than with `z = 0`. But at a price this low `z` also tells what hardly matters, and where it is drawn at random, it says that wrong.
 #
-# A gap of more than 3 dB says that the price was too low. We raise it from 0.001 to 0.004 and train both networks on, on the six photos
-# (not in FAST mode). **Predict:** what will happen to KL, to the gap, and to the map?
+# A gap of more than 3 dB says that samples vary too much: the price was too low. We make it four times as high, and train both networks
+# on, on the six photos (not in FAST mode). **Predict:** what will happen to KL, to the gap, and to the map?
 
 # %%
-vae.compile(keras.optimizers.Adam(5e-4), kl_weight=0.004)
+vae.compile(keras.optimizers.Adam(5e-4), kl_weight=4 * recipe["kl_weight"])
 for i in range(here.raises):
     vae.fit(patches, steps_per_epoch=25, verbose=0)
     after = report(f"{25 * (i + 1):3} steps")
@@ -717,9 +722,8 @@ if here.raises:
     assert after[0] < before[0] and after[1] < before[1]
 
 # %% [markdown]
-# KL, spread and gap fall together. A price that was too low becomes, in 100 steps, one that leads into the collapse; on the way the gap
-# passes 3 dB. But not one of these maps is worth anything: the gap tells how *much* samples vary, and not whether they do so in the right
-# places.
+# KL, spread and gap fall together, and a price that was too low becomes, in 100 steps, one that leads into the collapse. On the way the gap
+# passes 3 dB. But the correlation does not rise there: the gap tells how *much* samples vary, and not whether they do so in the right places.
 #
 # So nothing was repaired here. A good VAE of photos takes a price between, far more steps, and a look at all of these numbers.
 #
@@ -850,7 +854,7 @@ for price in (0.02, 0.08, 0.1, 0.12, 0.13):
 # - Bowman and others, [Generating sentences from a continuous space](https://arxiv.org/abs/1511.06349), 2015: collapse, and annealing
 #   against it.
 # - Alemi and others, [Fixing a broken ELBO](https://arxiv.org/abs/1711.00464), 2017: the price as a choice between rate and error.
-# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2017: why better-looking answers score
+# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why better-looking answers score
 #   less, and why at most 3 dB are needed.
 # - Lugmayr and others, [SRFlow: learning the super-resolution space with normalizing flow](https://arxiv.org/abs/2006.14200), 2020:
 #   sampling with another kind of network, and LR-PSNR.

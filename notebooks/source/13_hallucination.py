@@ -97,8 +97,8 @@ print("A:", A.shape, "so LR leaves", 576 - np.linalg.matrix_rank(A), "numbers op
 # That is the whole trouble: 540 of 576 numbers are free. Something else must fix them: a *prior*, what one believes before one
 # looks.
 #
-# Our prior: a face is the mean face plus a weighted sum of the principal components of the training faces, and small weights are more
-# likely than large ones. (These are the *eigenfaces* of 1991.)
+# Our prior: a face is the mean face plus a weighted sum of the principal components of the training faces (the pictures along which
+# these differ most), and small weights are more likely than large ones. (These are the *eigenfaces* of 1991.)
 
 
 # %%
@@ -137,7 +137,7 @@ for i in people:
 show(rows, ["LR", "bicubic", "searched", "HR"], size=1.8)
 
 # %% [markdown]
-# Eyes, noses and mouths where bicubic has smudges. And other people: another mouth, another look, glasses gone. Which of
+# Eyes, noses and mouths where bicubic has smudges. And other people: another look, and in the second row a mouth that opens. Which of
 # it was seen, and which was made up? Make the results small again, by hand and with the package's *LR-PSNR*:
 
 
@@ -196,8 +196,9 @@ for name, row in zip(("wall", "face"), rows, strict=True):
     print(f"{name}: LR-PSNR {fits[0]} dB by faces, {fits[1]} dB by walls")
 
 # %% [markdown]
-# A face looks out of an empty wall, because nothing else can be drawn. And a person becomes planks. Both fit the LR image. What is
-# missing from the training set cannot appear in the answer, however clearly it stood before the camera.
+# A face looks out of an empty wall, because nothing else can be drawn. And a person becomes planks. Both fit the LR image, the planks less well,
+# since they were cut at black and white. What is missing from the training set cannot appear in the answer, however clearly it stood before
+# the camera.
 #
 # ## Lines that nobody drew
 #
@@ -329,7 +330,9 @@ for name, image in cats.items():
     print(f"{name:34} LR-PSNR {fit:.1f} dB, PSNR against HR {distance:.1f} dB")
 print("PSNR: grey, 4 pixels cut, 8 bits")
 fitted = {name: image for name, image in cats.items() if "fit" in name}
-sr.plotting.comparison({**fitted, "HR": cat}, crop=(72, 128, 100, 120), whole=False)
+sr.plotting.comparison(
+    {**fitted, "HR": cat}, crop=(72, 128, 100, 120), columns=3, whole=False
+)
 
 # %% [markdown]
 # The lines are still there, and now the engraved cats fit the LR image; against HR they are far worse than bicubic. LR-PSNR can refute: a low
@@ -678,16 +681,17 @@ fig, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained")
 for ax, name in zip(axes, shipped, strict=True):
     picture = np.ones((*true.shape, 3))
     picture[near(lines[name]) & near(true)] = (0.75, 0.75, 0.75)
-    picture[true & ~near(lines[name])] = (0, 0.45, 0.7)
-    picture[lines[name] & ~near(true)] = (0.84, 0.37, 0)
+    picture[near(true & ~near(lines[name]))] = (0, 0.45, 0.7)
+    picture[near(lines[name] & ~near(true))] = (0.84, 0.37, 0)
     ax.imshow(picture)
-    ax.set_title(f"{name}: grey both, blue missed, orange invented", fontsize=8)
+    ax.set_title(name, fontsize=10)
     ax.set(xticks=[], yticks=[])
+fig.suptitle("vessels: grey in both, blue missed, orange invented", fontsize=11)
 plt.show()
 
 # %% [markdown]
 # EDSR finds more than bicubic, and invents less than a little noise does in the HR photo itself. The SRGAN invents more than both: look where
-# the orange lies. It is along the borders, where a network has no neighbours to go by.
+# the orange lies. Most of it is along the borders, where a network has no neighbours to go by.
 #
 # Inside, it lays a fine weave over the eye: look at the crop again. A doctor sees that it is no vessel. This detector does not see it at all, since it was made for
 # wider ridges; another one would count it. Could one have known without HR?
@@ -793,6 +797,7 @@ show(rows, ["LR", "knows faces", "knows both", "HR"], size=1.8)
 for name, row in zip(("wall", "face"), rows, strict=True):
     errors = [np.sqrt(((row[k] - row[3]) ** 2).mean()) for k in (1, 2)]
     print(f"{name}: error (RMS) knows faces {errors[0]:.3f}, both {errors[1]:.3f}")
+# what is left of the wall's face is faint, and the person hardly loses anything
 
 # %% [markdown]
 # **Exercise 4.** Make the SRGAN's retina fit its LR image (`make_fit`). What happens to LR-PSNR, and what to the invented vessels?
@@ -810,6 +815,7 @@ for name, picture in (("SRGAN", eyes["SRGAN"]), ("made to fit", corrected)):
 sr.plotting.comparison(
     {"SRGAN": eyes["SRGAN"], "made to fit": corrected, "HR": retina},
     crop=(160, 100, 120, 120),
+    columns=3,
     whole=False,
 )
 
@@ -822,9 +828,9 @@ answer = None  # your images
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 5
-# Perfectly trained, no: where B is likelier than 8, the median is a B, and the mean is
-# nearer to a B. The difference is in the training: for the squared error, a stroke
-# that is wholly wrong weighs more than many that are a little wrong.
+# Perfectly trained, hardly: where B is likelier than 8, the median is a B, and the
+# mean is nearer to a B. The difference is in the training: for the squared error, a
+# stroke that is wholly wrong weighs more than many that are a little wrong.
 answer = learn(0.1, "mse")
 both = {"mae": drawn["10% B"], "mse": answer}
 for name, images in both.items():

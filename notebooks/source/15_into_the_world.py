@@ -72,7 +72,8 @@ for height, width in ((125, 185), (480, 640), (1080, 1920), (3000, 4000)):
     print(f"LR {height:4} x {width:4}: {gigabytes(height, width):6.2f} GB")
 
 # %% [markdown]
-# That is one array of many, in a network of a hundredth of the size that papers use. The photo has to be cut.
+# That is one array of many, in a network with less than a hundredth of the 43 million parameters of the paper's EDSR. The photo has to be
+# cut.
 #
 # ## Cut, enlarge, paste
 #
@@ -132,7 +133,7 @@ plt.show()
 
 # %% [markdown]
 # Along the cuts. There the network misses its neighbours and takes zeros instead, since its convolutions pad with zeros. The right picture
-# has a logarithmic scale: far from the cuts nothing differs. Now enlarged:
+# has a logarithmic scale: some ten LR pixels from the cuts hardly anything differs. Now enlarged:
 
 # %%
 seam = (336, 156, 72, 84)  # top, left, height, width in HR pixels
@@ -219,8 +220,8 @@ print(f"halo {halos[-2]}: {errors[-2]:.1e} grey levels, only float32 rounding")
 assert errors[-2] < 0.01 < errors[0]
 
 # %% [markdown]
-# On this photo a halo of 8 is enough for the eye, and beyond 16 only the rounding of float32 is left. That depends on photo and weights; from the receptive field
-# on it is certain. The package measures the same radius, by the same trick, and does the rest in `sr.upscale`:
+# On this photo a halo of 8 is enough for the eye, and beyond 16 only the rounding of float32 is left. That depends on photo and weights;
+# from the receptive field on it is certain. The package measures the same radius, by the same trick, and does the rest in `sr.upscale`:
 
 # %%
 by_hand = tiled(network, lr, tile=64, halo=int(reach))
@@ -259,7 +260,7 @@ strip = lr[30:78]
 right = rcan.predict_on_batch(strip[None])[0]
 for halo in (0, 20, 40):
     error = 255 * np.abs(tiled(rcan, strip, 64, halo) - right)
-    print(f"RCAN, halo {halo:2}: {error.max():.1f} of 255, mean {error.mean():.2f}")
+    print(f"RCAN, halo {halo:2}: {error.max():.2g} of 255, mean {error.mean():.1g}")
 assert error.max() > 0.01  # at the largest halo
 
 if not here.fast:
@@ -269,8 +270,8 @@ if not here.fast:
     print(next(w.message for w in caught if "tile" in str(w.message)))
 
 # %% [markdown]
-# From a halo of 20 on, the printed digits show nothing, but at any halo more than a hundredth of a grey level remains, as the assertion says: a tile has
-# other means than the photo. The attention of these weights is weak; where it is strong, tiles differ visibly. `sr.upscale` warns in any case.
+# From a halo of 20 on the difference is far too small to be seen, but no halo ends it: a tile has other means than the photo. The attention of
+# these weights is weak; where it is strong, tiles can differ visibly. `sr.upscale` warns in any case.
 #
 # ## What a tile costs
 #
@@ -333,7 +334,7 @@ print(f"whole: features {features:.0f} MB, twice {2 * features:.0f} MB")
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.6), layout="constrained")
 labels = [f"{size}" for size in sizes[:-1]] + ["whole"]
 for ax, values, label in (
-    (axes[0], [megabytes for _, megabytes in costs.values()], "peak memory (MB)"),
+    (axes[0], [megabytes for _, megabytes in costs.values()], "more memory (MB)"),
     (axes[1], [seconds for seconds, _ in costs.values()], "seconds"),
 ):
     ax.bar(labels, values, color="#0072B2", width=0.6)
@@ -342,7 +343,8 @@ fig.suptitle(f"LR {here.side} x {here.side}, x4, on this machine", fontsize=10)
 plt.show()
 
 # %% [markdown]
-# Memory grows with the window, time falls with it. Choose the largest tile that the memory carries; the default of 256 is a
+# Memory grows with the window, here to about what was predicted for the whole (a 0 says that the process had enough already). Time falls with
+# it: the smallest tiles take several times as long. Choose the largest tile that the memory carries; the default of 256 is a
 # compromise. The result itself needs memory as well, but as 8 bits with 3 channels, not as 32 floats.
 #
 # ## A whole folder
@@ -419,7 +421,7 @@ assert len(found) == 4
 
 # %%
 results = {path.stem: sr.images.read(path) for path in found}
-board = np.where(np.indices((224, 256)).sum(axis=0) // 16 % 2, 235, 190)[..., None]
+board = np.where((np.indices((224, 256)) // 16).sum(axis=0) % 2, 235, 190)[..., None]
 opacity = results["cutout"][..., 3:] / 255
 over_board = results["cutout"][..., :3] * opacity + board * (1 - opacity)
 
@@ -458,8 +460,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The blocks of the JPEG are enlarged like anything else. The network has never seen a JPEG: what it learned was to undo one particular
-# degradation. Lesson 2's degradations exist to train for the files that will really come.
+# The blocks of the JPEG are enlarged like anything else, and the scores hardly differ from bicubic's. The network has never seen a JPEG:
+# what it learned was to undo one particular degradation. Lesson 2's degradations exist to train for the files that will really come.
 #
 # ## Video, frame by frame
 #
@@ -674,8 +676,9 @@ if "onnx" not in ready:
 assert "saved_model" in ready
 
 # %% [markdown]
-# Nearly: another runtime adds the same numbers in another order, and float32 rounds. A ten thousandth of a grey level is 4e-7; what matters
-# is that no pixel changes visibly. `sr-keras export` does both steps from the command line.
+# TensorFlow's own format to the last bit here, the others nearly: another runtime adds the same numbers in another order, and float32
+# rounds. A ten thousandth of a grey level is 4e-7; what matters is that no pixel changes visibly. `sr-keras export` does both steps from
+# the command line.
 #
 # By hand, what an app would do. LiteRT wants to be told the size before it runs:
 
@@ -771,9 +774,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Without clipping, what overshoots white wraps around to black, and the other way round: speckles. The other two mistakes leave a picture
-# that everybody would take for right, and scores that hardly differ. Only a comparison with the network's own output finds them.
-# Write range, channel order and clipping beside the file, or put them into it (exercise 4).
+# Without clipping, what overshoots white wraps around to black, and the other way round, in each channel: coloured speckles. The other
+# two mistakes leave a picture that everybody would take for right, and scores that hardly differ. Only a comparison with the network's
+# own output finds them. Write range, channel order and clipping beside the file, or put them into it (exercise 4).
 #
 # ## Several GPUs
 #
