@@ -251,7 +251,7 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# One network, one photo, two contrasts: drag the line.
+# One network, one photo, two contrasts: move the line with the pointer.
 
 # %%
 sr.plotting.slider(modes, crop=(40, 80, 120, 160), zoom=3, title="SRResNet x4")

@@ -563,7 +563,7 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # Temperature 0 is soft, as a mean is (a median, strictly: this one learned with absolute errors). Not what we wished for: what a sample
-# adds to it looks less like fur than like noise, and the next one has other noise. Drag the line:
+# adds to it looks less like fur than like noise, and the next one has other noise. Move the line with the pointer:
 
 # %%
 sr.plotting.slider(
