@@ -94,7 +94,8 @@ sr.plotting.comparison(
 # ## What VGG19 sees
 #
 # VGG19 learned to tell a thousand kinds of things in 1.3 million photos (ImageNet). It has 16 convolutions of 3 x 3 in five blocks, each block at half the
-# size of the one before. We never ask it for a name. We look at its *features*: the maps inside.
+# size of the one before: `block3_conv3` is the third convolution of the third block. Three dense layers behind them, which make it 19, give the name;
+# we never ask for it. We look at its *features*: the maps inside.
 #
 # The first call looks for its weights, and downloads 80 MB where there are none.
 
@@ -148,7 +149,7 @@ plt.show()
 # ## Content loss by hand
 #
 # Two pictures have the same content if their features agree: the mean squared difference, as before, but of one layer's features. This is all there is to
-# the *perceptual loss* of Johnson and others.
+# the *perceptual loss* with which Johnson and others (2016) trained for super-resolution; they took VGG16, and call it feature reconstruction.
 
 # %%
 middle = layers.index("vgg19/block3_conv3")
@@ -183,7 +184,7 @@ ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# To VGG19 the brighter photo is by far the nearest, and from the second layer on the change hardly counts. Blur is the worst nearly everywhere, the very thing that a pixel
+# To VGG19 the brighter photo is the nearest, and from the second of these layers on the change hardly counts. Blur is the worst nearly everywhere, the very thing that a pixel
 # loss rewards. Noise is forgiven sooner.
 #
 # ## Texture: Gram matrices
@@ -296,7 +297,7 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# To the content loss, blurred gravel is the best of the lot, and shuffled gravel as wrong as a wall. To the texture loss, shuffled gravel and gravel from elsewhere are
+# To the content loss, blurred gravel is the best of the lot, and shuffled gravel nearly as wrong as a wall. To the texture loss, shuffled gravel and gravel from elsewhere are
 # nearly the same, and blur is as far off as the wall. Each is blind where the other sees.
 #
 # ## A texture out of noise
@@ -354,7 +355,7 @@ sr.plotting.comparison(
 # ## Total variation
 #
 # Against the grain there is an old remedy, which asks neighbouring pixels to be alike: *total variation* (TV) is the mean
-# difference to the pixel below, plus that to the pixel on the right.
+# difference to the pixel below, plus that to the pixel on the right. (The package's takes the true image first, as all losses do, and does not look at it.)
 
 
 # %%
@@ -370,7 +371,7 @@ for name, image in {"HR": hr, **spoiled}.items():
     print(f"TV {variation(image):.4f} {name}")
 
 # %% [markdown]
-# Noise has by far the most, blur the least. So TV alone would love the fog; it needs a partner that holds to the picture. **Predict:** we let
+# Noise and sharpening have far more than HR, blur far less. So TV alone would love the fog; it needs a partner that holds to the picture. **Predict:** we let
 # both paint a noisy cat, with more and more weight on TV. What will the far end look like?
 
 # %%
@@ -436,11 +437,11 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The early layer gives back nearly each pixel: as a loss it is almost a pixel loss. block3_conv3 keeps edges, colours and strokes of fur. block5_conv1 keeps stripes and arcs, and is free
-# with colours (more steps would bring some back). Hence a layer in the middle.
+# with colours (more steps would bring some back). Hence a layer in the middle. (SRGAN takes one at the end, and a second network as a judge: lesson 10.)
 #
 # ## The same U-Net, again
 #
-# Now to lesson 6's U-Net, trained with the mean absolute error on 491 photos. It gets four photos that it never saw, damaged by blur, noise and JPEG. Two of
+# Now to lesson 6's U-Net, trained with the mean absolute error on some 470 photos. It gets four photos that it never saw, damaged by blur, noise and JPEG. Two of
 # them are nothing but texture.
 
 # %%
@@ -478,12 +479,12 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The noise is gone, and the grass is felt: where the network could not know, it answered with the mean.
+# The noise is weaker, and the grass has turned into felt: where the network could not know, it answered with something near the mean.
 #
 # ## Weights: look at gradients
 #
 # Pixels, content, texture: how much of each? Their values are no help: a content loss of ten thousands, an L1 of hundredths. What moves a network are the
-# *gradients*. **Predict:** what will each loss want to change in the grass?
+# *gradients*, here of each loss by the pixels of the result. **Predict:** what will each loss want to change in the grass?
 
 # %%
 texture_layers = ["vgg19/block1_conv1", "vgg19/block2_conv1", "vgg19/block3_conv1"]
@@ -535,8 +536,9 @@ plt.show()
 # L1 knows only signs: brighter here, darker there, everywhere with the same force. Content asks for strokes, texture for deeper holes and brighter blades wherever some are already,
 # TV for less of everything.
 #
-# The values differ by a factor of a million, the gradients do not. Content and texture pull harder than L1, which is only to hold the colours: the
-# other two care little about them. TV is left out. All in one loss:
+# The printed gradients have their weights in them; without, that of content would be millions of times that of L1. The weights are chosen so that
+# content and texture pull some ten times as hard as L1. It is only to hold brightness and colours: features forgive a shift of them, as the brighter cat
+# showed. TV is left out. All in one loss:
 
 # %%
 loss = sr.losses.WeightedSum(
@@ -590,7 +592,8 @@ for name, objective in {"ours, L1": sr.losses.L1(), "ours, perceptual": loss}.it
     restored[name] = restore(model, inputs)
 
 # %% [markdown]
-# The package ships such a network: the same start, trained longer, on the 491 photos and with damage of all strengths. Its file says how.
+# The package ships such a network: the same start, trained for more steps, on those 470 photos, with damage of all strengths, and other weights on the losses. Its file
+# says how.
 
 # %%
 shipped = sr.models.load("unet-x1-bsds-perceptual")
@@ -655,7 +658,8 @@ if trained and not here.fast:  # too few steps in FAST
 
 # %% [markdown]
 # Compare the two rows called *ours*: one start, the same patches, the same steps. PSNR hardly tells them apart. In texture and in fine contrast the perceptual one is clearly
-# nearer to HR. (FAST takes too few steps for that.) The last row is a longer training.
+# nearer to HR. (FAST takes too few steps for that.) The last row is another training: nearer to HR in texture and contrast, and
+# paid for in PSNR.
 #
 # **Predict:** where will you see it first, in the cat, in the grass or on the motorcycle?
 
@@ -696,10 +700,10 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# With the perceptual loss strokes have more contrast and edges are harder. In PSNR the cat pays most for it. The blades of HR are not back, since what
-# the damage took is gone.
+# At edges: with the perceptual loss they are harder, as at the rim of the eye, which gets a pale seam, and strokes have more contrast. In PSNR the cat pays
+# most for it. The blades of HR are not back, since what the damage took is gone.
 #
-# Look also for what never was there, speckle or a faint grid. VGG19 hardly minds it, as the chequered stones said, and nobody else was asked.
+# Look also for what never was there: speckle, and, most in *shipped*, a grid. VGG19 hardly minds it, as the chequered stones said, and nobody else was asked.
 #
 # ## A dial between the two
 #
@@ -738,7 +742,8 @@ fig.suptitle(
 plt.show()
 
 # %% [markdown]
-# A continuous path from one to the other, with every step of it a usable network. Where to stop is no question of networks: it depends on
+# A continuous path from one to the other, with every step of it a usable network. In our run the first half of the way costs no PSNR, the second all of it.
+# Where to stop is no question of networks: it depends on
 # whether somebody enjoys the picture or measures in it.
 #
 # ## Detail that chance decides
@@ -817,7 +822,7 @@ sr.course.check(answer, [variation(halves), variation(chessboard)])
 
 # %% [markdown]
 # **Exercise 3.** Somebody gives VGG photos in [0, 1] where it wants 0 to 255. `content(hr[None] / 255, ...)` does the same to ours. By what factor does the content loss of the blur
-# shrink at block3_conv3? What would that do to a training with the weights above?
+# shrink at block3_conv3? (Guess, then compute it. Were VGG19 linear, it would be 255 x 255.) What would that do to a training with the weights above?
 
 # %%
 answer = None  # the factor

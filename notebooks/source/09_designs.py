@@ -11,7 +11,7 @@
 # - measure the receptive field of any network, and say what dilation, density, pyramid pooling and attention change in it;
 # - judge a plot of cost and quality, and say what it does not prove.
 #
-# **You need** lesson 1 (back-projection, PSNR) and lesson 5 (Mult-Adds, pixel shuffle, transposed convolution).
+# **You need** lesson 1 (back-projection, PSNR), lesson 4 (residuals, VDSR), lesson 5 (Mult-Adds, pixel shuffle, transposed convolution) and EDSR of lesson 8.
 #
 # **Time:** 2.5 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
@@ -81,7 +81,7 @@ def journey(model, size=32):
 
 # %% [markdown]
 # Five networks at x4, with few filters, which change nothing here. **Predict:** draw the size along the layers for each: VDSR (enlarge
-# first), EDSR (last), LapSRN (in steps), DBPN, and an hourglass.
+# first), EDSR (last), LapSRN (in steps), DBPN (up and down), and an hourglass (down, then up).
 
 # %%
 designs = {
@@ -163,8 +163,8 @@ for ax, detail, name in ((axes[1], detail2, "x2"), (axes[2], detail4, "x4")):
 plt.show()
 
 # %% [markdown]
-# Nearly nothing on smooth ground, lines at edges: *Laplacian*, since they resemble second derivatives. That of x2 is the stronger. With both zero, the image is
-# bilinear interpolation.
+# Nearly nothing on smooth ground, lines at edges: *Laplacian*, since they resemble second derivatives. That of x2 is the stronger. With both zero, the image would be
+# LR, doubled twice by bilinear interpolation.
 #
 # LapSRN (Lai and others, 2017) predicts these two residuals from LR alone. Here is one level, written out with the layers of a network
 # that comes trained with the package:
@@ -558,7 +558,7 @@ print("ways:", line.astype(int), " field:", (field > 0).sum(axis=0).max(), "wide
 
 # %% [markdown]
 # Nine pixels, and not equal at all: 19 x 19 ways lead from the middle to itself, and one from a corner. With more layers it becomes a bell. So
-# there are two fields: what *can* matter, and what does.
+# there are two fields: what *can* matter, and what does. (White, below: no way at all.)
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="constrained")
@@ -700,7 +700,7 @@ assert (fields["dense"] > 0).sum() == (fields["plain"] > 0).sum() == 81
 # Grey is exactly zero. Plain and dense end at the same 9 x 9: density adds shorter ways, none that is longer. Dilation reaches 15 with the same
 # weights. Pyramid pooling and attention see *everything*; the first in visible regions, the second faintly and evenly.
 #
-# The hourglass is wide and blocky: its field follows the grid of its pooling. A scene that moves by one pixel falls otherwise on that
+# The hourglass is wide, in steps, and off the middle: its field follows the grid of its pooling. A scene that moves by one pixel falls otherwise on that
 # grid. None of this says what is *good*: a far look costs training, and helps only if far pixels tell something.
 #
 # ### Inside the two blocks
@@ -755,7 +755,7 @@ print(f"to {values.max():.3f},", end=" ")
 print(f"the two photos differ by at most {np.abs(values[0] - values[1]).max():.3f}")
 
 # %% [markdown]
-# All stay near one half, which is where they started: sigmoid(0). After 1,500 steps the attention of this small network does not tell two photos
+# All stay near one half, which is where they started: sigmoid(0). After its short training the attention of this small network does not tell two photos
 # apart: it multiplies by nearly a constant. A diagram shows what a layer *could* do. What it does must be measured.
 #
 # ### Trained networks
@@ -856,7 +856,7 @@ for framework in dict.fromkeys(e.framework for e in sr.models.CATALOGUE.values()
 print("at x4, for an output of 1280 x 720")
 
 # %% [markdown]
-# Quality has to be measured. The shipped sets are reduced networks, trained for minutes; we score every one at x4 on two photos that none has seen. Those
+# Quality has to be measured. The shipped sets are trained for minutes, and most are reduced networks; we score every one at x4 on two photos that none has seen. Those
 # trained against a discriminator are left to the lesson on GANs.
 
 # %%
@@ -913,7 +913,8 @@ sr.plotting.quality_against_cost(
 
 # %% [markdown]
 # Read such a plot with care. Steps, losses and sizes differ, all are far from their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before,
-# and enlarges luma only, which is what we score. The plot says what *these files* give, not which design is best.
+# and enlarges luma only, which is what we score (so do SRCNN, VDSR and FSRCNN). Left out of it is the autoencoder with a bottleneck, below bicubic: lesson 3
+# says why. The plot says what *these files* give, not which design is best.
 #
 # The best set of each framework, as pictures. **Predict:** can you see the order of the scores?
 
@@ -933,7 +934,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# All are crisper than bicubic; among each other you have to search. Not one has the fine ribs of the fork. At this size and training, the framework shows in the
+# All are crisper than bicubic; among each other you have to search. HR's fork is straight, with two bright
+# lines along it; not one network has these lines, and some twist the fork into waves. At this size and training, the framework shows in the
 # cost more than in the picture.
 #
 # ## Exercises
@@ -1017,6 +1019,9 @@ for name, image, count in (
     print(f"{name:9} {count:8,} weights {score['psnr_y']:.2f} dB, motorcycle x4")
 
 # %% [markdown]
+# What we saw (read it after your try): half the weights give most of the gain over bicubic, although the x2 network never saw its own output in training.
+# Levels have much in common; LapSRN's sequel lets them share their weights.
+#
 # **Exercise 5.** Does back-projection improve a *network*? Take the output of `edsr-x4-bsds-small` for both photos, measure its error in LR, and
 # back-project it once, twice, three times. What happens to the PSNR?
 
