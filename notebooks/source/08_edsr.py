@@ -32,7 +32,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.8, 3.5, 3),
+    minutes=(0.8, 2.5, 3),
     steps=(20, 400, 4000),
     rounds=(2, 8, 10),
     short=(12, 60, 100),

@@ -32,7 +32,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.7, 3, 2),
+    minutes=(0.7, 2, 2),
     toy=(300, 1500, 1500),
     drawn=(30, 1500, 2500),
     steps=(2, 12, 100),

@@ -32,7 +32,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.6, 2, 1),
+    minutes=(0.6, 1, 1),
     side=(288, 384, 384),
     line_steps=(80, 600, 2000),
     plate_steps=(100, 800, 2000),

@@ -32,7 +32,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.7, 2.5, 2),
+    minutes=(0.7, 2, 2),
     side=(96, 320, 512),
     frames=(5, 24, 24),
     repeats=(2, 9, 9),
