@@ -244,6 +244,13 @@ def cards(entries):
                 f" {scores} | {entry['bytes']:,} |"
                 f" `{entry['sha256']}` |"
             )
+    for path in sorted(sr.pretrained.ENCODERS.glob("*.weights.h5")):
+        decoder = entries[path.name.split(".")[0].replace("_encoder", "")]
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        lines.append(
+            f"| `{path.name}` (in `encoders/`) | with `{decoder['name']}` | | | | | |"
+            f" {path.stat().st_size:,} | `{digest}` |"
+        )
     return "\n".join(lines)
 
 

@@ -160,10 +160,26 @@ def test_every_shipped_file_is_what_its_name_says():
         assert models.load(path).output_shape[-1] == stored["config"]["channels"]
 
 
+def test_every_shipped_encoder_belongs_to_a_shipped_decoder():
+    paths = list(pretrained.ENCODERS.glob("*.weights.h5"))
+    assert paths
+    for path in paths:
+        decoder = path.name.replace("vae_encoder", "vae").removesuffix(".weights.h5")
+        *_, name = decoder.split("-", 2)
+        config = pretrained.describe(path)["config"]
+        encoder = models.vae_encoder(**config, weights=name)
+        latent_channels = encoder.output_shape[0][-1]
+        stored = pretrained.describe(pretrained.find(decoder))["config"]
+        assert stored["latent_channels"] == latent_channels
+        assert pretrained.training_of(path) == pretrained.training_of(
+            pretrained.find(decoder)
+        )
+
+
 def test_every_shipped_file_was_made_by_a_recipe_and_has_a_card():
     made = [recipes.as_json(recipe) for recipe in recipes.RECIPES.values()]
     cards = (pretrained.FOLDER / "README.md").read_text()
-    paths = list(pretrained.FOLDER.glob("*.weights.h5"))
+    paths = list(pretrained.FOLDER.glob("**/*.weights.h5"))
     for path in paths:
         assert pretrained.training_of(path)["recipe"] in made, path.name
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

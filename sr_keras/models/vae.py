@@ -13,6 +13,7 @@ from sr_keras import pretrained
 from sr_keras.layers import ICNR, BicubicUpsampling, PixelShuffle
 from sr_keras.models.arguments import check_scale
 
+_LATE_BLOCKS = 2
 _STEPS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
@@ -22,6 +23,7 @@ def vae_encoder(
     num_blocks=2,
     latent_channels=8,
     channels=3,
+    weights=None,
     name="vae_encoder",
 ):
     """Builds q(z | lr, hr): which latent variables an HR image speaks for.
@@ -35,6 +37,7 @@ def vae_encoder(
         num_blocks: Number of residual blocks.
         latent_channels: Latent variables for each LR pixel.
         channels: 3 for RGB, 1 for luma.
+        weights: None, the name of a shipped set, or the path of a file.
         name: Model name.
 
     Input shape:
@@ -73,7 +76,17 @@ def vae_encoder(
     def tail(name):
         return layers.Conv2D(latent_channels, 1, dtype="float32", name=name)(x)
 
-    return keras.Model([lr, hr], [tail("mean"), tail("log_variance")], name=name)
+    model = keras.Model([lr, hr], [tail("mean"), tail("log_variance")], name=name)
+    config = {
+        "scale": scale,
+        "filters": filters,
+        "num_blocks": num_blocks,
+        "latent_channels": latent_channels,
+        "channels": channels,
+    }
+    return pretrained.load(
+        model, weights, "vae_encoder", config, folder=pretrained.ENCODERS
+    )
 
 
 def vae_decoder(
@@ -87,13 +100,15 @@ def vae_decoder(
 ):
     """Builds the HR image that an LR image and latent variables make together.
 
-    EDSR, with fewer blocks, to whose first feature map the latent variables are
-    added; it learns what bicubic interpolation misses.
+    EDSR, with fewer blocks; it learns what bicubic interpolation misses. The latent
+    variables are added to what its blocks say of the LR image, each feature times a
+    gate that depends on the LR image as well: so they can be silent in a blue sky and
+    loud in fur. Two more blocks follow, in which the changes become shapes.
 
     Args:
         scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
         filters: Channels of every feature map.
-        num_blocks: Number of residual blocks.
+        num_blocks: Number of residual blocks before the latent variables.
         latent_channels: Latent variables for each LR pixel.
         channels: 3 for RGB, 1 for luma.
         weights: None, the name of a shipped set, or the path of a file.
@@ -136,7 +151,7 @@ def vae(
     Args:
         scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
         filters: Channels of every feature map.
-        num_blocks: Number of residual blocks.
+        num_blocks: Number of residual blocks before the latent variables.
         latent_channels: Latent variables for each LR pixel.
         channels: 3 for RGB, 1 for luma.
         weights: None, the name of a shipped set, or the path of a file.
@@ -218,25 +233,27 @@ def _load(model, weights, scale, filters, num_blocks, latent_channels, channels)
 
 
 def _decode(lr, z, scale, filters, num_blocks, channels):
-    head = layers.Conv2D(filters, 3, padding="same", name="head")(lr)
-    latents = layers.Conv2D(filters, 3, padding="same", use_bias=False, name="latents")(
-        z
-    )
-    x = head = layers.Add(name="with_latents")([head, latents])
+    def conv(filters, name, **options):
+        return layers.Conv2D(filters, 3, padding="same", name=name, **options)
+
+    x = head = conv(filters, "head")(lr)
     for i in range(num_blocks):
         x = _residual_block(x, filters, name=f"block_{i}")
-    x = layers.Conv2D(filters, 3, padding="same", name="body")(x)
+    x = conv(filters, "body")(x)
     x = layers.Add(name="global_skip")([x, head])
+    # by what stands in the LR image, the gate decides how much the latents may change
+    gate = conv(filters, "gate")(x)
+    latents = conv(filters, "latents", use_bias=False)(z)
+    latents = layers.Multiply(name="gated_latents")([latents, gate])
+    x = layers.Add(name="with_latents")([x, latents])
+    for i in range(_LATE_BLOCKS):
+        x = _residual_block(x, filters, name=f"late_block_{i}")
     for i, factor in enumerate(_STEPS[scale]):
-        x = layers.Conv2D(
-            filters * factor**2,
-            3,
-            padding="same",
-            kernel_initializer=ICNR(factor),
-            name=f"upsampling_{i}",
+        x = conv(
+            filters * factor**2, f"upsampling_{i}", kernel_initializer=ICNR(factor)
         )(x)
         x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
-    x = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="tail")(x)
+    x = conv(channels, "tail", dtype="float32")(x)
     image = BicubicUpsampling(scale, name="interpolation")(lr)
     return layers.Add(dtype="float32", name="skip")([x, image])
 

@@ -13,20 +13,23 @@ import h5py
 import numpy as np
 
 FOLDER = pathlib.Path(__file__).parent
+# of networks that do not upscale by themselves, and are no part of `all_names`
+ENCODERS = FOLDER / "encoders"
 
 _SUFFIX = ".weights.h5"
 _descriptions = weakref.WeakKeyDictionary()  # network: its name and configuration
 
 
-def names(network, **config):
+def names(network, folder=None, **config):
     """Returns the names of the shipped sets that fit a network, sorted.
 
     Args:
         network: Name of the builder, such as "edsr".
+        folder: Where to look; None for `FOLDER`.
         **config: Arguments that must be equal, such as `scale=4`.
     """
     found = []
-    for path in sorted(FOLDER.glob(f"{network}-*{_SUFFIX}")):
+    for path in sorted((folder or FOLDER).glob(f"{network}-*{_SUFFIX}")):
         stored = describe(path)["config"]
         if all(stored.get(key) == value for key, value in config.items()):
             found.append(path.name.removesuffix(_SUFFIX).split("-", 2)[2])
@@ -188,7 +191,7 @@ def _attribute(path, name):
     return None if text is None else json.loads(text)
 
 
-def load(model, weights, network, config):
+def load(model, weights, network, config, folder=None):
     """Loads weights into a model that was just built.
 
     Args:
@@ -197,6 +200,7 @@ def load(model, weights, network, config):
             `.weights.h5` file.
         network: Name of the builder.
         config: Arguments of the builder.
+        folder: Where the shipped sets are; None for `FOLDER`.
 
     Returns:
         `model`
@@ -210,9 +214,10 @@ def load(model, weights, network, config):
         return model
     path = pathlib.Path(weights)
     if not path.name.endswith(_SUFFIX):
-        path = FOLDER / f"{network}-x{config['scale']}-{weights}{_SUFFIX}"
+        folder = folder or FOLDER
+        path = folder / f"{network}-x{config['scale']}-{weights}{_SUFFIX}"
         if not path.is_file():
-            shipped = names(network, **config) or ["none"]
+            shipped = names(network, folder, **config) or ["none"]
             raise ValueError(
                 f"`weights` must be None, the path of a .weights.h5 file, or the name"
                 f" of a shipped set (for this network: {', '.join(shipped)})."

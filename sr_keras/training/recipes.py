@@ -16,6 +16,7 @@ from sr_keras.training.vae import VAE
 
 # What `train` adds to the files of `TrainingRun`: weights, as they are shipped.
 WEIGHTS_FILE = "final.weights.h5"
+ENCODER_FILE = "final_encoder.weights.h5"  # of a VAE
 
 DISCRIMINATORS = {
     "srgan_discriminator": models.srgan_discriminator,
@@ -383,8 +384,9 @@ RECIPES = {
         make=VAERecipe,
         options={"filters": 32, "num_blocks": 4},
         encoder_options={"filters": 32},
-        annealing_steps=300,
-        steps=800,
+        kl_weight=5e-4,
+        annealing_steps=1_500,
+        steps=3_000,
     ),
 }
 
@@ -480,13 +482,17 @@ def train(
 def _save_weights(model, folder, training):
     """Writes the last weights as shipped files have them: with the moving average."""
     last = keras.models.load_model(folder / "last.keras", compile=False)
-    network = upscaler(model)
+
+    def save(weights, network, file):
+        description = pretrained.description(network)
+        path = folder / file
+        pretrained.save(weights, path, **description, half=True, training=training)
+
     if isinstance(model, VAE):
-        network = model.decoder
-        last = last.get_layer(network.name)
-    description = pretrained.description(network)
-    path = folder / WEIGHTS_FILE
-    pretrained.save(last, path, **description, half=True, training=training)
+        save(model.encoder, model.encoder, ENCODER_FILE)
+        save(last.get_layer(model.decoder.name), model.decoder, WEIGHTS_FILE)
+    else:
+        save(last, upscaler(model), WEIGHTS_FILE)
 
 
 def _check_recipe_of(folder, recipe, resume):

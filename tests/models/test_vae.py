@@ -68,6 +68,26 @@ def test_the_decoder_uses_its_latents():
     assert difference.max() > 1e-3
 
 
+def test_the_gate_decides_by_the_lr_image_how_loud_the_latents_are():
+    decoder = vae_decoder(2, **SMALL)
+    gate = decoder.get_layer("gate")
+    kernel, bias = gate.get_weights()
+    lr, z = noise(1, 5, 7, 3), latents(5, 7)
+    # silent
+    gate.set_weights([0 * kernel, 0 * bias])
+    np.testing.assert_array_equal(decoder([lr, z]), decoder([lr, -z]))
+    # twice as loud is the same as latents twice as large
+    gate.set_weights([0 * kernel, bias + 1])
+    expected = decoder([lr, 2 * z])
+    gate.set_weights([0 * kernel, bias + 2])
+    np.testing.assert_allclose(decoder([lr, z]), expected, atol=1e-5)
+    # and else it depends on the LR image
+    gate.set_weights([kernel, bias])
+    loud = keras.Model(decoder.input, gate.output)
+    assert np.abs(loud([lr, z]) - loud([1 - lr, z])).max() > 1e-3
+    np.testing.assert_array_equal(loud([lr, z]), loud([lr, -z]))
+
+
 def test_the_decoder_adds_to_the_interpolated_image():
     decoder = vae_decoder(2, **SMALL)
     tail = decoder.get_layer("tail")
@@ -127,3 +147,15 @@ def test_the_upscaler_loads_the_weights_of_the_decoder(tmp_path):
     loaded = vae_decoder(2, **SMALL, weights=path)
     z = latents(5, 7)
     np.testing.assert_array_equal(loaded([lr, z]), decoder([lr, z]))
+
+
+def test_the_encoder_loads_its_weights(tmp_path):
+    encoder = vae_encoder(2, **SMALL)
+    path = tmp_path / "encoder.weights.h5"
+    pretrained.save(encoder, path, **pretrained.description(encoder))
+    images = [noise(1, 5, 7, 3), noise(1, 10, 14, 3)]
+    loaded = vae_encoder(2, **SMALL, weights=path)
+    for a, b in zip(loaded(images), encoder(images), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="for this network: none"):
+        vae_encoder(2, **SMALL, weights="bsds-small")
