@@ -13,7 +13,7 @@
 #
 # **You need** lesson 5 (the sub-pixel layer, post-upsampling) and lesson 1 (PSNR, its conditions). Lesson 6 says more on what L1 and L2 ask for.
 #
-# **Time:** 3.5 minutes of computing on two CPU cores (measured), 3 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** 2.5 minutes of computing on two CPU cores (measured), 3 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/08_edsr.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/08_edsr.py) · Previous: [7. Perceptual loss: compare features, not pixels](07_perceptual.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/07_perceptual.ipynb)) · Next: [9. Designs: progressive and iterative, and what a block sees](09_designs.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/09_designs.ipynb)) · [All lessons](README.md)
 

@@ -13,7 +13,7 @@
 #
 # **You need** lesson 5 (pixel shuffle, training on patches), lesson 6 (the U-Net) and lesson 7 (content loss, what VGG19 sees).
 #
-# **Time:** 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/10_gans.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/10_gans.py) · Previous: [9. Designs: progressive and iterative, and what a block sees](09_designs.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/09_designs.ipynb)) · Next: [11. A VAE: many answers to one question](11_vae.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/11_vae.ipynb)) · [All lessons](README.md)
 

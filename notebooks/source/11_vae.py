@@ -494,8 +494,8 @@ assert trials[-1]["kl"] < 0.1 < trials[0]["kl"]  # the highest price collapses
 #
 # ## A VAE on photos
 #
-# Photos miss far more than a bit per LR pixel. The package ships a decoder that was trained on other photos than those below. How long
-# was it trained, and at what price?
+# Photos miss far more than a bit per LR pixel. The package ships a decoder and its encoder, trained on other photos than those below. How
+# long were they trained, and at what price?
 
 # %%
 name = "vae-x4-bsds-small"
@@ -561,8 +561,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Temperature 0 is soft, as a mean is (a median, strictly: this one learned with absolute errors). Not what we wished for: what a sample
-# adds to it looks less like fur than like noise, and the next one has other noise. Move the line with the pointer:
+# Temperature 0 is soft, as a mean is (a median, strictly: this one learned with absolute errors). A sample is no sharp cat either: it
+# adds a grain, coarser and stronger in the fur than on smooth ground, but no hairs; and the next one has other grain. At half the temperature
+# the eye may well like it better than the mean. Move the line with the pointer:
 
 # %%
 sr.plotting.slider(
@@ -607,11 +608,11 @@ assert (np.diff(rows[:, 0]) < 0).all()
 
 # %% [markdown]
 # Each step of temperature costs PSNR. Did samples vary as photos do, then at temperature 1 the loss would be 3 dB, and the spread would
-# equal the true error of the mean. Here both happen at one lower temperature: two tests, one verdict. At temperature 1 this network
-# varies too much; a crossing at 0.5 would mean twice as much as photos.
+# equal the true error of the mean. Here both happen at a somewhat lower temperature: two tests, nearly one verdict. At temperature 1
+# this network varies too much, for this photo.
 #
-# LR-PSNR falls, below that of bicubic interpolation and below what was asked for. So `z` also changes what the LR image had settled: a
-# sample is then an answer to another question.
+# LR-PSNR falls with temperature, but stays far above what was asked for, and above bicubic interpolation: what `z` adds is gone when the
+# sample is scaled down again. Each sample is an answer to the question that the LR image asks.
 #
 # ## Where is it unsure?
 #
@@ -663,9 +664,10 @@ plt.show()
 print(f"correlation of the two maps: {correlation:.2f}")
 
 # %% [markdown]
-# The error is large in whiskers and fur, and small in the blurred background. A true map would be dark there,
-# too. This one differs far less from place to place, its groups lie off the diagonal, and the correlation is low: it is worth little. In
-# the world of the disc the same method drew a true one.
+# The error is large in whiskers and fur, and small in the blurred background, and the map knows it: groups that differ more are wrong by
+# more, in the right order. But the line is steeper than the diagonal. Where the mean is nearly right, the samples still differ: that is
+# grain on smooth ground. And the whiskers, the largest errors, do not stand out. So one may read from this map where *rather* to doubt,
+# and not by how much. In the world of the disc the same method drew a true one.
 #
 # ## What z tells, and what it should not
 #
@@ -696,10 +698,10 @@ before = report("as shipped")
 
 # %% [markdown]
 # A nat is 1.44 bits: for each LR pixel `z` tells several bits, not one as in our world. They are not idle: with the encoder's `z` the
-# decoder has a higher PSNR than with `z = 0`. But at a price this low `z` also tells what hardly matters, and where it is drawn at random, it says that wrong.
+# decoder is several dB better than with `z = 0`. But nobody will tell it that `z`; a random one loses more than 3 dB.
 #
-# A gap of more than 3 dB says that samples vary too much: the price was too low. We make it four times as high, and train both networks
-# on, on the six photos (not in FAST mode). **Predict:** what will happen to KL, to the gap, and to the map?
+# A gap of more than 3 dB says that samples vary too much: for this photo the price was too low. We make it four times as high, and train both
+# networks on, on the six photos (not in FAST mode). **Predict:** what will happen to KL, to the gap, and to the map?
 
 # %%
 patches = sr.pipeline.training_batches(photos, lr_size=16, batch_size=4)
@@ -711,10 +713,12 @@ if here.raises:
     assert after[0] < before[0] and after[1] < before[1]
 
 # %% [markdown]
-# KL, spread and gap fall together, and a price that was too low becomes, in 100 steps, one that leads into the collapse. On the way the gap
-# passes 3 dB. But the correlation does not rise there: the gap tells how *much* samples vary, and not whether they do so in the right places.
+# KL, spread and gap fall together, within 25 steps: at this price `z` tells only what pays most. Now the gap is below 3 dB, and samples vary too
+# little. The correlation does not follow: the gap tells how *much* samples vary, the correlation whether they do so in the right places.
 #
-# So nothing was repaired here. A good VAE of photos takes a price between, far more steps, and a look at all of these numbers.
+# So the right price lies between. No single number finds it: look at KL (is `z` used?), the gap (as much as photos vary?), LR-PSNR (still an
+# answer to the same question?) and the map (in the right places?). And at no price did this small network draw hairs: what a VAE of its
+# size can say of them is their grain.
 #
 # ## Exercises
 #
@@ -776,7 +780,7 @@ for n, value in zip(counts, predicted, strict=True):
     print(f"n = {n:2}: predicted {value:.2f} dB, measured {found:.2f} dB")
 
 # %% [markdown]
-# **Exercise 4.** Make a sample agree with its LR image, without another network. *Back-projection*: scale it down, and add the bicubic
+# **Exercise 4.** Make a sample agree still better with its LR image, without another network. *Back-projection*: scale it down, and add the bicubic
 # enlargement of what is missing in LR. Repeat this a few times. What happens to LR-PSNR, to PSNR, and to the spread?
 
 # %%
@@ -797,7 +801,7 @@ for label, image in (("sample", samples[0]), ("projected", back_project(samples[
     psnr, lr_psnr = measured(image)
     print(f"{label:9} PSNR {psnr:.2f} dB, LR-PSNR {lr_psnr:.1f} dB")
 projected = np.stack([back_project(image) for image in samples[:4]])
-# now it agrees with LR, and most of the noise is still there
+# it agrees with LR better, and the grain is still there: LR says nothing of it
 before, after = (spread(x[:, None]).mean() for x in (samples[:4], projected))
 print(f"spread {before:.4f} -> {after:.4f}")
 

@@ -13,7 +13,7 @@
 #
 # **You need** lesson 1 (LR images, PSNR) and lesson 4 or 5 (training a network). Lesson 10 is on adversarial networks, one of which is used here ready-made.
 #
-# **Time:** 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/13_hallucination.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/13_hallucination.py) · Previous: [12. Measuring quality](12_quality.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/12_quality.ipynb)) · Next: [14. No training set](14_zero_shot.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/14_zero_shot.ipynb)) · [All lessons](README.md)
 

@@ -13,7 +13,7 @@
 #
 # **You need** lesson 1 (PSNR, degradation) and lesson 5 (the pixel shuffle). The networks come trained; nothing is trained here but a toy.
 #
-# **Time:** 2.5 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/15_into_the_world.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/15_into_the_world.py) · Previous: [14. No training set](14_zero_shot.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/14_zero_shot.ipynb)) · [All lessons](README.md)
 
