@@ -20,6 +20,7 @@ import time
 import numpy as np
 
 import sr_keras as sr
+from sr_keras.training.vae import VAE, kl_divergence, spread
 
 HERE = pathlib.Path(__file__).parent
 KEPT = HERE / "quality.json"
@@ -124,6 +125,49 @@ def describe(name, path):
     }
 
 
+def variational(decoder, dataset):
+    """Returns what the latent variables of a VAE say, and what its samples are worth.
+
+    Nats for each LR pixel; PSNR (dB, RGB, 8 bits) of the image for the encoder's mean,
+    for latents of 0, and of samples of temperature 1; the samples' standard deviation
+    beside the root mean square error for latents of 0; and the samples' LR-PSNR.
+    """
+    path = sr.pretrained.find(decoder)
+    stored = sr.pretrained.describe(path)["config"]
+    encoder = sr.pretrained.ENCODERS / path.name.replace("vae-", "vae_encoder-")
+    config = sr.pretrained.describe(encoder)["config"]
+    vae = VAE(
+        sr.models.vae_encoder(**config, weights=encoder),
+        sr.models.vae_decoder(**stored, weights=path),
+    )
+
+    def psnr(image):
+        x = sr.images.to_float(sr.images.to_integer(image))
+        return -10 * np.log10(np.mean((x - hr) ** 2))
+
+    rows = []
+    for lr_file, hr_file in dataset:
+        lr, hr = sr.images.to_float(lr_file), sr.images.to_float(hr_file)
+        mean, log_variance = map(np.asarray, vae.encoder([lr[None], hr[None]]))
+        known = np.asarray(vae.decoder([lr[None], mean]))[0]
+        middle = vae.sample(lr[None], temperature=0.0)[0, 0]
+        samples = vae.sample(lr[None], num_samples=8, seed=0)
+        lr_psnr = [
+            sr.quality.lr_psnr(lr_file, sr.images.to_integer(x)) for x in samples[:, 0]
+        ]
+        row = {
+            "nats for an LR pixel": np.mean(kl_divergence(mean, log_variance)),
+            "PSNR, the encoder's latents": psnr(known),
+            "PSNR, latents of 0": psnr(middle),
+            "PSNR, a sample": np.mean([psnr(x) for x in samples[:, 0]]),
+            "spread": np.mean(spread(samples)),
+            "error for latents of 0": np.sqrt(np.mean((middle - hr) ** 2)),
+            "LR-PSNR, a sample": np.mean(lr_psnr),
+        }
+        rows.append(row)
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
 def open_set(folder, scale):
     return sr.datasets.open_data(
         str(folder), scale, "validation", "crappify" if scale == 1 else None
@@ -152,6 +196,9 @@ def update(folder, all_times=False):
                 dataset = open_set(folder / name_of_set, entry["scale"])
                 scores[name_of_set] = measure(open_network(name), dataset)
                 write(KEPT, json.dumps({**kept, **entries}, indent=1))
+        if entry.get("network") == "vae" and "variational" not in entry:
+            dataset = open_set(folder / "Set5", entry["scale"])
+            entry["variational"] = variational(name, dataset)
         if all_times or "ms_per_megapixel" not in entry:
             entry["ms_per_megapixel"] = milliseconds(open_network(name), entry["scale"])
     write(KEPT, json.dumps(entries, indent=1))
@@ -197,6 +244,10 @@ def text(entries):
             parts.append(f"### x{scale}, {name_of_set}\n\n{table(rows, name_of_set)}")
         conditions = rows[0]["scores"]["Set5"]["conditions"]
         parts.append(f"{conditions}. Mult-Adds for an output of 1280x720.")
+        for entry in rows:
+            if "variational" in entry:
+                facts = (f"{key} {x:.3g}" for key, x in entry["variational"].items())
+                parts.append(f"`{entry['name']}` on Set5 (RGB): {'; '.join(facts)}.")
     return "\n\n".join(parts)
 
 
