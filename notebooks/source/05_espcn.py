@@ -13,7 +13,7 @@
 #
 # **You need** lesson 1 (interpolation, PSNR) and lesson 4 (SRCNN, learning what bicubic misses). What a convolution does is in lesson 3.
 #
-# **Time:** 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/05_espcn.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/05_espcn.py) · Previous: [4. SRCNN: interpolate first, then correct](04_srcnn.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/04_srcnn.ipynb)) · Next: [6. U-Net: restore a damaged photo](06_unet.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/06_unet.ipynb)) · [All lessons](README.md)
 
@@ -32,7 +32,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.5, 3, 2),
+    minutes=(0.5, 2, 2),
     steps=(210, 2500, 10000),
     rounds=(3, 10, 10),
     short=(30, 150, 150),
@@ -688,13 +688,14 @@ sr.plotting.comparison(
     {"LR": lr_x4, **enlarged_x4, "HR": hr_x4},
     scores=scores_of(enlarged_x4, hr_x4, border=4),
     crop=(312, 512, 84, 112),
-    columns=2,
+    columns=3,
     title="motorcycle x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
     whole=False,
 )
 
 # %% [markdown]
-# Trained for longer, FSRCNN is firmer than bicubic at the fork and the disc. Look closely at slanted edges: a faint pattern that repeats every four pixels is what is left of the stamps.
+# Trained for longer, both are firmer than bicubic at the fork and the disc. Look closely at FSRCNN's slanted edges: a faint pattern that repeats
+# every four pixels is what is left of the stamps.
 #
 # ## Exercises
 #
