@@ -492,7 +492,7 @@ curves["L2"] = train(squared, loss="mse")
 draw({"L1": curves["no BN"], "L2": curves["L2"]}, "cosine from 0.002")
 
 # %% [markdown]
-# The two curves cross on the way, and here L1 ends somewhat higher. One run each is no rule, and other random numbers can turn it round. The published difference is far smaller: +0.04 dB for L1 at x2, and 0.00 at x4
+# The two curves cross on the way and end close together; which is ahead, other random numbers can turn round. The published difference is small as well: +0.04 dB for L1 at x2, and 0.00 at x4
 # (SRResNet on DIV2K, RGB). The loss is not what EDSR lives from.
 
 # %%
@@ -785,7 +785,7 @@ reached = [result["mean"]["psnr_y"] for result in ladder.values()]
 assert reached[0] < reached[2] < reached[3]
 
 # %% [markdown]
-# In its few steps, the network trained here has not left bicubic behind; the shipped one, with more of everything, has. These are not Set5's numbers, and may not be put into that chart: other photos, other decibels.
+# In its few steps, the network trained here has hardly left bicubic behind; the shipped one, with more of everything, has. These are not Set5's numbers, and may not be put into that chart: other photos, other decibels.
 #
 # To go on towards the paper: DIV2K's 800 photos; patches of 48 x 48 LR pixels, 16 in a batch; x4 started from a trained x2; hundreds of thousands of
 # steps (for their large network the authors report eight days on GPUs of 2017). With your own photos: `python -m sr_keras train edsr --scale 4 --data FOLDER --out RUN --steps 20000`.
