@@ -33,7 +33,7 @@ import sr_keras as sr
 
 here = sr.course.start(
     minutes=(0.9, 3, 1.5),
-    world_steps=(120, 600, 1000),
+    world_steps=(300, 600, 1000),
     mixed_steps=(300, 800, 1500),
     trial_steps=(40, 400, 400),
     samples=(4, 16, 32),
