@@ -674,6 +674,7 @@ print(f"correlation of the two maps: {correlation:.2f}")
 # How many nats does `z` tell here? The encoder knows. With its `z` the decoder shows what it could do if somebody told it which of all
 # answers is the true one.
 
+
 # %%
 def report(label):
     """Prints what `z` tells, and what the samples and their map are worth."""
