@@ -29,7 +29,7 @@ CARDS = sr.pretrained.FOLDER / "README.md"
 ASSETS = HERE.parent / "assets"
 SETS = ("Set5", "Set14")
 PHOTO, CROP = ("Set5", "butterfly"), (88, 56, 64, 96)  # of the picture
-# endings of sets that are for looks, or to show a mistake, and not for PSNR
+# endings of sets that are for looks
 LOOKS = ("-srgan", "-srfeat", "-esrgan", "-perceptual", "-critic", "-patchgan")
 # PSNR / SSIM on Set5 and Set14 by scale, of each paper's own size and training set
 PUBLISHED = {
@@ -185,7 +185,7 @@ def update(folder, all_times=False):
         if entries[name].get("sha256") != digest:
             network, facts = describe(name, path)
             entries[name] = {"name": name, "scale": facts["config"]["scale"], **facts}
-    for scale in sorted({entry["scale"] for entry in entries.values()}):
+    for scale in (1, 2, 3, 4):
         name = "input" if scale == 1 else f"bicubic-x{scale}"
         entries[name] = kept.get(name, {"name": name, "scale": scale})
     for name, entry in entries.items():
@@ -312,7 +312,9 @@ def draw(entries, folder):
     rows = [
         {**entry, **scores(entry), "model": entry["name"].replace("-x4-bsds", "")}
         for entry in entries.values()
-        if entry["scale"] == 4 and "network" in entry
+        if entry["scale"] == 4
+        and "network" in entry
+        and not entry["name"].endswith("-bottleneck")  # made to show what is lost
     ]
     bicubic = {**entries["bicubic-x4"], **scores(entries["bicubic-x4"])}
     trained_on_pixels = [row for row in rows if not row["adversarial"]]

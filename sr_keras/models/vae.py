@@ -77,16 +77,8 @@ def vae_encoder(
         return layers.Conv2D(latent_channels, 1, dtype="float32", name=name)(x)
 
     model = keras.Model([lr, hr], [tail("mean"), tail("log_variance")], name=name)
-    config = {
-        "scale": scale,
-        "filters": filters,
-        "num_blocks": num_blocks,
-        "latent_channels": latent_channels,
-        "channels": channels,
-    }
-    return pretrained.load(
-        model, weights, "vae_encoder", config, folder=pretrained.ENCODERS
-    )
+    config = _config(scale, filters, num_blocks, latent_channels, channels)
+    return pretrained.load(model, weights, "vae_encoder", config, pretrained.ENCODERS)
 
 
 def vae_decoder(
@@ -131,7 +123,8 @@ def vae_decoder(
     z = keras.Input((None, None, latent_channels), name="z")
     outputs = _decode(lr, z, scale, filters, num_blocks, channels)
     model = keras.Model([lr, z], outputs, name=name)
-    return _load(model, weights, scale, filters, num_blocks, latent_channels, channels)
+    config = _config(scale, filters, num_blocks, latent_channels, channels)
+    return pretrained.load(model, weights, "vae", config)
 
 
 def vae(
@@ -173,7 +166,8 @@ def vae(
     z = NoLatents(latent_channels, name="no_latents")(lr)
     outputs = _decode(lr, z, scale, filters, num_blocks, channels)
     model = keras.Model(lr, outputs, name=name)
-    return _load(model, weights, scale, filters, num_blocks, latent_channels, channels)
+    config = _config(scale, filters, num_blocks, latent_channels, channels)
+    return pretrained.load(model, weights, "vae", config)
 
 
 def vae_upscaler(decoder, name="vae"):
@@ -221,15 +215,14 @@ class NoLatents(layers.Layer):
         return {**super().get_config(), "latent_channels": self.latent_channels}
 
 
-def _load(model, weights, scale, filters, num_blocks, latent_channels, channels):
-    config = {
+def _config(scale, filters, num_blocks, latent_channels, channels):
+    return {
         "scale": scale,
         "filters": filters,
         "num_blocks": num_blocks,
         "latent_channels": latent_channels,
         "channels": channels,
     }
-    return pretrained.load(model, weights, "vae", config)
 
 
 def _decode(lr, z, scale, filters, num_blocks, channels):

@@ -421,7 +421,7 @@ def train(
     Returns:
         `(model, run)`: what was trained and its `TrainingRun`. Beside the files of
         that, `final.weights.h5` holds the network's last weights as shipped files
-        have them.
+        have them, and `final_encoder.weights.h5` those of a VAE's encoder.
 
     Raises:
         FileExistsError: If there is a run in `folder` and `resume` is False.

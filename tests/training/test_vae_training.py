@@ -139,14 +139,15 @@ def test_evaluate_reports_a_collapse():
 
 def test_evaluate_reports_samples_that_differ():
     vae = compiled()
-    lr, hr = (images.to_float(x) for x in batch())
+    # large enough for one pair of samples, which is what evaluation takes
+    hr = np.random.default_rng(0).random((2, 80, 96, 3), "float32")
+    lr = hr[:, ::2, ::2]
     scores = vae.evaluate(lr, hr, verbose=0, return_dict=True)
     again = vae.evaluate(lr, hr, verbose=0, return_dict=True)
     assert scores == again
-    samples = vae.sample(lr, num_samples=200, seed=0)
+    samples = vae.sample(lr, num_samples=20, seed=0)
     expected = np.sqrt(np.var(samples, axis=0, ddof=1).mean())
-    # evaluation takes one pair of samples, of two small images
-    assert scores["spread"] == pytest.approx(expected, rel=0.3)
+    assert scores["spread"] == pytest.approx(expected, rel=0.1)
     psnr = np.mean([metrics.psnr(hr, sr) for sr in samples])
     assert scores["psnr_sample"] == pytest.approx(psnr, abs=0.5)
 
