@@ -55,14 +55,13 @@ _TIMEOUT = 10  # seconds
 _waiting = weakref.WeakValueDictionary()
 
 
-def make_waiting():
-    """Makes the variables of all extractors that were not called yet.
+def waiting():
+    """Returns the extractors that have no variables yet, in the order they were made.
 
-    Under a `tf.distribute` strategy this must happen in its scope; the first call is
-    mostly inside of a step, where each replica would make them.
+    Under a `tf.distribute` strategy `build` must be called in its scope; the first call
+    is mostly inside of a step, where each replica would make the variables.
     """
-    for extractor in list(_waiting.values()):
-        extractor.build()
+    return list(_waiting.values())
 
 
 class FeatureExtractor:

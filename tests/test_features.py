@@ -282,11 +282,13 @@ def test_a_download_is_checked_and_arrives_whole(
     np.testing.assert_array_equal(FeatureExtractor(["VGG22"])(photo())[0], found)
 
 
-def test_waiting_extractors_can_be_made_before_the_first_call(monkeypatch):
+def test_variables_can_be_made_before_the_first_call(monkeypatch):
     monkeypatch.setattr(features, "_waiting", weakref.WeakValueDictionary())
-    waiting = FeatureExtractor(["VGG22"], weights=None)
-    features.make_waiting()
-    made = waiting._variables
+    extractor = FeatureExtractor(["VGG22"], weights=None)
+    assert features.waiting() == [extractor]
+    extractor.build()
+    assert features.waiting() == []
+    made = extractor._variables
     assert len(made) == 8
-    waiting(np.zeros((1, 8, 8, 3), "float32"))
-    assert waiting._variables is made
+    extractor(np.zeros((1, 8, 8, 3), "float32"))
+    assert extractor._variables is made

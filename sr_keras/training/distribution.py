@@ -97,15 +97,18 @@ def _join_processes(recipe):
 
 @contextlib.contextmanager
 def scope(strategy):
-    """A strategy's scope, at whose end the networks of losses have their weights too.
+    """A strategy's scope, at whose end the losses made in it have their networks too.
 
     They would else be made in the first step, by each replica of a
     `tf.distribute.Strategy`, which fails.
     """
+    others = features.waiting()  # maybe never used, and their weights not at hand
     with strategy.scope():
         yield
         if getattr(strategy, "num_replicas_in_sync", 1) > 1:
-            features.make_waiting()
+            for extractor in features.waiting():
+                if extractor not in others:
+                    extractor.build()
 
 
 @contextlib.contextmanager

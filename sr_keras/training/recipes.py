@@ -555,13 +555,13 @@ def _build(recipe):
         model.compile(
             _optimizer(recipe),
             _optimizer(dataclasses.replace(recipe, ema=None)),
-            recipe.terms,
+            [(weight, _copy(loss)) for weight, loss in recipe.terms],
             recipe.adversarial_weight,
             generator_waits_above=recipe.generator_waits_above,
             discriminator_waits_below=recipe.discriminator_waits_below,
         )
         return model
-    loss = losses.get(recipe.loss)
+    loss = losses.get(_copy(recipe.loss))
     if isinstance(recipe, VAERecipe):
         options = {"scale": recipe.scale, **recipe.encoder_options}
         encoder = _call({"vae_encoder": models.vae_encoder}, "vae_encoder", options)
@@ -580,6 +580,14 @@ def _build(recipe):
     # made here, outside of the graph, the first step is up to twice as fast
     network.optimizer.build(network.trainable_variables)
     return network
+
+
+def _copy(loss):
+    """Makes a loss again: `distribution.scope` provides for what is made in it."""
+    if isinstance(loss, str):
+        return loss
+    serialized = keras.saving.serialize_keras_object(loss)
+    return keras.saving.deserialize_keras_object(serialized)
 
 
 def _network(recipe):

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sr_keras import images
+from sr_keras import features, images, losses
 from sr_keras.training import Recipe, TrainingRun, adversarial, distribution, recipes
 
 SCRIPT = pathlib.Path(__file__).with_name("distributed_run.py")
@@ -35,6 +36,26 @@ def photos(tmp_path_factory):
         pixels = np.kron(coarse, np.ones((4, 4, 1), np.uint8))
         images.write(folder / f"{name}.png", pixels)
     return folder
+
+
+class TwoReplicas:
+    num_replicas_in_sync = 2
+    scope = staticmethod(contextlib.nullcontext)
+
+
+def test_a_scope_provides_for_the_losses_made_in_it_alone(tmp_path):
+    others = losses.Content("VGG22", vgg_weights=tmp_path / "missing.h5")
+    waiting = features.waiting()
+    assert waiting  # such as those of the recipes: nothing may be downloaded for them
+    content = losses.Content("VGG22", vgg_weights=None)
+    recipe = Recipe("espcn", 2, ("samples",), loss=content)
+    with distribution.scope(TwoReplicas()):
+        network = recipes.build(recipe)
+        assert len(features.waiting()) == len(waiting) + 2  # content, and its copy
+    assert features.waiting()[: len(waiting)] == waiting
+    assert len(features.waiting()) == len(waiting) + 1
+    assert network.loss.get_config() == content.get_config()
+    assert network.loss is not content and others.vgg_weights
 
 
 def start(photos, run, *options, stop_after=NEVER, **environment):
@@ -159,8 +180,8 @@ dataset = Pairs("abc", 2, photos.__getitem__)
 
 def train(strategy, folder):
     keras.utils.set_random_seed(0)
-    content = losses.Content("VGG22", vgg_weights=None)
     with distribution.scope(strategy):
+        content = losses.Content("VGG22", vgg_weights=None)
         generator = models.espcn(2, filters=(4, 4), channels=3)
         photo = keras.Input((None, None, 3))
         x = layers.Conv2D(4, 3, activation="tanh")(photo)
