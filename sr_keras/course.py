@@ -2,6 +2,7 @@
 
 import os
 import types
+import warnings
 
 import keras
 import numpy as np
@@ -46,7 +47,10 @@ def start(minutes, **settings):
         print("Settings:", ", ".join(f"{k} = {v}" for k, v in chosen.items()))
         if not gpus and "COLAB_RELEASE_TAG" in os.environ:
             print("For a GPU: Runtime > Change runtime type, and start again.")
-    tf.get_logger().setLevel("ERROR")  # in notebooks, warnings stand among the results
+    # in notebooks, warnings stand among the results; of the second, the default of
+    # `fit`, Keras warns whenever it is given a tf.data.Dataset
+    tf.get_logger().setLevel("ERROR")
+    warnings.filterwarnings("ignore", "`shuffle=True` was passed")
     keras.utils.set_random_seed(0)
     return types.SimpleNamespace(**chosen, fast=fast, gpu=bool(gpus))
 

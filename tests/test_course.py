@@ -1,3 +1,6 @@
+import warnings
+
+import keras
 import numpy as np
 import pytest
 
@@ -33,6 +36,17 @@ def test_start_names_the_gpu_and_takes_its_settings(monkeypatch, capsys):
     text = capsys.readouterr().out
     assert here.steps == 1000 and here.gpu is True
     assert "1 x Tesla T4" in text and "1 min on a GPU (an estimate)" in text
+
+
+def test_a_lesson_is_free_of_the_warning_that_keras_gives_about_datasets():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = course.tf.data.Dataset.from_tensors((np.zeros((2, 1)), np.zeros((2, 1))))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        course.start(minutes=(1, 1, 1))
+        model.fit(data, verbose=0)
+    assert not [str(w.message) for w in caught if "shuffle" in str(w.message)]
 
 
 def test_start_needs_triples():
