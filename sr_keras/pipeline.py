@@ -104,7 +104,10 @@ def training_batches(
     batches = batches.map(
         finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    return batches.prefetch(4)
+    # there is nothing to tune, and the thread that would ends up to a minute late
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(4).with_options(options)
 
 
 def _to_float(patches):
