@@ -218,6 +218,21 @@ def test_half_precision_rounds_kernels_alone_and_loads_into_float32(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["full.weights.h5", "half.weights.h5"]
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_a_file_holds_no_optimizer(half, tmp_path):
+    model = small()
+    model.compile("adam", "mse")
+    lr = np.zeros((1, 4, 5, 1), "float32")
+    model.fit(lr, model.predict(lr, verbose=0), verbose=0)
+    path = tmp_path / "trained.weights.h5"
+    pretrained.save(model, path, "espcn", CONFIG, half=half)
+    with h5py.File(path) as file:
+        assert "optimizer" not in file
+        num_values = []
+        file.visititems(lambda _, x: num_values.append(getattr(x, "size", 0)))
+    assert sum(num_values) == model.count_params()
+
+
 def test_a_builder_says_what_it_made():
     assert pretrained.description(small()) == {"network": "espcn", "config": CONFIG}
     with pytest.raises(ValueError, match="'plain' was not made by a builder"):

@@ -104,7 +104,7 @@ def description(model):
 
 
 def save(model, path, network, config, half=False, training=None):
-    """Writes the weights of `model`, with what they belong to.
+    """Writes the weights of `model`, with what they belong to, and no optimizer.
 
     Args:
         model: A `keras.Model`.
@@ -125,8 +125,7 @@ def save(model, path, network, config, half=False, training=None):
     temporary = path.with_name(f".{path.name}")
     try:
         model.save_weights(temporary, overwrite=True)
-        if half:
-            _halve(temporary)
+        _rewrite(temporary, half)
         with h5py.File(temporary, "r+") as file:
             file.attrs["sr_keras"] = json.dumps({"network": network, "config": config})
             if training is not None:
@@ -137,25 +136,30 @@ def save(model, path, network, config, half=False, training=None):
         raise
 
 
-def _halve(path):
-    """Writes a weight file again, with its kernels in float16, compressed."""
+def _rewrite(path, half):
+    """Writes a weight file again, compressed and without the optimizer's state.
+
+    With `half` its kernels become float16.
+    """
     target = path.with_name(f".{path.name}")
     try:
-        with h5py.File(path) as full, h5py.File(target, "w") as half:
+        with h5py.File(path) as source, h5py.File(target, "w") as file:
 
             def copy(name, item):
+                if name.split("/")[0] == "optimizer":
+                    return
                 if isinstance(item, h5py.Group):
-                    group = half.require_group(name)
+                    group = file.require_group(name)
                     group.attrs.update(item.attrs)
                     return
                 value = item[()]
-                if np.ndim(value) > 1:
+                if half and np.ndim(value) > 1:
                     value = value.astype("float16")
                 options = {"compression": "gzip"} if np.size(value) > 1000 else {}
-                half.create_dataset(name, data=value, **options)
+                file.create_dataset(name, data=value, **options)
 
-            half.attrs.update(full.attrs)
-            full.visititems(copy)
+            file.attrs.update(source.attrs)
+            source.visititems(copy)
         os.replace(target, path)
     finally:
         target.unlink(missing_ok=True)
