@@ -33,11 +33,16 @@ class Degradation:
         is_random: Whether a call needs a seed.
         margin: How many pixels around an HR patch have an influence on it, at
             most.
+        is_directed: Whether it treats left and right, up and down, or rows and
+            columns differently, so that flipping or turning LR and HR images alike
+            makes pairs of another degradation. (The rounding of integers, and the
+            place of a JPEG file's blocks, are not counted.)
     """
 
     scale = 1
     margin = 0
     is_random = False
+    is_directed = False
 
     def __call__(self, images, seed=None):
         """Degrades images.
@@ -172,6 +177,11 @@ class Downscale(Degradation):
     def margin(self):
         return 2 * self.scale
 
+    @property
+    def is_directed(self):
+        offset, weights = _taps(self.method, self.scale)
+        return 2 * offset + len(weights) != self.scale
+
     def _degrade(self, image, seed):
         if self.scale == 1:
             return image
@@ -262,6 +272,10 @@ class GaussianBlur(Degradation):
     @property
     def margin(self):
         return math.ceil(3 * max(_highest(self.sigma), _highest(self._across)))
+
+    @property
+    def is_directed(self):
+        return self.sigma_across not in (None, self.sigma)
 
     @property
     def _across(self):
@@ -448,6 +462,10 @@ class Compose(Degradation):
     @property
     def is_random(self):
         return self.shuffle or any(step.is_random for step in self.steps)
+
+    @property
+    def is_directed(self):
+        return any(step.is_directed for step in self.steps)
 
     def _degrade(self, image, seed):
         count = len(self.steps)

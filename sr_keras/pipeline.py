@@ -35,7 +35,8 @@ def training_batches(
     image gives one patch before any gives the next.
 
     A random degradation is applied to each HR patch anew, with a margin around
-    it that is then cut, so that the patch looks as if cut from the whole image.
+    it that is then cut, so that the patch looks as if cut from the whole image. So
+    is one that treats directions differently, if patches are flipped and turned.
 
     Args:
         dataset: A `datasets.Pairs`.
@@ -132,7 +133,9 @@ class PatchSampler:
         self.scale = dataset.scale
 
         self.degradation = dataset.degradation
-        if self.degradation is not None and not self.degradation.is_random:
+        if self.degradation is not None and not (
+            self.degradation.is_random or (augment and self.degradation.is_directed)
+        ):
             self.degradation = None  # its results are decoded with the images
         self.margin = 0
         if self.degradation is not None:

@@ -464,3 +464,26 @@ def test_wrong_arguments_are_refused(make, message):
 def test_a_downscaler_needs_a_scale():
     with pytest.raises(TypeError, match="scale"):
         Downscale()
+
+
+@pytest.mark.parametrize(
+    "degradation, expected",
+    [
+        *((Downscale(scale), False) for scale in (1, 2, 3, 4)),
+        (Downscale(3, "area"), False),
+        (Downscale(4, "bilinear"), False),
+        (Downscale(3, "nearest"), False),
+        (Downscale(2, "nearest"), True),
+        (Downscale(3, "drop"), True),
+        (Downscale(1, "drop"), False),
+        (GaussianBlur(2.0), False),
+        (GaussianBlur(2.0, 1.0, 30), True),
+        (Compose([GaussianBlur(2.0), Downscale(2, "drop")]), True),
+        (Compose([GaussianBlur(2.0), Downscale(2)]), False),
+    ],
+)
+def test_what_a_turned_image_would_be_degraded_to_otherwise(degradation, expected):
+    assert degradation.is_directed is expected
+    image = np.random.default_rng(0).random((48, 48, 1), "float32")
+    turned = np.rot90(degradation(np.rot90(image).copy()), -1)
+    assert np.allclose(turned, degradation(image), atol=1e-5) is not expected

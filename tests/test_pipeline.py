@@ -127,6 +127,17 @@ def test_lr_patches_are_what_the_hr_patches_shrink_to(scale):
         np.testing.assert_allclose(lr[:, 2:-2, 2:-2], expected[:, 2:-2, 2:-2], atol=1)
 
 
+@pytest.mark.parametrize("degradation", ["drop", "nearest"])
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_flipped_patch_is_degraded_in_the_direction_of_others(
+    degradation, cached, tmp_path
+):
+    dataset = pairs_of([noise(20, 24, 3)], 2, Downscale(2, degradation))
+    first = {"drop": 0, "nearest": 1}[degradation]
+    for lr, hr in take(8, dataset, cache=tmp_path if cached else None):
+        np.testing.assert_array_equal(lr, hr[:, first::2, first::2])
+
+
 @pytest.mark.parametrize("blur", [None, 1.0])
 def test_a_patch_is_degraded_as_if_cut_from_the_degraded_image(blur):
     # random by name, though its noise is none
