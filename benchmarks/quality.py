@@ -79,6 +79,11 @@ COLUMNS = {
 }
 
 
+def is_full_size(name):
+    """Whether a set is of its paper's size and trained on pixels."""
+    return name.endswith("-bsds")
+
+
 def measure(network, dataset):
     """Returns the scores of a network on one set, with their conditions."""
     result = sr.evaluate(network, dataset, extra=EXTRA)
@@ -119,6 +124,8 @@ def describe(name, path):
         "patches": f"{recipe['batch_size']} of {recipe['lr_size']}x{recipe['lr_size']}",
         "steps": recipe["steps"],
         "minutes": training["seconds"] / 60,
+        "made_by": training.get("made_by", f"train --recipe {name_of_recipe}"),
+        "device": training.get("device", "CPU"),
         "adversarial": "discriminator" in recipe,
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -196,6 +203,14 @@ def update(folder, all_times=False):
                 dataset = open_set(folder / name_of_set, entry["scale"])
                 scores[name_of_set] = measure(open_network(name), dataset)
                 write(KEPT, json.dumps({**kept, **entries}, indent=1))
+            if is_full_size(name) and name_of_set not in entry.setdefault("eight", {}):
+                print(f"measuring {name} on {name_of_set}, self-ensemble", flush=True)
+                dataset = open_set(folder / name_of_set, entry["scale"])
+                mean = sr.evaluate(open_network(name), dataset, self_ensemble=True)[
+                    "mean"
+                ]
+                entry["eight"][name_of_set] = {k: mean[k] for k in ("psnr_y", "ssim_y")}
+                write(KEPT, json.dumps({**kept, **entries}, indent=1))
         if entry.get("network") == "vae" and "variational" not in entry:
             dataset = open_set(folder / "Set5", entry["scale"])
             entry["variational"] = variational(name, dataset)
@@ -254,8 +269,9 @@ def text(entries):
 def beside_published(entries):
     """Returns the table of the README: what was trained on pixels, and its paper."""
     lines = [
-        "| | parameters | Set5 | published | Set14 | published |",
-        "|---|---:|---|---|---|---|",
+        "| | parameters | Set5 | self-ensemble | published |"
+        " Set14 | self-ensemble | published |",
+        "|---|---:|---|---|---|---|---|---|",
     ]
     rows = [entry for entry in entries.values() if entry["scale"] > 1]
     rows.sort(key=lambda entry: (entry["scale"], entry["scores"]["Set5"]["psnr_y"]))
@@ -264,42 +280,42 @@ def beside_published(entries):
         if entry["name"].endswith(LOOKS) or network not in PUBLISHED:
             continue
         published = PUBLISHED[network].get(entry["scale"], ("", ""))
-        ours = [
-            f"{entry['scores'][name_of_set]['psnr_y']:.2f} /"
-            f" {entry['scores'][name_of_set]['ssim_y']:.4f}"
-            for name_of_set in SETS
-        ]
-        lines.append(
-            f"| `{entry['name']}` | {entry.get('parameters', 0) / 1e3:,.0f} K |"
-            f" {ours[0]} | {published[0]} | {ours[1]} | {published[1]} |"
-        )
+        cells = [f"`{entry['name']}`", f"{entry.get('parameters', 0) / 1e3:,.0f} K"]
+        for name_of_set, figure in zip(SETS, published, strict=True):
+            for scores in (entry["scores"], entry.get("eight", {})):
+                cells.append(psnr_and_ssim(scores.get(name_of_set)))
+            cells.append(figure)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def psnr_and_ssim(scores):
+    if scores is None:
+        return ""
+    return f"{scores['psnr_y']:.2f} / {scores['ssim_y']:.4f}"
 
 
 def cards(entries):
     """Returns the model cards: a line for each file."""
     lines = [
-        "| file | made by | LR patches | steps | minutes |"
+        "| file | made by | LR patches | steps | minutes | on |"
         " PSNR / SSIM, Set5 | Set14 | bytes | SHA-256 |",
-        "|---|---|---|---:|---:|---|---|---:|---|",
+        "|---|---|---|---:|---:|---|---|---|---:|---|",
     ]
     for name, entry in entries.items():
         if "network" in entry:
-            scores = " | ".join(
-                f"{x['psnr_y']:.2f} / {x['ssim_y']:.4f}"
-                for x in entry["scores"].values()
-            )
+            scores = " | ".join(psnr_and_ssim(x) for x in entry["scores"].values())
             lines.append(
-                f"| `{name}.weights.h5` | `train --recipe {entry['recipe']}` |"
+                f"| `{name}.weights.h5` | `{entry['made_by']}` |"
                 f" {entry['patches']} | {entry['steps']:,} | {entry['minutes']:.0f} |"
-                f" {scores} | {entry['bytes']:,} |"
+                f" {entry['device']} | {scores} | {entry['bytes']:,} |"
                 f" `{entry['sha256']}` |"
             )
     for path in sorted(sr.pretrained.ENCODERS.glob("*.weights.h5")):
         decoder = entries[path.name.split(".")[0].replace("_encoder", "")]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         lines.append(
-            f"| `{path.name}` (in `encoders/`) | with `{decoder['name']}` | | | | | |"
+            f"| `{path.name}` (in `encoders/`) | with `{decoder['name']}` | | | | | | |"
             f" {path.stat().st_size:,} | `{digest}` |"
         )
     return "\n".join(lines)

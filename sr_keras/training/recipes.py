@@ -151,17 +151,36 @@ def _photos(network, scale=4, make=Recipe, **settings):
     return make(network=network, scale=scale, **{**common, **settings})
 
 
+def _srcnn(scale):
+    return _photos("srcnn", scale, steps=30_000, batch_size=16, lr_size=96 // scale)
+
+
+def _fsrcnn(scale):
+    return _photos("fsrcnn", scale, steps=40_000, lr_size=32, learning_rate=3e-3)
+
+
 def _espcn(scale):
     return _photos(
         "espcn",
         scale,
-        steps=10_000,
-        batch_size=16,
-        lr_size=128 // scale,
+        options={"bicubic_skip": True},
+        steps=40_000,
+        lr_size=32,
         loss="l2",
         learning_rate=2e-3,
-        ema=0.999,
     )
+
+
+def _edsr(scale, **settings):
+    """A recipe for the paper's baseline, as far as a CPU gets in two hours."""
+    common = {
+        "steps": 7_000,
+        "lr_size": 32,
+        "learning_rate": 2e-4,
+        "ema": 0.999,
+        "precision": "mixed_bfloat16",
+    }
+    return _photos("edsr", scale, **{**common, **settings})
 
 
 def _adversarial(network, scale=4, **settings):
@@ -205,17 +224,25 @@ RECIPES = {
         learning_rate=2e-3,
         precision="float32",
     ),
+    **{f"srcnn-x{scale}": _srcnn(scale) for scale in (2, 3, 4)},
+    "fsrcnn-x2": _fsrcnn(2),
+    "fsrcnn-x3": _fsrcnn(3),
+    "fsrcnn-x4": _photos("fsrcnn", steps=10_000, batch_size=16, loss="l2", ema=0.999),
     "espcn-x2": _espcn(2),
     "espcn-x3": _espcn(3),
-    "espcn-x4": _espcn(4),
-    "edsr-x4": _photos(
-        "edsr",
-        steps=12_000,
+    "espcn-x4": _photos(
+        "espcn",
+        steps=10_000,
+        batch_size=16,
         lr_size=32,
-        learning_rate=4e-4,
+        loss="l2",
+        learning_rate=2e-3,
         ema=0.999,
-        precision="mixed_bfloat16",
     ),
+    # on a GPU two minutes, see examples/train_on_jax.py; its body starts the others
+    "edsr-x2": _edsr(2, steps=40_000, batch_size=16, lr_size=48, learning_rate=4e-4),
+    "edsr-x3": _edsr(3, steps=4_500, transfer="edsr-x2-bsds"),
+    "edsr-x4": _edsr(4, transfer="edsr-x2-bsds"),
     "srresnet-x4-small": _photos(
         "srresnet", options=SRRESNET_SMALL, loss="l2", batch_size=4
     ),
@@ -260,7 +287,6 @@ RECIPES = {
     "srcnn-x4-small": _photos(
         "srcnn", options={"kernel_sizes": (9, 1, 5)}, lr_size=16, loss="l2"
     ),
-    "fsrcnn-x4": _photos("fsrcnn", steps=10_000, batch_size=16, loss="l2", ema=0.999),
     "vdsr-x4-small": _photos(
         "vdsr", options={"filters": 16}, lr_size=16, loss="l2", clip_norm=0.1
     ),
