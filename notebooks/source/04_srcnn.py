@@ -628,10 +628,11 @@ print(f"{here.passes} passes over 160 patches of 24 x 24; loss on these patches"
 names = [n for n in sr.pretrained.all_names() if n.startswith(("srcnn-x4", "vdsr-x4"))]
 if names:
     pairs_x4 = sr.datasets.samples(4, split="validation")
-    for model in (sr.models.bicubic(4), *map(sr.models.load, names)):
+    longer = {"bicubic": sr.models.bicubic(4)} | {n: sr.models.load(n) for n in names}
+    for name, model in longer.items():
         result = sr.evaluate(model, pairs_x4)
-        print(f"{result['model']}: {result['mean']['psnr_y']:.2f} dB, mean of 2 photos")
-    print(names, result["conditions"])
+        print(f"{name:20} {result['mean']['psnr_y']:.2f} dB, mean of 2 photos")
+    print(result["conditions"])
 else:
     print("No weights of SRCNN or VDSR at x4 come with this installation.")
 
