@@ -237,6 +237,7 @@ def main():
         parser.error(str(error))
     training = {"recipe": recipes.as_json(recipe), "seconds": round(seconds)}
     training["made_by"] = f"examples/train_on_jax.py {arguments.recipe}"
+    training["device"] = jax.devices()[0].device_kind
     if validation is not None:
         scores = sr.evaluate(network, validation)["mean"]
         training["validation"] = {k: scores[k] for k in ("psnr_y", "ssim_y")}

@@ -51,10 +51,6 @@ def test_a_video_keeps_its_frames_and_their_rate(tmp_path):
 ON_JAX = """
 import dataclasses
 import importlib.util
-import os
-import pathlib
-import subprocess
-import sys
 import sys
 
 import jax
@@ -136,6 +132,7 @@ def test_a_training_on_jax_cuts_patches_and_resumes(tmp_path):
     training = sr.pretrained.training_of(path)
     assert training["recipe"]["steps"] == 7
     assert training["made_by"] == "examples/train_on_jax.py demo"
+    assert training["device"] == "cpu"
 
     command = [sys.executable, EXAMPLES / "train_on_jax.py", "demo", "--out"]
     for options, message in (

@@ -179,6 +179,7 @@ def training_of(path):
 
     What `training.train` writes is {"recipe": its fields, "seconds": the time that
     the training took, "validation": the last scores on the photos held out}.
+    `examples/train_on_jax.py` adds {"made_by": the command, "device": its name}.
 
     Raises:
         ValueError: If the file is no HDF5 file.
