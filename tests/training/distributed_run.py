@@ -6,7 +6,9 @@ python distributed_run.py STEP train ..., to ask for an end after an evaluation 
 import os
 import signal
 import sys
+import time
 
+import keras
 import tensorflow as tf
 
 from sr_keras import __main__ as command_line
@@ -23,6 +25,10 @@ def main(step, *arguments):
         evaluate(run, logs)
         if run.step == int(step):
             os.kill(os.getpid(), signal.SIGTERM)
+            if keras.backend.backend() == "jax":
+                # JAX looks for a signal once a second, and tells the other process
+                # while it works: the few steps left would be over by then
+                time.sleep(10)
 
     TrainingRun._evaluate = evaluate_and_stop
     sys.argv = ["sr_keras", *arguments]
