@@ -27,8 +27,8 @@ def espcn(
         filters: Channels after the first (5x5) and the second (3x3)
             convolution.
         activation: Of the hidden layers; the paper found tanh best. The shipped
-            weights have "relu", which ended 0.6 dB higher here; on a few
-            photos it can die (the output is then the skip alone), which
+            weights have "relu", which learned more from hundreds of photos;
+            on a few it may die (the output is then the skip alone), which
             "leaky_relu" cannot.
         bicubic_skip: Whether the network learns only what bicubic
             interpolation misses; not in the paper, but it trains faster.

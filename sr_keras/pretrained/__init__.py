@@ -235,7 +235,7 @@ def load(model, weights, network, config, folder=None):
     if stored is not None and stored != wanted:
         raise ValueError(
             f"{path} holds the weights of {_call(stored)}, which do not fit"
-            f" {_call(wanted)}."
+            f" {_call(wanted)}. `models.load` builds the network that a file is of."
         )
     try:
         model.load_weights(path)
