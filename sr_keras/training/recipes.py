@@ -158,7 +158,7 @@ def _srcnn(scale, **settings):
 
 
 def _fsrcnn(scale, **settings):
-    common = {"steps": 40_000, "lr_size": 32, "learning_rate": 3e-3}
+    common = {"steps": 80_000, "lr_size": 32, "learning_rate": 3e-3}
     return _photos("fsrcnn", scale, **{**common, **settings})
 
 
@@ -233,8 +233,15 @@ RECIPES = {
     "espcn-x4": _espcn(4, transfer="espcn-x2-bsds"),
     # on a GPU two minutes, see examples/train_on_jax.py; its body starts the others
     "edsr-x2": _edsr(2, steps=40_000, batch_size=16, lr_size=48, learning_rate=4e-4),
-    "edsr-x3": _edsr(3, steps=9_000, learning_rate=3e-4, transfer="edsr-x2-bsds"),
-    "edsr-x4": _edsr(4, transfer="edsr-x2-bsds"),
+    "edsr-x3": _edsr(
+        3,
+        steps=21_000,
+        batch_size=16,
+        lr_size=48,
+        learning_rate=4e-4,
+        transfer="edsr-x2-bsds",
+    ),
+    "edsr-x4": _edsr(4, steps=8_000, learning_rate=3e-4, transfer="edsr-x2-bsds"),
     "srresnet-x4-small": _photos(
         "srresnet", options=SRRESNET_SMALL, loss="l2", batch_size=4
     ),
