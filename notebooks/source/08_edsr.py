@@ -45,7 +45,7 @@ here = sr.course.start(
 # ## Where it ends
 #
 # EDSR (2017) is still what new networks are compared with. Its *baseline*, the size for small budgets, is shipped with the
-# package: 64 filters, 16 blocks, trained for about an hour on one processor core, from a body that had been trained at x2, on fewer than 500 photos.
+# package: 64 filters, 16 blocks, trained for an hour and a half on one processor core, from a body that had been trained at x2, on fewer than 500 photos.
 
 # %%
 import time
@@ -768,7 +768,7 @@ sr.plotting.quality_against_cost(
 # %% [markdown]
 # Same size, and yet our baseline lies below the published one: 40,000 steps at x2 and, from there, 8,000 at x4 with small patches, on fewer than 500 small photos, against hundreds
 # of thousands of steps of 16 patches of 48 x 48, from 800 large ones. More steps alone are no remedy: after 37,000 at x4, 16 patches of 48 x 48 each, the loss on these photos
-# was lower, and photos held out from the training were worse (28.14 dB, against 28.37 of the shipped network; 28.25 after 16,000). It had begun to learn the photos by heart: it takes more of them. The small EDSR, after nine minutes, lies even below SRCNN, with four times its weights. (The
+# was lower, and photos held out from the training were worse (28.14 dB, against 28.37 of the shipped network; 28.25 after 16,000). It had begun to learn the photos by heart; what it takes is more photos. The small EDSR, after nine minutes, lies even below SRCNN, with four times its weights. (The
 # small SRResNet had another loss and smaller batches: its distance to EDSR is no measure of BN.) Training is a part of the result. What this lesson has, on its own two photos:
 
 # %%
