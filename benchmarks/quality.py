@@ -108,7 +108,7 @@ def describe(name, path):
     stored, training = sr.pretrained.describe(path), sr.pretrained.training_of(path)
     entry = sr.models.CATALOGUE[stored["network"]]
     network = sr.models.load(name)
-    recipe = training["recipe"]
+    recipe = sr.training.recipes.completed(training["recipe"])
     (name_of_recipe,) = (
         key
         for key, value in sr.training.RECIPES.items()

@@ -158,8 +158,12 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Patches in a batch.")] = None,
     lr_size: Annotated[int, typer.Option(help="Side of the LR patches.")] = None,
     loss: Annotated[str, typer.Option(help="l1, l2, charbonnier, ssim, ...")] = None,
-    learning_rate: Annotated[float, typer.Option(help="At the start.")] = None,
+    optimizer: Annotated[str, typer.Option(help="adam or soap.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="The highest one.")] = None,
     schedule: Annotated[str, typer.Option(help="constant, cosine or halving.")] = None,
+    warmup_steps: Annotated[
+        int, typer.Option(help="Steps in which the learning rate rises, before cosine.")
+    ] = None,
     clip_norm: Annotated[
         float, typer.Option(help="Largest norm of the gradient.")
     ] = None,
@@ -210,8 +214,10 @@ def train(
         "batch_size": batch_size,
         "lr_size": lr_size,
         "loss": loss,
+        "optimizer": optimizer,
         "learning_rate": learning_rate,
         "schedule": schedule,
+        "warmup_steps": warmup_steps,
         "clip_norm": clip_norm,
         "ema": ema,
         "precision": precision,

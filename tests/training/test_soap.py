@@ -1,0 +1,135 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from sr_keras import datasets
+from sr_keras.training import recipes, train
+from sr_keras.training.soap import SOAP
+
+
+def dense(optimizer, inputs=6, outputs=4):
+    """A linear layer, compiled to learn by the squared error."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def mixed(inputs=6, outputs=4, count=32):
+    """Inputs that vary a hundred times more along one mixture than along another."""
+    rng = np.random.default_rng(0)
+    directions, _ = np.linalg.qr(rng.normal(size=(inputs, inputs)))
+    x = rng.normal(size=(count, inputs)) * np.geomspace(1, 0.01, inputs) @ directions.T
+    return x.astype("float32"), (x @ rng.normal(size=(inputs, outputs))).astype(
+        "float32"
+    )
+
+
+def last_loss(optimizer, steps):
+    x, y = mixed()
+    model = dense(optimizer)
+    return model.fit(x, y, batch_size=32, epochs=steps, verbose=0).history["loss"][-1]
+
+
+def test_it_goes_down_valleys_that_lie_across_the_weights():
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 300)
+    soap = last_loss(SOAP(rate), 300)
+    adam = last_loss(keras.optimizers.Adam(rate, 0.95, 0.95), 300)
+    assert soap < adam / 10
+
+
+def test_of_biases_it_is_adam():
+    x = np.random.default_rng(0).normal(size=(8, 1, 1, 3)).astype("float32")
+
+    def slopes_after(optimizer):
+        layer = keras.layers.PReLU(shared_axes=[1, 2])
+        model = keras.Sequential([keras.Input((1, 1, 3)), layer])
+        model.compile(optimizer, "mse")
+        model.fit(x, 0.5 * x, batch_size=4, epochs=10, shuffle=False, verbose=0)
+        return np.array(layer.alpha)
+
+    soap = slopes_after(SOAP(0.01, 0.9, 0.99, precondition_frequency=1))
+    adam = slopes_after(keras.optimizers.Adam(0.01, 0.9, 0.99))
+    assert np.abs(adam).min() > 0.05  # ten steps of 0.01, from 0
+    np.testing.assert_allclose(soap, adam, atol=1e-5)
+
+
+@pytest.mark.parametrize("max_precond_dim", [3, 6])
+def test_the_bases_are_eigenvectors_of_what_is_small_enough(max_precond_dim):
+    optimizer = SOAP(0.01, precondition_frequency=2, max_precond_dim=max_precond_dim)
+    model = dense(optimizer, inputs=6, outputs=3)
+    x, y = mixed(outputs=3)
+    model.fit(x, y, batch_size=32, epochs=101, verbose=0)
+    rows, columns = optimizer._bases[0]
+    assert (rows is None) == (max_precond_dim == 3)
+    assert optimizer._bases[1] == [None, None]  # of the bias
+    for basis, product in zip(optimizer._bases[0], optimizer._products[0], strict=True):
+        if basis is None:
+            continue
+        basis, product = np.array(basis), np.array(product)
+        np.testing.assert_allclose(basis.T @ basis, np.eye(len(basis)), atol=1e-5)
+        turned = basis.T @ product @ basis
+        values = np.diag(turned)
+        assert np.all(np.diff(values) <= 1e-6 * values[0])
+        assert np.abs(turned - np.diag(values)).max() < 0.02 * values[0]
+
+
+def test_it_can_be_made_again_from_its_configuration():
+    optimizer = SOAP(0.1, 0.8, 0.7, 1e-5, 3, 17, ema_momentum=0.5)
+    config = keras.optimizers.serialize(optimizer)
+    again = keras.optimizers.deserialize(config)
+    assert type(again) is SOAP
+    assert again.get_config() == optimizer.get_config()
+    assert (again.precondition_frequency, again.max_precond_dim) == (3, 17)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="`precondition_frequency` must be at least 1"):
+        SOAP(precondition_frequency=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(
+    precision, tmp_path, monkeypatch
+):
+    recipe = recipes.Recipe(
+        "fsrcnn",
+        2,
+        ("samples",),
+        {"num_features": 6, "num_shrunk": 4, "num_mappings": 1},
+        optimizer="soap",
+        learning_rate=1e-2,
+        warmup_steps=5,
+        steps=50,
+        batch_size=2,
+        lr_size=12,
+        precision=precision,
+    )
+    hr = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    photos = datasets.Pairs(["a", "b"], 2, lambda i: hr)
+    monkeypatch.setattr(recipes, "open_datasets", lambda _: (photos, None))
+    whole, run = train(recipe, tmp_path / "whole", evaluate_every=50)
+    assert run.log[-1]["loss"] < 0.3
+
+    class Stopped(Exception):
+        pass
+
+    on_end = recipes.TrainingRun.on_train_batch_end
+
+    def stop_at_30(self, batch, logs=None):
+        on_end(self, batch, logs)
+        if self.step == 30:
+            raise Stopped
+
+    parted = tmp_path / "parted"
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(recipes.TrainingRun, "on_train_batch_end", stop_at_30)
+        train(recipe, parted, evaluate_every=25)
+    again, run = train(recipe, parted, evaluate_every=25, resume=True)
+    assert [entry["step"] for entry in run.log] == [25, 50]
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="optimizer was 'soap' and is 'adam'"):
+        train(dataclasses.replace(recipe, optimizer="adam"), parted, resume=True)
