@@ -27,9 +27,8 @@ def espcn(
         filters: Channels after the first (5x5) and the second (3x3)
             convolution.
         activation: Of the hidden layers; the paper found tanh best. The shipped
-            weights have "relu", which learned more from hundreds of photos. In
-            other trainings, on few photos or with larger batches, it died (the
-            output is then the skip alone), which "leaky_relu" cannot.
+            weights have "leaky_relu", which learns more from hundreds of photos.
+            With "relu" some trainings died (the output is then the skip alone).
         bicubic_skip: Whether the network learns only what bicubic
             interpolation misses; not in the paper, but it trains faster.
         channels: 1 for luma, as in the paper; 3 for RGB.

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -133,3 +135,41 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match="optimizer was 'soap' and is 'adam'"):
         train(dataclasses.replace(recipe, optimizer="adam"), parted, resume=True)
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+from sr_keras.training import distribution
+from sr_keras.training.soap import SOAP
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+)
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(2, 40, 3)).astype("float32")
+
+def train(strategy):
+    keras.utils.set_random_seed(0)
+    with distribution.scope(strategy):
+        # square, so that no direction is without a gradient: its eigenvector would be
+        # an accident of rounding
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+        model.compile(SOAP(0.1, precondition_frequency=2, use_ema=True), "mse")
+    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return [np.array(v) for v in (*model.variables, *model.optimizer.variables)]
+
+one = train(tf.distribute.get_strategy())
+two = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+assert np.abs(one[-1] - np.eye(3)).max() > 0.1  # a basis
+for a, b in zip(one, two, strict=True):
+    np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4)
+print("equal")
+"""
+
+
+def test_two_replicas_train_as_one_device():
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=900
+    )
+    assert "equal" in done.stdout, done.stderr[-2000:]
