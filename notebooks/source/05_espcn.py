@@ -459,6 +459,77 @@ print(f"{', '.join(pairs.names)}: {result['conditions']}")
 # Leaky ReLU, by less than a tenth of a decibel, in one run: no verdict, but nothing that speaks for tanh either. Findings about such details
 # depend on optimizer, photos and training time. When you build on a paper, measure its choices again under your conditions, and more than once.
 #
+# ## Is it the network that is too small?
+#
+# Both runs ended on a flat curve. Have 24,000 weights learned what they can, or has the optimizer stopped finding the way down? Take two weights to
+# see how that could be: those for two neighbouring pixels, which are nearly alike. Their *sum* matters much, their *difference* little.
+
+# %%
+from sr_keras.training import SOAP
+
+generator = np.random.default_rng(0)
+pixel = generator.normal(size=(200, 1))
+neighbours = np.concatenate([pixel, pixel + 0.2 * generator.normal(size=(200, 1))], 1)
+wanted = neighbours @ [[1.0], [-1.0]]
+
+
+def way(optimizer, steps=100):
+    """Returns the two weights at every step, from (-1, -1) on."""
+    layer = keras.layers.Dense(1, use_bias=False)
+    line = keras.Sequential([keras.Input((2,)), layer])
+    line.compile(optimizer, loss="mse")
+    layer.set_weights([np.array([[-1.0], [-1.0]])])
+    places = [layer.get_weights()[0][:, 0]]
+    for _ in range(steps):
+        line.train_on_batch(neighbours, wanted)
+        places.append(layer.get_weights()[0][:, 0])
+    return np.array(places)
+
+
+# %% [markdown]
+# The loss has its minimum at (1, -1), in a valley that runs from there to the upper left. *Adam* gives each weight a step size of its own: it can stretch the
+# picture along its axes, and no more. *SOAP* (Vyas and others) first turns the picture: it averages the products of each kernel's gradients,
+# takes their eigenvectors for axes, and then does what Adam does. **Predict** the two ways.
+
+# %%
+ways = {
+    "Adam": way(keras.optimizers.Adam(0.1, beta_2=0.95)),
+    "SOAP": way(SOAP(0.1, beta_1=0.9, beta_2=0.95, precondition_frequency=1)),
+}
+a, b = np.meshgrid(np.linspace(-1.5, 1.5, 61), np.linspace(-1.5, 1.5, 61))
+error = neighbours[:, :1, None] * (a - 1) + neighbours[:, 1:, None] * (b + 1)
+fig, ax = plt.subplots(figsize=(5, 4.2), layout="constrained")
+ax.contour(a, b, (error**2).mean(axis=0), levels=np.geomspace(0.005, 5, 8), cmap="gray")
+for name, places in ways.items():
+    ax.plot(*places.T, ".-", markersize=4, linewidth=1, label=name)
+    distance = np.hypot(*(places - [1, -1]).T)
+    print(f"{name}: {distance[30]:.2f} from the minimum after 30 steps,", end=" ")
+    print(f"{distance[-1]:.3f} after {len(places) - 1}")
+ax.plot(1, -1, "k*", markersize=10)
+ax.set(xlabel="weight of the pixel", ylabel="weight of its neighbour", aspect="equal")
+ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# Both first go down the slope to the bottom of the valley, where only the difference is left to learn. Adam creeps: both weights have
+# felt the steep slope, so both step sizes are small. SOAP has one axis across the valley and one along it, with a step size for each.
+#
+# In a kernel of ESPCN every pixel has such neighbours. The same network, batches, steps and learning rates once more. **Predict:** will it matter?
+
+# %%
+patient = sr.models.espcn(scale, channels=3, activation="leaky_relu", bicubic_skip=True)
+patient.compile(SOAP(schedule, beta_2=0.99, precondition_frequency=20), loss="mae")
+start = time.perf_counter()
+patient.fit(batches, steps_per_epoch=here.steps, verbose=0)
+print(f"{time.perf_counter() - start:.0f} s, with Adam {seconds:.0f} s and measuring")
+for name, candidate in (("Adam", rival), ("SOAP", patient)):
+    mean = sr.evaluate(candidate, pairs)["mean"]
+    print(f"{name}: {mean['psnr_y']:.2f} dB / {mean['ssim_y']:.4f}")
+print(f"{', '.join(pairs.names)}: {result['conditions']}")
+
+# %% [markdown]
+# TEXT2
+#
 # ## Deconvolution
 #
 # FSRCNN enlarges with another layer, the *transposed convolution*, often called deconvolution. Think of stamps: each LR pixel presses the
@@ -681,7 +752,7 @@ plt.show()
 # ## With more training
 #
 # A few minutes on six photos are not what a network can do. Where weights come with the package, trained longer on hundreds of photos, we
-# score them on the same two photos, at x4. (The ESPCN has ReLU and the bicubic skip.)
+# score them on the same two photos, at x4. (The ESPCN has leaky ReLU and the bicubic skip; both were trained with SOAP.)
 
 # %%
 pairs_x4 = sr.datasets.samples(4, split="validation")
@@ -842,4 +913,5 @@ print(f"bicubic: {bicubic['mean']['psnr_y']:.2f} dB; {bicubic['conditions']}")
 # - Shi and others, [Is the deconvolution layer the same as a convolutional layer?](https://arxiv.org/abs/1609.07009), 2016: the proof in
 #   pictures.
 # - Odena, Dumoulin and Olah, [Deconvolution and checkerboard artifacts](https://doi.org/10.23915/distill.00003), 2016: to play with.
+# - Vyas and others, [SOAP: improving and stabilizing Shampoo using Adam](https://arxiv.org/abs/2409.11321), 2024: the eigenvectors.
 # - Aitken and others, [Checkerboard artifact free sub-pixel convolution](https://arxiv.org/abs/1707.02937), 2017: ICNR.

@@ -193,7 +193,7 @@ def _fsrcnn(scale, **settings):
 
 def _espcn(scale, **settings):
     common = {
-        "steps": 40_000,
+        "steps": 30_000,
         "lr_size": 32,
         "optimizer": "soap",
         "learning_rate": 5e-3,
@@ -264,7 +264,7 @@ RECIPES = {
     "fsrcnn-x2": _fsrcnn(2, steps=60_000),
     "fsrcnn-x3": _fsrcnn(3, transfer="fsrcnn-x2-bsds"),
     "fsrcnn-x4": _fsrcnn(4, transfer="fsrcnn-x2-bsds"),
-    "espcn-x2": _espcn(2),
+    "espcn-x2": _espcn(2, steps=40_000),
     "espcn-x3": _espcn(3, transfer="espcn-x2-bsds"),
     "espcn-x4": _espcn(4, transfer="espcn-x2-bsds"),
     # on a GPU two minutes, see examples/train_on_jax.py; its body starts the others

@@ -19,8 +19,8 @@ class SOAP(keras.optimizers.Optimizer):
 
     A kernel `(height, width, inputs, outputs)` is a matrix of `height * width *
     inputs` rows and `outputs` columns. Biases and slopes, which have one row, are left
-    to Adam. Unlike in the paper, the kernel is not one matrix per axis, and the first
-    steps are Adam's, instead of one that only finds the eigenvectors.
+    to Adam. Unlike in the paper, a kernel does not have eigenvectors for each of its
+    axes, and the first step is Adam's, instead of one that only finds eigenvectors.
 
     Args:
         learning_rate: A float or a `keras.optimizers.schedules.LearningRateSchedule`.

@@ -6,17 +6,18 @@ import pytest
 
 from sr_keras import datasets, losses, models, pretrained
 from sr_keras.models import edsr, lapsrn, srcnn
-from sr_keras.training import RECIPES, Recipe, recipes, train
+from sr_keras.training import RECIPES, SOAP, Recipe, recipes, train
 from sr_keras.training.adversarial import RelativisticGAN
 from sr_keras.training.recipes import AdversarialRecipe, VAERecipe
 
 TINY = Recipe("espcn", 2, ("samples",), lr_size=8, steps=10, precision="float32")
 
 
-def rates(schedule):
-    optimizer = recipes.build(
-        dataclasses.replace(TINY, schedule=schedule, learning_rate=1.0)
-    ).optimizer
+def rates(schedule, warmup_steps=0):
+    recipe = dataclasses.replace(
+        TINY, schedule=schedule, learning_rate=1.0, warmup_steps=warmup_steps
+    )
+    optimizer = recipes.build(recipe).optimizer
     found = []
     for step in range(11):
         optimizer.iterations.assign(step)
@@ -28,6 +29,8 @@ def test_schedules():
     assert rates("constant") == [1.0] * 11
     cosine = [(1 + np.cos(np.pi * step / 10)) / 2 for step in range(11)]
     np.testing.assert_allclose(rates("cosine"), cosine, atol=1e-6)
+    cosine = [(1 + np.cos(np.pi * step / 8)) / 2 for step in range(9)]
+    np.testing.assert_allclose(rates("cosine", 2), [0, 0.5, *cosine], atol=1e-6)
     halving = [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625, 0.03125]
     np.testing.assert_allclose(rates("halving"), halving)
 
@@ -51,6 +54,20 @@ def test_what_a_recipe_says_is_what_is_built():
     optimizer = model.optimizer
     assert (optimizer.global_clipnorm, optimizer.beta_2) == (0.5, 0.98)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.99)
+    assert type(optimizer) is keras.optimizers.Adam
+    optimizer = recipes.build(dataclasses.replace(recipe, optimizer="soap")).optimizer
+    assert type(optimizer) is SOAP
+    assert (optimizer.global_clipnorm, optimizer.beta_2) == (0.5, 0.98)
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.99)
+
+
+def test_a_recipe_kept_by_a_former_version_is_the_same():
+    now = recipes.as_json(TINY)
+    kept = {k: v for k, v in now.items() if k not in ("optimizer", "warmup_steps")}
+    assert recipes.completed(kept) == recipes.completed(now) == now
+    assert recipes.completed({**kept, "seed": 1}) != now
+    gan = recipes.as_json(TINY_GAN)
+    assert recipes.completed(gan) == gan
 
 
 def test_float16_scales_the_loss():
@@ -70,6 +87,12 @@ def test_equal_seeds_give_equal_weights():
     [
         ({"network": "net"}, "There is no network 'net'. There are: srcnn"),
         ({"schedule": "up"}, "`schedule` must be one of constant, cosine, halving"),
+        ({"optimizer": "sgd"}, "`optimizer` must be one of adam, soap. Received: sgd"),
+        ({"warmup_steps": 10}, "must be from 0 to below the 10 steps. Received: 10"),
+        (
+            {"warmup_steps": 1, "schedule": "constant"},
+            "`warmup_steps` are for the schedule cosine, not for constant",
+        ),
         ({"options": {"depth": 1}}, "The options do not fit espcn: .*depth"),
         ({"precision": "int8"}, "`precision` must be auto, float32"),
         ({"loss": "l3"}, "l3"),

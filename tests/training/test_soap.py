@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from sr_keras import datasets
-from sr_keras.training import recipes, train
-from sr_keras.training.soap import SOAP
+from sr_keras.training import SOAP, recipes, train
 
 
 def dense(optimizer, inputs=6, outputs=4):
@@ -139,8 +138,7 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(
 
 REPLICAS = """
 import keras, numpy as np, tensorflow as tf
-from sr_keras.training import distribution
-from sr_keras.training.soap import SOAP
+from sr_keras.training import SOAP, distribution
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(
