@@ -912,8 +912,8 @@ sr.plotting.quality_against_cost(
 
 # %% [markdown]
 # Read such a plot with care. Steps, losses and sizes differ: EDSR stands apart by its weights and its training, not by its framework. Most are
-# well below their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before, ESPCN and EDSR 40,000, FSRCNN 60,000; those of SRCNN, ESPCN and FSRCNN were
-# steps of SOAP (lesson 5), each worth many of Adam's. LapSRN also
+# well below their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before, ESPCN and EDSR 40,000, FSRCNN 60,000, SRCNN 64,000 at x2 and x3; of SRCNN, ESPCN and FSRCNN
+# most steps were SOAP's (lesson 5), each worth many of Adam's. LapSRN also
 # enlarges luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN). Left out of it is the autoencoder with a bottleneck, below bicubic: lesson 3
 # says why. The plot says what *these files* give, not which design is best.
 #
