@@ -90,7 +90,7 @@ np.testing.assert_allclose(luma, sr.images.luma(lr), atol=1e-6)
 
 # a training that was stopped ends as one that was not
 recipes.RECIPES["demo"] = dataclasses.replace(
-    recipes.RECIPES["demo"], steps=7, batch_size=2, lr_size=16, ema=0.9
+    recipes.RECIPES["demo"], steps=7, warmup_steps=2, batch_size=2, lr_size=16, ema=0.9
 )
 example.CHUNK = 3
 write_state = example._write_state
