@@ -461,7 +461,7 @@ print(f"{', '.join(pairs.names)}: {result['conditions']}")
 #
 # ## Is it the network that is too small?
 #
-# Both runs ended on a flat curve. Have 24,000 weights learned what they can, or has the optimizer stopped finding the way down? Take two weights to
+# The curve of our first run ended flat. Have 31,000 weights learned what they can, or has the optimizer stopped finding the way down? Take two weights to
 # see how that could be: those for two neighbouring pixels, which are nearly alike. Their *sum* matters much, their *difference* little.
 
 # %%

@@ -199,7 +199,7 @@ def _espcn(scale, **settings):
         "learning_rate": 5e-3,
         "warmup_steps": 500,
     }
-    # the paper's tanh stays at what a linear filter can do
+    # with SOAP, the paper's tanh stays at what a linear filter can do
     options = {"bicubic_skip": True, "activation": "leaky_relu"}
     return _photos("espcn", scale, options=options, **{**common, **settings})
 
