@@ -780,21 +780,31 @@ def _name_points(ax, rows, x, y, baselines):
     ax.figure.draw_without_rendering()  # settles where the axes are
     taken = _boxes(ax, [row[x] for row in rows], [row[y] for row in rows], 6)
     _name_baselines(ax, baselines or {}, taken)
-    directions = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
-    for row in rows:
-        places = []
-        for distance in (8, 20, 34):
-            for right, up in directions:
-                place = {
-                    "xy": (row[x], row[y]),
-                    "xytext": (distance * right, distance * up),
-                    "ha": ("right", "center", "left")[right + 1],
-                    "va": ("top", "center", "bottom")[up + 1],
-                }
-                if distance > 8:
-                    place["arrowprops"] = {"arrowstyle": "-", "color": "0.6"}
-                places.append(place)
-        _write(ax, row["model"], places, taken)
+
+    def places(row, distance):
+        directions = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+        directions += [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+        return [
+            {
+                "xy": (row[x], row[y]),
+                "xytext": (distance * right, distance * up),
+                "ha": ("right", "center", "left")[right + 1],
+                "va": ("top", "center", "bottom")[up + 1],
+            }
+            for right, up in directions
+        ]
+
+    # first those that fit beside their points; then the others, with a line
+    rest = [
+        row
+        for row in rows
+        if not _write(ax, row["model"], places(row, 8), taken, only_free=True)
+    ]
+    line = {"arrowstyle": "-", "color": "0.6"}
+    for row in rest:
+        farther = [*places(row, 20), *places(row, 34)]
+        farther = [{**place, "arrowprops": line} for place in farther]
+        _write(ax, row["model"], places(row, 8) + farther, taken)
 
 
 def _draw_baselines(ax, baselines):
@@ -822,11 +832,13 @@ def _name_baselines(ax, baselines, taken):
         _write(ax, f"{label} {value:.4g}", places, taken, color="0.3")
 
 
-def _write(ax, text, places, taken, **style):
+def _write(ax, text, places, taken, only_free=False, **style):
     """Writes a text where it covers nothing, or least, of what is taken.
 
-    `places` are arguments of `annotate`, the best first. The box of the text is
-    added to `taken`, boxes on the screen.
+    `places` are arguments of `annotate`, the best first. The boxes of the
+    text, and of the line to its point if it has one, are added to `taken`, boxes on
+    the screen. With `only_free` nothing is written where it would cover something;
+    returns whether it is.
     """
     style["textcoords"] = "offset points"
     least = math.inf
@@ -834,14 +846,30 @@ def _write(ax, text, places, taken, **style):
         note = ax.annotate(text, **{**place, "arrowprops": None}, **style)
         box = note.get_window_extent()
         note.remove()
+        boxes = [box]
+        if "arrowprops" in place:
+            boxes += _line_boxes(box, ax.transData.transform(place["xy"]))
         covered = box.width * box.height - _shared_area(box, ax.bbox)  # outside
-        covered += sum(_shared_area(box, other) for other in taken)
+        covered += sum(_shared_area(a, b) for a in boxes for b in taken)
         if covered < least:
-            least, best, best_box = covered, place, box
+            least, best, best_boxes = covered, place, boxes
         if covered < 1:
             break
+    if only_free and least >= 1:
+        return False
     ax.annotate(text, **best, **style).set_in_layout(False)
-    taken.append(best_box)
+    taken += best_boxes
+    return True
+
+
+def _line_boxes(box, point, side=4):
+    """Returns small squares along the line from a text's centre to near its point."""
+    centre = box.min + box.size / 2
+    length = np.linalg.norm(point - centre)
+    along = np.arange(0, length - 3 * side, side) / max(length, 1)
+    squares = centre + along[:, None] * (point - centre)
+    outside = ((squares < box.min) | (squares > box.max)).any(axis=1)
+    return [transforms.Bbox([c - side / 2, c + side / 2]) for c in squares[outside]]
 
 
 def _shared_area(a, b):

@@ -461,6 +461,17 @@ def assert_readable(ax, rows):
         for line in ax.lines:
             _, y = ax.transData.transform((1, line.get_ydata()[0]))
             assert not box.containsy(y)
+    for name in ax.texts:
+        if name.arrow_patch:
+            line = name.arrow_patch.get_path().transformed(
+                name.arrow_patch.get_transform()
+            )
+            others = [
+                box
+                for text, box in zip(ax.texts, boxes, strict=True)
+                if text is not name
+            ]
+            assert not any(line.intersects_bbox(box, filled=False) for box in others)
 
 
 def test_names_are_readable_beside_twins_and_a_baseline():
@@ -469,6 +480,18 @@ def test_names_are_readable_beside_twins_and_a_baseline():
     (ax,) = fig.axes
     assert set(texts(ax)) == {row["model"] for row in rows} | {"bicubic 30.72"}
     assert_readable(ax, rows)
+
+
+def test_the_line_from_a_name_to_its_point_crosses_no_name():
+    rng = np.random.default_rng(1)  # a crowd with no room for all names beside it
+    costs, scores = 10 ** rng.normal(5.5, 0.35, 12), rng.normal(30, 0.5, 12)
+    rows = [
+        {"model": f"network {i}-small", "parameters": cost, "psnr_y": score}
+        for i, (cost, score) in enumerate(zip(costs, scores, strict=True))
+    ]
+    (ax,) = plotting.quality_against_cost(rows).axes
+    assert_readable(ax, rows)
+    assert any(name.arrow_patch for name in ax.texts)
 
 
 def test_names_are_readable_in_the_room_that_title_and_legend_leave():
