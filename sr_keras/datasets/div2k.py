@@ -14,7 +14,7 @@ _TIMEOUT = 10  # seconds without an answer
 _CHUNK = 2**20
 
 
-def div2k(scale, split="train", track="bicubic", path="data", progress=None):
+def div2k(scale, split="train", track="bicubic", path=None, progress=None):
     """Makes a dataset of DIV2K, which is fetched if it is not there yet.
 
     The zips land in `div2k` in `path`, or are put there by hand under their
@@ -31,7 +31,8 @@ def div2k(scale, split="train", track="bicubic", path="data", progress=None):
         split: "train" (0001 to 0800) or "validation" (0801 to 0900).
         track: "bicubic", "unknown", "realistic_mild", "realistic_difficult" or
             "realistic_wild", whose train split has four LR images of each photo.
-        path: Folder for downloads.
+        path: Folder for downloads, by default the one that the environment variable
+            `SR_KERAS_DATA` names, or else `data`.
         progress: None, or a function that wraps an iterable, to show how far each
             download and each extraction is.
 
@@ -63,6 +64,8 @@ def div2k(scale, split="train", track="bicubic", path="data", progress=None):
     urls = configs[f"{track}_x{scale}"].download_urls
     urls = [urls[f"{_SPLITS[split]}_{part}_url"] for part in ("hr", "lr")]
 
+    if path is None:
+        path = os.environ.get("SR_KERAS_DATA", "data")
     path = pathlib.Path(path) / "div2k"
     targets = {
         url: path / "extracted" / builder.url_infos[url].filename.removesuffix(".zip")

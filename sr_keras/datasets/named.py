@@ -14,7 +14,8 @@ def open_data(name, scale, split="train", degradation=None):
 
     Args:
         name: "samples", "div2k", or a folder of photos, which is looked for here and
-            in the folder that the environment variable `SR_KERAS_DATA` names.
+            in the folder that the environment variable `SR_KERAS_DATA` names; DIV2K
+            only there.
         scale: Upscaling factor.
         split: "train" or "validation", of the named datasets.
         degradation: None for LR files where a folder has them (in the layouts that

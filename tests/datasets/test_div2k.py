@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from sr_keras import images
-from sr_keras.datasets import decode, div2k
+from sr_keras.datasets import decode, div2k, open_data
 
 module = importlib.import_module("sr_keras.datasets.div2k")
 builder = tfds.builder_cls("div2k")
@@ -179,6 +179,18 @@ def test_fetches_the_zips_of_the_split_once(server, tmp_path, capsys, monkeypatc
     check(decode(div2k(4, path=tmp_path), tmp_path / "cache"))
     assert len(server.requests) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_it_lies_in_the_folder_of_all_data(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("SR_KERAS_DATA", str(tmp_path))
+    check(open_data("div2k", 4))
+    assert (tmp_path / "div2k" / HR).is_file()
+    monkeypatch.delenv("SR_KERAS_DATA")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "div2k").rename("data/div2k")
+    check(div2k(4))
+    assert len(server.requests) == 2
 
 
 def test_another_scale_fetches_its_lr_zip_only(server, tmp_path):
