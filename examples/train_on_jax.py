@@ -239,9 +239,10 @@ def main():
     training["made_by"] = f"examples/train_on_jax.py {arguments.recipe}"
     training["device"] = jax.devices()[0].device_kind
     if validation is not None:
-        scores = sr.evaluate(network, validation)["mean"]
-        training["validation"] = {k: scores[k] for k in ("psnr_y", "ssim_y")}
-        print(f"held-out photos: {scores['psnr_y']:.2f} dB")
+        scores = sr.evaluate(network, validation)
+        mean = scores["mean"]
+        training["validation"] = {k: mean[k] for k in ("psnr_y", "ssim_y")}
+        print(f"photos to score on: {mean['psnr_y']:.2f} dB ({scores['conditions']})")
     sr.pretrained.save(
         network,
         arguments.out / "final.weights.h5",

@@ -119,8 +119,10 @@ def _demo_names(split):
 
 def _move_former(out):
     """Keeps a former run: `demo` becomes `demo-1`, or the next free number."""
-    if not out.exists():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
+    if not (out / "recipe.json").is_file():
+        raise FileExistsError(f"{out} has other things in it: choose another --out.")
     number = 1
     while (former := out.with_name(f"{out.name}-{number}")).exists():
         number += 1
@@ -232,7 +234,9 @@ def train(
                 f"There is no recipe {recipe!r}. There are:"
                 f" {', '.join(sr.training.RECIPES)}"
             )
-        settings = dataclasses.replace(sr.training.RECIPES[recipe], **given)
+        base = sr.training.RECIPES[recipe]
+        given["options"] = {**base.options, **given.get("options", {})}
+        settings = dataclasses.replace(base, **given)
     else:
         missing = {"network": "MODEL", "scale": "--scale", "data": "--data"}
         missing = [name for key, name in missing.items() if key not in given]
@@ -253,9 +257,11 @@ def train(
         distribute=distribute,
     )
     _raise_if_stopped(run)
+    names = ("best.keras", "last.keras", "final.weights.h5", "log.json", "curves.png")
     console.print(
         f"Trained {network.name} x{settings.scale} for {run.step} steps in"
-        f" {run.seconds:.0f} s. In {out}: best.keras, last.keras, log.json, curves.png."
+        f" {run.seconds:.0f} s. In {out}:"
+        f" {', '.join(name for name in names if (out / name).is_file())}."
     )
 
 
@@ -331,6 +337,8 @@ def evaluate(
     if [model is not None, all_, leaderboard is not None].count(True) != 1:
         raise ValueError("Give either a model, or --all, or --leaderboard.")
     if leaderboard is not None:
+        if tile or self_ensemble:
+            raise ValueError("--leaderboard upscales nothing: no --tile, no ensemble.")
         dataset = sr.datasets.open_data(data, scale or 4, "validation", degradation)
         rows, failed = _score_participants(leaderboard, dataset, rgb, extra or ())
         if json_file is not None:
@@ -340,7 +348,7 @@ def evaluate(
         return
 
     def score(name, data):
-        network = _load(name, None if name in sr.pretrained.all_names() else scale)
+        network = _load(name, scale)
         dataset = sr.datasets.open_data(
             data, sr.models.scale_of(network), "validation", degradation
         )
@@ -478,7 +486,7 @@ def upscale(
 def _is_image_or_folder(argument):
     path = pathlib.Path(argument)
     if path.is_dir():
-        return not (path / "best.keras").is_file()
+        return _network_of_run(path) is None
     return path.suffix.lower() in sr.images.SUFFIXES
 
 
@@ -516,9 +524,13 @@ def download(
     track_: Annotated[
         str, typer.Option("--track", help="bicubic, unknown, realistic_mild, ...")
     ] = "bicubic",
-    path: Annotated[pathlib.Path, typer.Option(help="Where it goes.")] = pathlib.Path(
-        "data"
-    ),
+    path: Annotated[
+        pathlib.Path,
+        typer.Option(
+            help="Where it goes, instead of the folder that SR_KERAS_DATA names, or"
+            " data. `--data div2k` looks only there."
+        ),
+    ] = None,
 ):
     """Downloads a dataset, checks it, and decodes it for training."""
     if dataset != "div2k":
@@ -551,9 +563,7 @@ def export(
 
 def _load(model, scale):
     """Loads a model by name, from a run, or from a file."""
-    path = pathlib.Path(model)
-    if path.is_dir() and (path / "best.keras").is_file():
-        path = path / "best.keras"
+    path = _network_of_run(pathlib.Path(model)) or pathlib.Path(model)
     if path.suffix == ".keras":
         if not path.is_file():
             raise FileNotFoundError(f"There is no model file {path}")
@@ -590,6 +600,12 @@ def _load(model, scale):
     if scale is not None and scale != found:
         raise ValueError(f"{model} enlarges by {found}, not by {scale}.")
     return network
+
+
+def _network_of_run(folder):
+    """Returns the file of a run's best network, else of its last; None if no run."""
+    files = [folder / name for name in ("best.keras", "last.keras")]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _print_table(results):
@@ -654,7 +670,11 @@ def main():
         app()
     except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
         _fail(error, 2)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
+        if sr.inference.is_out_of_memory(error):
+            _fail("Out of memory: smaller batches, patches or tiles need less.", 1)
+        if not isinstance(error, (OSError, RuntimeError)):
+            raise
         _fail(error, 1)
 
 

@@ -143,8 +143,9 @@ def _evaluate(make, dataset, rgb, on_image, extra):
         start = time.perf_counter()
         sr = make(i, lr)
         seconds = time.perf_counter() - start
-        row = {"name": name, **score(hr, sr, dataset.scale, rgb), "seconds": seconds}
+        row = {"name": name}
         try:
+            row.update(score(hr, sr, dataset.scale, rgb), seconds=seconds)
             row.update(
                 {k: float(f(lr, hr, sr, dataset.scale)) for k, f in further.items()}
             )

@@ -159,11 +159,26 @@ def upscale_files(model, paths, out, tile=256, self_ensemble=False, progress=Non
             image = images.read(path)
             report = functools.partial(progress, path) if progress else None
             images.write(target, upscale(model, image, tile, self_ensemble, report))
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            if is_out_of_memory(error):
+                size = f"tiles of {tile} pixels" if tile else "the whole image at once"
+                error = MemoryError(f"{path}: no memory for {size}; smaller tiles help")
+            elif not isinstance(error, (OSError, ValueError)):
+                raise
             yield path, None, error
         else:
             written[target] = path
             yield path, target, None
+
+
+def is_out_of_memory(error):
+    """Says whether that is what an exception of NumPy or of a backend means."""
+    names = {"ResourceExhaustedError", "OutOfMemoryError"}  # TensorFlow's, PyTorch's
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ in names
+        or "RESOURCE_EXHAUSTED" in str(error)  # JAX has no class for it
+    )
 
 
 def with_precision(model, policy):

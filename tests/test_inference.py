@@ -4,6 +4,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from sr_keras import images, inference, models
@@ -462,3 +463,32 @@ def test_no_file_overwrites_another(tmp_path):
     )
     assert first == tmp_path / "out" / "b.png" and second is None
     assert f"would overwrite that of {paths[0]}" in str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 80 GiB"),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory"),
+    ],
+)
+def test_a_photo_too_large_for_the_memory_does_not_stop_the_others(tmp_path, error):
+    for name, width in (("a.png", 8), ("b.png", 9), ("c.png", 8)):
+        images.write(tmp_path / name, np.zeros((8, width, 3), np.uint8))
+
+    def network(lr):
+        if lr.shape[2] == 9:
+            raise error
+        return lr
+
+    results = upscale_files(network, [tmp_path], tmp_path / "out", tile=0)
+    errors = {path.name: error for path, _, error in results}
+    assert errors["a.png"] is None and errors["c.png"] is None
+    assert "b.png: no memory for the whole image at once" in str(errors["b.png"])
+
+
+def test_other_errors_of_a_network_are_raised(tmp_path):
+    images.write(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ZeroDivisionError):
+        list(upscale_files(lambda lr: 1 / 0, [tmp_path], tmp_path / "out"))

@@ -208,6 +208,45 @@ def test_demo_leaves_what_it_promises(call, tmp_path, monkeypatch):
     assert (tmp_path / "demo-1/metrics.json").is_file()
 
 
+def test_demo_moves_no_folder_of_other_things(call, photos):
+    code, _, err = call("demo", "--out", photos)
+    assert code == 2
+    assert "photos has other things in it: choose another --out" in last_line(err)
+    assert len(list(photos.iterdir())) == 3
+
+
+def test_an_option_changes_one_of_a_recipes_options(call, monkeypatch, tmp_path):
+    recipe = dataclasses.replace(training.RECIPES["demo"], steps=1, warmup_steps=0)
+    monkeypatch.setitem(training.RECIPES, "demo", recipe)
+    arguments = "--recipe", "demo", "--option", "filters=[4, 4]", "--out", tmp_path
+    code, _, err = call("train", *arguments)
+    assert code == 0, err
+    kept = json.loads((tmp_path / "recipe.json").read_text())
+    assert kept["options"] == {**recipe.options, "filters": [4, 4]}
+
+
+def test_a_run_without_photos_to_score_on_has_its_last_network(call, photos, tmp_path):
+    run = tmp_path / "run"
+    arguments = [0 if a == 1 else a for a in TRAIN]  # --hold-out 0
+    arguments += ["--data", photos, "--out", run, "--cache", tmp_path / "cache"]
+    code, out, err = call(*arguments)
+    assert code == 0, err
+    assert "last.keras" in out and "best.keras" not in out
+    code, out, err = call("upscale", run, photos / "a.png", "--out", tmp_path / "large")
+    assert code == 0, err
+    assert [p.name for p in (tmp_path / "large").iterdir()] == ["a.png"]
+
+
+def test_out_of_memory_is_said_in_a_line(call, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise MemoryError("Unable to allocate 80 GiB")
+
+    monkeypatch.setattr(training, "train", fail)
+    code, _, err = call(*TRAIN, "--data", "samples", "--out", tmp_path)
+    assert code == 1
+    assert "Out of memory: smaller batches" in last_line(err)
+
+
 def test_models_lists_every_network(call):
     code, out, _ = call("models")
     assert code == 0
@@ -263,6 +302,9 @@ def test_upscale_takes_the_best_shipped_weights(call, photos, shipped, tmp_path)
     code, _, err = call("upscale", photos / "a.png", "--out", out)
     assert code == 2
     assert "There are no shipped weights for x4: name a model." in last_line(err)
+    code, _, err = call("evaluate", "espcn-x2-poor", "--scale", 3, "--data", photos)
+    assert code == 2
+    assert "espcn-x2-poor enlarges by 2, not by 3." in last_line(err)
     code, _, err = call("upscale", "espcn-x2-poor", "--out", out)
     assert code == 2
     assert "Give images to upscale by espcn-x2-poor" in last_line(err)
@@ -314,5 +356,8 @@ def test_leaderboard(call, tmp_path):
     code, _, err = call("evaluate", "bicubic", *arguments)
     assert code == 2
     assert "Give either a model, or --all, or --leaderboard" in last_line(err)
+    code, _, err = call("evaluate", *arguments, "--tile", 64)
+    assert code == 2
+    assert "--leaderboard upscales nothing" in last_line(err)
     code, _, err = call("evaluate", "--data", tmp_path, "--leaderboard", tmp_path / "x")
     assert code == 2

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from sr_keras import images, plotting
-from sr_keras.evaluation import evaluate
+from sr_keras.evaluation import conditions, evaluate
 from sr_keras.inference import with_precision
 from sr_keras.training import distribution
 
@@ -60,7 +60,9 @@ class TrainingRun(keras.callbacks.Callback):
         upscaler: None, or the network that upscales, where it is another one
             than the model that `fit` trains (a GAN's generator, say) but shares its
             weights. It is what is scored and what the `.keras` files hold.
-        monitor: The score by which the best model is chosen.
+        monitor: The score by which the best model is chosen; None where no score
+            tells (as of a GAN, whose PSNR falls while it learns) and `best.keras` is
+            not written.
         save_every: Steps between two saves of the state; None for
             `evaluate_every`.
         tensorboard: Whether to write what is logged for TensorBoard too, which is a
@@ -94,14 +96,14 @@ class TrainingRun(keras.callbacks.Callback):
         for name, value in (
             ("num_steps", num_steps),
             ("evaluate_every", evaluate_every),
-            ("save_every", save_every or evaluate_every),
+            ("save_every", evaluate_every if save_every is None else save_every),
         ):
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1. Received: {value}")
         self.folder = folder = pathlib.Path(folder)
         self.num_steps = num_steps
         self.evaluate_every = evaluate_every
-        self.save_every = save_every or evaluate_every
+        self.save_every = evaluate_every if save_every is None else save_every
         self.validation = validation
         self.upscaler = upscaler
         self.monitor = monitor
@@ -210,6 +212,17 @@ class TrainingRun(keras.callbacks.Callback):
     # Callback
 
     def on_train_begin(self, logs=None):
+        if self.model.steps_per_execution != 1:
+            raise ValueError(
+                "A `TrainingRun` counts single steps: compile with"
+                " `steps_per_execution=1`. Received:"
+                f" {self.model.steps_per_execution}"
+            )
+        self.stopped = self._signal = None
+        if self.validation is not None:
+            self.console.print(
+                f"Scores: {conditions(self.validation)}.", highlight=False
+            )
         if self._writes:
             self.folder.mkdir(parents=True, exist_ok=True)
         self._networks = None
@@ -291,7 +304,7 @@ class TrainingRun(keras.callbacks.Callback):
                 network = self._copy_upscaler()
                 mean = evaluate(network, self.validation, on_image=strip.add)["mean"]
                 entry.update({k: v for k, v in mean.items() if k != "seconds"})
-                if mean[self.monitor] > best:
+                if self.monitor is not None and mean[self.monitor] > best:
                     self._write_upscaler(network, "best.keras")
         self.model.reset_metrics()
         self.log.append(entry)
@@ -305,8 +318,8 @@ class TrainingRun(keras.callbacks.Callback):
             with self._writer.as_default(step=self.step):
                 for name, value in entry.items():
                     tf.summary.scalar(name, value)
-        score = self.monitor if self.monitor in entry else None
-        figure = plotting.history(self.log, score)
+        score = self.monitor or "psnr_y"
+        figure = plotting.history(self.log, score if score in entry else None)
         _write_figure(self.folder / "curves.png", figure)
 
     def _print(self, entry):

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import json
+import os
 import pathlib
+import warnings
 
 import keras
 
@@ -45,11 +47,14 @@ class Recipe:
     Args:
         network: A name of `models.NETWORKS`.
         scale: Upscaling factor.
-        data: Names or folders of HR photos to train on, see `datasets.open_data`.
+        data: Names or folders of HR photos to train on, see `datasets.open_data`; or
+            a single one.
         options: Arguments of the network's builder.
         validation: Name or folder of the photos to score on, or None to hold out
             some of `data`.
-        hold_out: How many photos of `data` to hold out; 0 for none.
+        hold_out: How many photos of `data` to hold out; 0 for none. Not used with
+            `validation`, and where `data` is "samples" or "div2k", which have a
+            validation part.
         degradation: See `degradations.get`; None for LR files where a folder has
             them, and bicubic elsewhere.
         skip_bad: Whether photos that are corrupt or smaller than a patch are left
@@ -102,13 +107,17 @@ class Recipe:
     transfer: str | None = None
     seed: int = 0
 
+    def __post_init__(self):
+        data = (self.data,) if isinstance(self.data, (str, os.PathLike)) else self.data
+        object.__setattr__(self, "data", tuple(map(str, data)))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialRecipe(Recipe):
     """A recipe for a `GAN`; what `Recipe` says of the network is the generator's.
 
-    `loss` is not used, and what is kept is the last network, not the one with the
-    best PSNR.
+    Its losses are `terms`, not `loss`, and what is kept is the last network, not the
+    one with the best PSNR.
 
     Args:
         discriminator: A name of `DISCRIMINATORS`.
@@ -127,6 +136,13 @@ class AdversarialRecipe(Recipe):
     relativistic: bool = False
     generator_waits_above: float | None = None
     discriminator_waits_below: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.loss != Recipe.loss:
+            raise ValueError(
+                f"A GAN has no `loss` but `terms`. Received: loss={self.loss!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -506,34 +522,16 @@ def train(
         evaluate_every,
         validation,
         upscaler=network,
+        monitor=None if isinstance(model, GAN) else "psnr_y",
         save_every=save_every,
         tensorboard=tensorboard,
         console=console,
     )
     step = run.restore(model)
-    if step >= recipe.steps:
-        return model, run
-    batches = training_batches(
-        dataset,
-        recipe.lr_size,
-        recipe.batch_size,
-        channels=network.input_shape[-1],
-        seed=recipe.seed,
-        start_step=step,
-        cache=cache,
-        skip_bad=recipe.skip_bad,
-        progress=progress,
-    )
-    if distribution.is_first_process():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.json").write_text(json.dumps(as_json(recipe), indent=1))
-    model.fit(
-        _with_targets(batches, model),
-        steps_per_epoch=recipe.steps - step,
-        shuffle=False,
-        callbacks=[run],
-        verbose=0,
-    )
+    if step < recipe.steps:
+        _fit(model, run, recipe, dataset, cache, progress)
+    elif not isinstance(model, GAN):  # as `fit` ends, which a GAN's does not
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     is_done = run.step >= recipe.steps and run.stopped is None
     if is_done and distribution.is_first_process():
         scores = {k: v for k, v in run.log[-1].items() if k in ("psnr_y", "ssim_y")}
@@ -542,6 +540,31 @@ def train(
         with distribution.local():
             _save_weights(model, folder, training)
     return model, run
+
+
+def _fit(model, run, recipe, dataset, cache, progress):
+    """Trains from the step that a run is at."""
+    batches = training_batches(
+        dataset,
+        recipe.lr_size,
+        recipe.batch_size,
+        channels=upscaler(model).input_shape[-1],
+        seed=recipe.seed,
+        start_step=run.step,
+        cache=cache,
+        skip_bad=recipe.skip_bad,
+        progress=progress,
+    )
+    if distribution.is_first_process():
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / "recipe.json").write_text(json.dumps(as_json(recipe), indent=1))
+    model.fit(
+        _with_targets(batches, model),
+        steps_per_epoch=recipe.steps - run.step,
+        shuffle=False,
+        callbacks=[run],
+        verbose=0,
+    )
 
 
 def _save_weights(model, folder, training):
@@ -813,7 +836,15 @@ def _learning_rate(recipe):
 
 
 def open_datasets(recipe):
-    """Returns the training and the validation dataset of a recipe (or None)."""
+    """Returns the training and the validation dataset of a recipe (or None).
+
+    The photos to score on are all read here: after the first thousand steps is late
+    for an error. With `skip_bad` those that cannot be scored are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such dataset.
+        ValueError: If a photo to score on is corrupt or too small.
+    """
     train_set = datasets.concatenate(
         [
             datasets.open_data(name, recipe.scale, "train", recipe.degradation)
@@ -824,9 +855,34 @@ def open_datasets(recipe):
     if validation is None and recipe.data in (("samples",), ("div2k",)):
         validation = recipe.data[0]
     if validation is not None:
-        return train_set, datasets.open_data(
+        validation = datasets.open_data(
             validation, recipe.scale, "validation", recipe.degradation
         )
-    if recipe.hold_out:
-        return train_set.hold_out(recipe.hold_out)
-    return train_set, None
+    elif recipe.hold_out:
+        train_set, validation = train_set.hold_out(recipe.hold_out)
+    else:
+        return train_set, None
+    return train_set, _scorable(validation, recipe.skip_bad)
+
+
+def _scorable(dataset, skip_bad):
+    """Returns the dataset of those images that `evaluate` can score."""
+    smallest = 2 * dataset.scale + 11  # SSIM's window, within the border
+    good = []
+    for i, name in enumerate(dataset.names):
+        try:
+            _, hr = dataset[i]
+            if min(hr.shape[:2]) < smallest:
+                raise ValueError(
+                    f"{name}: an HR image of {hr.shape[0]}x{hr.shape[1]} cannot be"
+                    f" scored: at scale {dataset.scale}, {smallest} pixels are needed."
+                )
+        except ValueError as error:
+            if not skip_bad:
+                raise
+            warnings.warn(f"Left out: {error}", stacklevel=2)
+        else:
+            good.append(i)
+    if not good:
+        raise ValueError("None of the images to score on can be used.")
+    return dataset if len(good) == len(dataset) else dataset.subset(good)

@@ -175,6 +175,39 @@ def test_another_model_does_not_fit_the_state(tmp_path):
 def test_numbers_out_of_range():
     with pytest.raises(ValueError, match="`num_steps` must be at least 1"):
         TrainingRun("nowhere", 0)
+    with pytest.raises(ValueError, match="`save_every` must be at least 1"):
+        TrainingRun("nowhere", 1, save_every=0)
+
+
+def test_several_steps_in_one_call_cannot_be_counted(tmp_path):
+    model = tiny()
+    model.compile("adam", "mae", steps_per_execution=2)
+    with pytest.raises(ValueError, match="steps_per_execution=1`. Received: 2"):
+        fit(model, TrainingRun(tmp_path, 4))
+
+
+def test_a_run_that_was_stopped_goes_on_with_another_fit(tmp_path):
+    model = tiny()
+    run = TrainingRun(tmp_path, 6, evaluate_every=10)
+    stop = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: signal.raise_signal(signal.SIGINT)
+    )
+    batches = training_batches(dataset(), 8, 2)
+    options = dict(steps_per_epoch=6, shuffle=False, verbose=0)
+    model.fit(batches, callbacks=[run, stop], **options)
+    assert (run.step, run.stopped) == (1, "signal")
+    batches = training_batches(dataset(), 8, 2, start_step=1)
+    model.fit(batches, callbacks=[run], **{**options, "steps_per_epoch": 5})
+    assert (run.step, run.stopped) == (6, None)
+
+
+def test_without_a_monitor_no_network_is_the_best(tmp_path, capsys):
+    run = TrainingRun(tmp_path, 2, validation=dataset(), monitor=None)
+    fit(tiny(), run)
+    assert "psnr_y" in run.log[-1]
+    assert (tmp_path / "last.keras").is_file()
+    assert not (tmp_path / "best.keras").exists()
+    assert "2 border pixels cut" in " ".join(capsys.readouterr().out.split())
 
 
 def test_logs_for_tensorboard(tmp_path):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from sr_keras import datasets, losses, models, pretrained
+from sr_keras import datasets, images, losses, models, pretrained
 from sr_keras.models import edsr, lapsrn, srcnn
 from sr_keras.training import RECIPES, SOAP, Recipe, recipes, train
 from sr_keras.training.adversarial import RelativisticGAN
@@ -119,6 +119,22 @@ def test_photos_are_held_out_of_folders(data_dir, monkeypatch):
     assert (len(train), validation) == (91, None)
 
 
+def test_photos_that_cannot_be_scored_are_found_before_training(tmp_path):
+    for name, side in (("a", 40), ("b", 40), ("c", 14)):  # "b" is to be held out
+        images.write(tmp_path / f"{name}.png", np.zeros((side, side, 3), np.uint8))
+    (tmp_path / "b.png").write_bytes(b"no image")
+    recipe = dataclasses.replace(TINY, data=tmp_path, hold_out=1)
+    assert recipe.data == (str(tmp_path),)
+    with pytest.raises(ValueError, match="b.png"):
+        recipes.open_datasets(recipe)
+    recipe = dataclasses.replace(recipe, hold_out=2)  # "a" and "c"
+    with pytest.raises(ValueError, match="c: an HR image of 14x14 .* 15 pixels"):
+        recipes.open_datasets(recipe)
+    with pytest.warns(UserWarning, match="Left out: c: an HR image of 14x14"):
+        _, found = recipes.open_datasets(dataclasses.replace(recipe, skip_bad=True))
+    assert found.names == ["a"]
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_built(name):
     model = recipes.build(RECIPES[name])
@@ -178,8 +194,29 @@ def test_final_weights_are_those_of_the_last_network(recipe, tmp_path, monkeypat
     made = pretrained.training_of(path)
     assert made["recipe"]["steps"] == 2
     assert made["seconds"] >= 0
-    _, run = train(recipe, tmp_path, evaluate_every=1, resume=True)
+    assert (tmp_path / "best.keras").is_file() == (recipe is not TINY_GAN)
+
+    path.unlink()  # as if it had been killed before it wrote them
+    again, run = train(recipe, tmp_path, evaluate_every=1, resume=True)
     assert run.step == 2
+    assert pretrained.training_of(path) == made
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_gives_its_moving_average_again(tmp_path):
+    recipe = dataclasses.replace(TINY, steps=3, batch_size=2, ema=0.5)
+    options = {"filters": (4, 4), "channels": 3}
+    recipe = dataclasses.replace(recipe, options=options, learning_rate=0.1)
+    first, _ = train(recipe, tmp_path)
+    again, _ = train(recipe, tmp_path, resume=True)
+    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_gan_has_terms_and_no_loss():
+    with pytest.raises(ValueError, match="no `loss` but `terms`. Received: loss='l2'"):
+        dataclasses.replace(TINY_GAN, loss="l2")
 
 
 def test_what_an_adversarial_recipe_says_is_what_is_built():
