@@ -242,7 +242,7 @@ def main():
         scores = sr.evaluate(network, validation)
         mean = scores["mean"]
         training["validation"] = {k: mean[k] for k in ("psnr_y", "ssim_y")}
-        print(f"photos to score on: {mean['psnr_y']:.2f} dB ({scores['conditions']})")
+        print(f"held-out photos: {mean['psnr_y']:.2f} dB ({scores['conditions']})")
     sr.pretrained.save(
         network,
         arguments.out / "final.weights.h5",

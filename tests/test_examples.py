@@ -121,6 +121,7 @@ def test_a_training_on_jax_cuts_patches_and_resumes(tmp_path):
     result = subprocess.run(command, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "step 7 of 7" in result.stdout and "held-out photos: " in result.stdout
+    assert "3 border pixels cut" in result.stdout
 
     whole, stopped = (
         sr.models.load(tmp_path / name / "final.weights.h5")
