@@ -800,7 +800,7 @@ def _optimizer(recipe):
         beta_2=recipe.beta_2,
         global_clipnorm=recipe.clip_norm,
         use_ema=recipe.ema is not None,
-        ema_momentum=recipe.ema or 0.99,
+        ema_momentum=0.99 if recipe.ema is None else recipe.ema,
     )
 
 
