@@ -150,7 +150,10 @@ def train(
         str, typer.Option(help="Photos to score on; else some are held out.")
     ] = None,
     hold_out: Annotated[
-        int, typer.Option(help="How many photos are held out for validation.")
+        int,
+        typer.Option(
+            help="How many photos of folders are held out, without --validation."
+        ),
     ] = None,
     degradation: Annotated[
         str,
