@@ -398,7 +398,7 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # With colours from a sixteenth of the pixels the letters stay, only their yellow fades. Coarse luma ruins them. Hence JPEG usually
-# stores colour coarsely, and the first networks of this course enlarge luma only.
+# stores colour coarsely, and the networks of lesson 4 enlarge luma only.
 #
 # Luma is a weighted sum of red, green and blue. Green counts most. The standard (BT.601) maps black to 16 and white to 235 of 255.
 

@@ -547,7 +547,8 @@ assert (relative[3:, 3] < 0.02).all()  # HFENN: neither stripes nor brightness
 # ## What a loss wants
 #
 # A network can hide what its loss asks for. So no network now: we start from a grey picture, and let each loss move the *pixels* down
-# its gradient. **Predict:** what will HFENN never bring back?
+# its gradient. (A `GradientTape` records what is computed within it; `tape.gradient(value, x)` is then the derivative of `value` by each number in `x`.)
+# **Predict:** what will HFENN never bring back?
 
 # %%
 import tensorflow as tf

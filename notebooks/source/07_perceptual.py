@@ -811,14 +811,14 @@ answer = None  # (of the halves, of the chessboard)
 
 halves = np.tile(np.arange(8) >= 4, (8, 1)).astype(float)
 chessboard = np.indices((8, 8)).sum(axis=0) % 2 * 1.0
-sr.course.check(answer, [variation(halves), variation(chessboard)])
+sr.course.check(answer, [variation(halves), variation(chessboard)], tolerance=1e-3)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Solution 2
 # Halves: no difference down, and across one of seven. Chessboard: all differ by 1.
 # The same pixels cost 14 times as much: TV is an enemy of fine texture.
 answer = [1 / 7, 2]
-sr.course.check(answer, [variation(halves), variation(chessboard)])
+sr.course.check(answer, [variation(halves), variation(chessboard)], tolerance=1e-3)
 
 # %% [markdown]
 # **Exercise 3.** Somebody gives VGG photos in [0, 1] where it wants 0 to 255. `content(hr[None] / 255, ...)` does the same to ours. By what factor does the content loss of the blur

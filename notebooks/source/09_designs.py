@@ -339,7 +339,7 @@ shrink = sr.degradations.Downscale(4)
 enlarge = sr.models.bicubic(4)
 bicubic = enlarge(lr1[None])[0].numpy()
 error = lr1 - shrink(bicubic)
-print(f"error in LR: {255 * error.std():.2f} grey levels in the mean square")
+print(f"error in LR: {255 * error.std():.2f} grey levels (standard deviation)")
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(7.8, 2.1), layout="constrained")
@@ -856,7 +856,7 @@ for framework in dict.fromkeys(e.framework for e in sr.models.CATALOGUE.values()
 print("at x4, for an output of 1280 x 720")
 
 # %% [markdown]
-# Quality has to be measured. We score all shipped sets for x4 on two photos that none has seen. Those called "small" are reduced networks, trained for
+# Quality has to be measured. We score all shipped sets for x4 on two photos that none has seen. Those called "small" or "bottleneck" are reduced networks, trained for
 # minutes; the others have their paper's size. Those trained against a discriminator are left to the lesson on GANs.
 
 # %%
@@ -912,8 +912,8 @@ sr.plotting.quality_against_cost(
 
 # %% [markdown]
 # Read such a plot with care. Steps, losses and sizes differ: EDSR stands apart by its weights and its training, not by its framework. Most are
-# well below their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before, ESPCN and EDSR 40,000, FSRCNN 60,000, SRCNN 64,000 at x2 and x3; of SRCNN, ESPCN and FSRCNN
-# most steps were SOAP's (lesson 5), each worth many of Adam's. LapSRN also
+# well below their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before, ESPCN and EDSR 40,000, FSRCNN 60,000, SRCNN 32,000 at x3; those of SRCNN, ESPCN and FSRCNN
+# were SOAP's (lesson 5), each worth many of Adam's. LapSRN also
 # enlarges luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN). Left out of it is the autoencoder with a bottleneck, below bicubic: lesson 3
 # says why. The plot says what *these files* give, not which design is best.
 #

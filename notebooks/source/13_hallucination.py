@@ -690,8 +690,8 @@ fig.suptitle("vessels: grey in both, blue missed, orange invented", fontsize=11)
 plt.show()
 
 # %% [markdown]
-# EDSR finds more than bicubic, and invents less than a little noise does in the HR photo itself. The SRGAN invents more than both: look where
-# the orange lies. Most of it is along the borders, where a network has no neighbours to go by.
+# EDSR finds more than bicubic, and invents less than a little noise does in the HR photo itself. The SRGAN invents far more than EDSR, about as much as the noise
+# does, but not by chance: look where the orange lies. Most of it is along the borders, where a network has no neighbours to go by.
 #
 # Inside, it lays a fine weave over the eye: look at the crop again. A doctor sees that it is no vessel. This detector does not see it at all, since it was made for
 # wider ridges; another one would count it. Could one have known without HR?

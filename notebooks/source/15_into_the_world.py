@@ -343,8 +343,8 @@ fig.suptitle(f"LR {here.side} x {here.side}, x4, on this machine", fontsize=10)
 plt.show()
 
 # %% [markdown]
-# Memory grows with the window, here to about what was predicted for the whole (a 0 says that the process had enough already). Time falls with
-# it: the smallest tiles take several times as long. Choose the largest tile that the memory carries; the default of 256 is a
+# Memory grows with the window, here to about what was predicted for the whole, or somewhat more (a 0 says that the process had enough already). Time
+# falls at first: the smallest tiles take several times as long as those of 160, and from there on little is gained. The default of 256 is a
 # compromise. The result itself needs memory as well, but as 8 bits with 3 channels, not as 32 floats.
 #
 # ## A whole folder
