@@ -54,5 +54,6 @@ def _register():
 
 
 # The command line does so later, so that `--help` need not wait for Keras.
-if pathlib.Path(sys.argv[0]).name not in ("-m", "sr-keras"):
+_program = pathlib.Path(sys.argv[0]).name
+if _program != "sr-keras" and not (_program == "-m" and "sr_keras" in sys.orig_argv):
     _register()

@@ -37,6 +37,11 @@ def export(model, path, format="onnx"):
         ImportError: If a package is missing that the format needs.
     """
     _check_format(format)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            "The network must have one input and one output. Received:"
+            f" {len(model.inputs)} and {len(model.outputs)}"
+        )
     keras_name, suffix = _FORMATS[format]
     path = pathlib.Path(path)
     if path.is_dir():
@@ -80,7 +85,8 @@ def check(model, path, format="onnx", tolerance=1e-4):
     difference = 0.0
     for height, width in ((31, 45), (52, 37)):
         lr = rng.random((1, height, width, model.input_shape[-1]), "float32")
-        expected = keras.ops.convert_to_numpy(model(lr, training=False))
+        with keras.device("cpu"):  # a GPU may round the factors to 11 bits
+            expected = keras.ops.convert_to_numpy(model(lr, training=False))
         try:
             sr = run[format](str(path), lr)
         except ImportError:

@@ -134,6 +134,8 @@ def write(path, image):
     The file appears under its name only when it is complete, so that an
     interrupted write leaves a former file as it was.
 
+    JPEG has quality 95; all other formats keep the pixels.
+
     Args:
         path: Where to write; the suffix says the format. Folders are made.
         image: `(height, width)`, `(height, width, 1)`, `(height, width, 3)` or
@@ -187,6 +189,8 @@ def _encode(path, image):
         data.tofile(path)
     elif path.suffix in (".jpg", ".jpeg"):
         Image.fromarray(image).save(path, quality=95)
+    elif path.suffix == ".webp":
+        Image.fromarray(image).save(path, lossless=True)
     else:
         Image.fromarray(image).save(path)
 
@@ -223,13 +227,13 @@ def to_integer(images, dtype="uint8"):
         A numpy array of that dtype.
 
     Raises:
-        ValueError: If `dtype` is another one, or the pixels are integers already.
+        ValueError: If `dtype` is another one, or the pixels are no floats.
     """
     peak = _PEAKS.get(np.dtype(dtype).name)
     if peak is None:
         raise ValueError(f"`dtype` must be uint8 or uint16. Received: {dtype}")
     images = np.asarray(images)
-    if images.dtype.name in _PEAKS:
+    if "float" not in images.dtype.name:
         raise ValueError(
             f"`images` must be floats in [0, 1]. Received: {images.dtype.name}"
         )
@@ -242,7 +246,7 @@ def rgb_to_ycbcr(images):
     """Computes MATLAB's `rgb2ycbcr` (ITU-R BT.601; Y is 16-235 of 255).
 
     Args:
-        images: Array or tensor `(..., 3)`, RGB; float in [0, 1], or an integer
+        images: Array or tensor `(..., 3)`, RGB; float in [0, 1], or a uint8 or uint16
             array, whose result is rounded to integers as MATLAB does it.
 
     Returns:
@@ -271,14 +275,15 @@ def luma(images):
 
     Args:
         images: Array or tensor: RGB `(..., 3)`, or grey `(..., 1)` or
-            `(height, width)`; float in [0, 1], or an integer array.
+            `(height, width)`; float in [0, 1], or a uint8 or uint16 array.
 
     Returns:
         `(..., 1)`, or the grey image as it came. For float RGB the values lie
         in [16/255, 235/255].
 
     Raises:
-        ValueError: If the last axis has neither 1 nor 3 channels.
+        ValueError: If the last axis has neither 1 nor 3 channels, or RGB another
+            dtype.
     """
     if len(images.shape) == 2 or images.shape[-1] == 1:
         return images
@@ -294,6 +299,8 @@ def _affine(images, matrix, offset):
         result = images / _PEAKS[dtype] @ matrix + offset  # float64
         result = np.clip(result * (_PEAKS[dtype] / 255), 0, _PEAKS[dtype])
         return np.floor(result + 0.5).astype(dtype)
+    if "float" not in dtype:
+        raise ValueError(f"Pixels must be uint8, uint16 or float. Received: {dtype}")
     matrix, offset = (matrix / 255).astype(dtype), (offset / 255).astype(dtype)
     # no matmul, whose factors a GPU may round to 11 bits
     return sum(images[..., i : i + 1] * matrix[i] for i in range(3)) + offset

@@ -1,8 +1,9 @@
 """Scores of whole images that the human eye agrees with: VIF, IFC, NIQE; LR-PSNR.
 
 All take single images, not batches: `(height, width)`, or `(height, width, 1 or 3)`;
-uint8, uint16 or float in [0, 1]. They are computed in float64 with numpy and scipy; no
-network can be trained with them. `sr_keras.metrics` has the scores for `compile`.
+uint8, uint16 or (but for LR-PSNR) float in [0, 1]. They are computed in float64 with
+numpy and scipy; no network can be trained with them. `sr_keras.metrics` has the scores
+for `compile`.
 
 VIF, IFC and NIQE are of the luma (BT.601, 16-235); a grey image is its own luma.
 """
@@ -256,7 +257,7 @@ def niqe(image, border=0, model=None):
         model: What `fit_niqe` returned; None for BSDS500.
 
     Raises:
-        ValueError: If the image is too small, or has another shape.
+        ValueError: If the image is too small or flat, or has another shape.
 
     Reference:
         [Mittal et al., 2013](https://doi.org/10.1109/LSP.2012.2227726)
@@ -264,7 +265,8 @@ def niqe(image, border=0, model=None):
     features, _ = _patch_features(_luma(image, border))
     if len(features) < 2:
         raise ValueError(
-            "NIQE needs at least two patches of 96x96 pixels (after borders are cut)."
+            "NIQE needs at least two patches of 96x96 pixels (after borders are cut)"
+            " that are not flat."
             f" Received: {np.shape(image)} and a border of {border}"
         )
     model = _bsds500() if model is None else model

@@ -410,7 +410,7 @@ def test_degradations_have_names(photo, name, scale):
 
 def test_names_mean_what_they_say(photo):
     assert degradations.get("bicubic", 4) == Downscale(4)
-    blurred = GaussianBlur(1.6)(photo)
+    blurred = GaussianBlur(1.6, radius=3)(photo)
     np.testing.assert_array_equal(
         degradations.get("blur", 3)(photo), blurred[1::3, 1::3]
     )
@@ -487,3 +487,24 @@ def test_what_a_turned_image_would_be_degraded_to_otherwise(degradation, expecte
     image = np.random.default_rng(0).random((48, 48, 1), "float32")
     turned = np.rot90(degradation(np.rot90(image).copy()), -1)
     assert np.allclose(turned, degradation(image), atol=1e-5) is not expected
+
+
+def test_blur_is_the_bd_of_the_papers(photo):
+    photo = photo[:60, :60]
+    line = np.exp(-(np.arange(-3, 4) ** 2) / (2 * 1.6**2))
+    kernel = np.outer(line, line) / line.sum() ** 2
+    padded = np.pad(photo.astype("float64"), ((3, 3), (3, 3), (0, 0)), "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), axis=(0, 1))
+    blurred = np.floor(np.einsum("yxcij,ij->yxc", windows, kernel) + 0.5)
+    lr = degradations.get("blur", 3)(photo)
+    assert np.abs(lr - blurred[1::3, 1::3]).max() <= 1  # a half may round either way
+    assert np.mean(lr != blurred[1::3, 1::3]) < 1e-3
+
+
+def test_a_degradation_of_ones_own_says_what_it_is():
+    class SaltAndPepper(degradations.Degradation):
+        def __init__(self, share):
+            self.share = share
+
+    assert repr(SaltAndPepper(0.1)) == "SaltAndPepper(share=0.1)"
+    assert str(SaltAndPepper(0.1)) in str(Compose([SaltAndPepper(0.1), Downscale(2)]))

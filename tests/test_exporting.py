@@ -112,3 +112,8 @@ def test_the_default_is_onnx(tmp_path):
     shape = onnx.load(tmp_path / "network").graph.input[0].type.tensor_type.shape
     assert [dim.dim_value for dim in shape.dim] == [0, 0, 0, 3]  # 0: any size
     np.testing.assert_equal(len(shape.dim), 4)
+
+
+def test_a_network_of_two_inputs_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="one input and one output. Received: 2 and 1"):
+        export(models.vae_decoder(2, filters=4, num_blocks=1), tmp_path / "x.onnx")

@@ -260,6 +260,12 @@ def test_a_channel_axis_of_one_and_floats_are_written(tmp_path):
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), expected)
 
 
+@pytest.mark.parametrize("pixels", [RGB, RGBA], ids=["rgb", "rgba"])
+def test_webp_keeps_the_pixels(tmp_path, pixels):
+    images.write(tmp_path / "image.webp", pixels)
+    np.testing.assert_array_equal(images.read(tmp_path / "image.webp"), pixels)
+
+
 def test_jpeg_is_close(tmp_path):
     smooth = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (40, 1))
     images.write(tmp_path / "a.jpg", smooth)
@@ -354,6 +360,11 @@ def test_other_dtypes_are_refused():
         images.to_integer(np.zeros((1, 1)), "int32")
     with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: uint8"):
         images.to_integer(np.zeros((1, 1), np.uint8))
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: int64"):
+        images.to_integer(np.full((1, 1), 128))
+    for function in (images.luma, images.rgb_to_ycbcr, images.ycbcr_to_rgb):
+        with pytest.raises(ValueError, match="uint8, uint16 or float. Received: int64"):
+            function(np.full((1, 1, 3), 128))
 
 
 # Results of MATLAB's rgb2ycbcr.

@@ -269,7 +269,13 @@ def test_what_was_trained_loads_in_a_new_process(tmp_path):
     commands = [
         ["-c", "import keras, sr_keras; keras.models.load_model('network.keras')"],
         ["-m", "sr_keras", "upscale", "network.keras", "photo.png", "--out", "large"],
+        ["-m", "mine.load"],
     ]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/__init__.py").write_text("import sr_keras")
+    (tmp_path / "mine/load.py").write_text(
+        "import keras; keras.models.load_model('network.keras')"
+    )
     for command in commands:
         subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
     assert images.read(tmp_path / "large/photo.png").shape == (16, 18, 3)

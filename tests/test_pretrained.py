@@ -272,3 +272,10 @@ def test_networks_are_loaded_by_the_full_name_of_a_set(tmp_path, monkeypatch):
     model.save_weights(tmp_path / "plain.weights.h5")
     with pytest.raises(ValueError, match="plain.weights.h5 does not say"):
         models.load(tmp_path / "plain.weights.h5")
+
+
+def test_a_file_for_something_else_than_a_network_is_named(tmp_path):
+    path = tmp_path / "mine.weights.h5"
+    pretrained.save(small(), path, "my_network", CONFIG)
+    with pytest.raises(ValueError, match="is for my_network, which is none of the"):
+        models.load(path)

@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from sr_keras import degradations
 from sr_keras.datasets.div2k import div2k
 from sr_keras.datasets.folder import find_lr, folder
 from sr_keras.datasets.pairs import Pairs
@@ -43,6 +44,6 @@ def open_data(name, scale, split="train", degradation=None):
             f" folder here or in {path.parent}."
         )
     hr_path, lr_path = find_lr(path, scale)
-    if degradation is not None:
-        lr_path = None
+    if degradation is not None:  # an object, beside which no LR files are looked for
+        lr_path, degradation = None, degradations.get(degradation, scale)
     return folder(hr_path, scale, lr_path, degradation or "bicubic")

@@ -64,12 +64,18 @@ def load(name):
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If there is no such set, or the file does not say what it is for.
+        ValueError: If there is no such set, or the file does not say what it is for,
+            or is for none of `NETWORKS`.
     """
     path = pretrained.find(name)
     stored = pretrained.describe(path)
     if stored is None:
         raise ValueError(f"{path} does not say which network it is for.")
+    if stored["network"] not in NETWORKS:
+        raise ValueError(
+            f"{path} is for {stored['network']}, which is none of the networks that"
+            f" `load` builds: {', '.join(NETWORKS)}."
+        )
     return NETWORKS[stored["network"]](**stored["config"], weights=path)
 
 

@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import ICNR, BicubicUpsampling, PixelShuffle
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_length, check_scale
 
 
 def espcn(
@@ -43,12 +43,16 @@ def espcn(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1.
+        ValueError: If `scale` is not a whole number from 1, or another argument does
+            not fit.
 
     Reference:
         [Shi et al., 2016](https://arxiv.org/abs/1609.05158)
     """
     check_scale(scale)
+    check_length("filters", filters, 2)
+    if not isinstance(activation, str):
+        raise ValueError(f"`activation` must be a name. Received: {activation}")
 
     def conv(filters, size, **kwargs):
         return layers.Conv2D(filters, size, padding="same", **kwargs)

@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import BicubicUpsampling
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_length, check_scale
 
 
 def srcnn(
@@ -41,12 +41,15 @@ def srcnn(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1.
+        ValueError: If `scale` is not a whole number from 1, or another argument does
+            not fit.
 
     Reference:
         [Dong et al., 2014](https://arxiv.org/abs/1501.00092)
     """
     check_scale(scale)
+    check_length("kernel_sizes", kernel_sizes, 3)
+    check_length("filters", filters, 2)
     first, second, third = kernel_sizes
 
     def conv(filters, size, **kwargs):

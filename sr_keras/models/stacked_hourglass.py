@@ -11,7 +11,7 @@ from sr_keras.layers import (
     PadToMultiple,
     PixelShuffle,
 )
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_count, check_scale
 
 
 def stacked_hourglass(
@@ -58,12 +58,15 @@ def stacked_hourglass(
         clipped; with `all_outputs` one such map for each hourglass.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1.
+        ValueError: If `scale` is not a whole number from 1, or another number is out
+            of range.
 
     Reference:
         [Newell et al., 2016](https://arxiv.org/abs/1603.06937)
     """
     check_scale(scale)
+    check_count("num_stacks", num_stacks)
+    check_count("filters", filters, 2)
 
     # Without batch normalization features start large. Of predictions as large, the
     # first steps would overshoot until the ReLUs before them are dead.

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from sr_keras import images
-from sr_keras.datasets import folder
+from sr_keras.datasets import folder, open_data
 from sr_keras.datasets.folder import find_lr, image_files
+from sr_keras.degradations import Downscale
 
 
 def noise(seed, *shape, dtype="uint8"):
@@ -113,6 +114,9 @@ def test_layouts_of_the_field(path, hr, lr, tmp_path):
     blurred = folder(tmp_path / path, 4, degradation="blur")
     assert blurred.names == ["0001"]
     assert (blurred[0][0] != dataset[0][0]).any()
+    made = open_data(tmp_path / path, 4, degradation="bicubic")
+    np.testing.assert_array_equal(made[0][0], Downscale(4)(made[0][1]))
+    assert (made[0][0] != dataset[0][0]).any()
 
 
 def test_plain_folder_has_no_layout(tmp_path):

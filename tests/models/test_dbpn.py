@@ -55,3 +55,8 @@ def test_an_up_projection_without_error_is_not_corrected():
 def test_scale_error_lists_the_scales():
     with pytest.raises(ValueError, match="must be 2, 4 or 8. Received: 3"):
         dbpn(3)
+
+
+def test_no_stage_is_refused():
+    with pytest.raises(ValueError, match="`num_stages` must be at least 1"):
+        dbpn(2, num_stages=0)

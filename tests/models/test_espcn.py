@@ -43,3 +43,10 @@ def test_activation_is_of_the_hidden_layers(lr):
         assert all(model.get_layer(name).activation is function for name in hidden)
         assert model.get_layer("subpixels").activation is keras.activations.linear
     assert espcn(2, filters=(4, 4)).get_layer("mapping").activation is not function
+
+
+def test_arguments_that_do_not_fit():
+    with pytest.raises(ValueError, match="`filters` must be 2 numbers"):
+        espcn(2, filters=(64, 64, 32))
+    with pytest.raises(ValueError, match="`activation` must be a name"):
+        espcn(2, activation=keras.activations.gelu)

@@ -34,3 +34,10 @@ def test_corrects_the_interpolated_image(scale):
     expected = np.maximum(0.5 - features, 0) - 0.3
     assert len(np.unique(expected)) > 10
     np.testing.assert_allclose(model(lr), expected, atol=1e-6)
+
+
+def test_as_many_numbers_as_layers():
+    with pytest.raises(ValueError, match="`kernel_sizes` must be 3 numbers"):
+        srcnn(2, kernel_sizes=(9, 5))
+    with pytest.raises(ValueError, match="`filters` must be 2 numbers"):
+        srcnn(2, filters=(64, 32, 16))

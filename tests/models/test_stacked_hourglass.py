@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from sr_keras.models.interpolation import bicubic
 from sr_keras.models.stacked_hourglass import stacked_hourglass
@@ -50,3 +51,10 @@ def test_starts_near_interpolation():
     lr = np.random.default_rng(0).random((1, 24, 24, 3), "float32")
     difference = stacked_hourglass(2, filters=48, depth=3)(lr) - bicubic(2)(lr)
     assert 0 < np.abs(difference).max() < 0.2
+
+
+def test_numbers_out_of_range():
+    with pytest.raises(ValueError, match="`num_stacks` must be at least 1"):
+        stacked_hourglass(2, num_stacks=0)
+    with pytest.raises(ValueError, match="`filters` must be a positive multiple of 2"):
+        stacked_hourglass(2, filters=5)
