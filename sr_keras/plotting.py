@@ -781,30 +781,36 @@ def _name_points(ax, rows, x, y, baselines):
     taken = _boxes(ax, [row[x] for row in rows], [row[y] for row in rows], 6)
     _name_baselines(ax, baselines or {}, taken)
 
-    def places(row, distance):
-        directions = [(1, 0), (-1, 0), (0, 1), (0, -1)]
-        directions += [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+    straight = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+    diagonal = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+    between = [(2 * x, y) for x, y in diagonal] + [(x, 2 * y) for x, y in diagonal]
+
+    def places(row, distance, directions):
         return [
             {
                 "xy": (row[x], row[y]),
                 "xytext": (distance * right, distance * up),
-                "ha": ("right", "center", "left")[right + 1],
-                "va": ("top", "center", "bottom")[up + 1],
+                "ha": ("right", "center", "left")[np.sign(right) + 1],
+                "va": ("top", "center", "bottom")[np.sign(up) + 1],
             }
             for right, up in directions
         ]
 
     # first those that fit beside their points; then the others, with a line
+    beside = [places(row, 8, straight + diagonal) for row in rows]
     rest = [
-        row
-        for row in rows
-        if not _write(ax, row["model"], places(row, 8), taken, only_free=True)
+        (row, near)
+        for row, near in zip(rows, beside, strict=True)
+        if not _write(ax, row["model"], near, taken, only_free=True)
     ]
     line = {"arrowstyle": "-", "color": "0.6"}
-    for row in rest:
-        farther = [*places(row, 20), *places(row, 34)]
-        farther = [{**place, "arrowprops": line} for place in farther]
-        _write(ax, row["model"], places(row, 8) + farther, taken)
+    for row, near in rest:
+        far = [
+            {**place, "arrowprops": line}
+            for distance in (20, 34, 50)
+            for place in places(row, distance, straight + diagonal + between)
+        ]
+        _write(ax, row["model"], near + far, taken)
 
 
 def _draw_baselines(ax, baselines):
