@@ -536,7 +536,8 @@ def train(
     is_done = run.step >= recipe.steps and run.stopped is None
     if is_done and distribution.is_first_process():
         scores = {k: v for k, v in run.log[-1].items() if k in ("psnr_y", "ssim_y")}
-        training = {"recipe": as_json(recipe), "seconds": round(run.seconds)}
+        # the log's seconds are the same when a finished run is resumed
+        training = {"recipe": as_json(recipe), "seconds": round(run.log[-1]["seconds"])}
         training["validation"] = scores
         with distribution.local():
             _save_weights(model, folder, training)
