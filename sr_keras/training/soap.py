@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class SOAP(keras.optimizers.Optimizer):
-    """Runs Adam in the eigenvectors of each kernel's gradients: for small networks.
+    """Runs Adam in the eigenvectors of each kernel's gradients: learns in fewer steps.
 
     Adam gives every weight a step size of its own. That helps where the loss is steep
     along one weight and flat along another, and not where it is steep along a mixture

@@ -119,6 +119,11 @@ def test_photos_are_held_out_of_folders(data_dir, monkeypatch):
     assert (len(train), validation) == (91, None)
 
 
+def test_data_is_named_once():
+    with pytest.raises(ValueError, match="twice. Received: .'t91', 'b', 't91'.$"):
+        dataclasses.replace(TINY, data=("t91", "b", "t91"))
+
+
 def test_photos_that_cannot_be_scored_are_found_before_training(tmp_path):
     for name, side in (("a", 40), ("b", 40), ("c", 14)):  # "b" is to be held out
         images.write(tmp_path / f"{name}.png", np.zeros((side, side, 3), np.uint8))
