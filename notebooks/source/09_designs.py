@@ -912,8 +912,8 @@ sr.plotting.quality_against_cost(
 
 # %% [markdown]
 # Read such a plot with care. Steps, losses and sizes differ: EDSR stands apart by its weights and its training, not by its framework. Most are
-# well below their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before, ESPCN and EDSR 40,000, FSRCNN 60,000, SRCNN 32,000 at x3; those of SRCNN, ESPCN and FSRCNN
-# were SOAP's (lesson 5), each worth many of Adam's. LapSRN also
+# well below their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before, ESPCN and EDSR 40,000, FSRCNN 60,000, SRCNN 32,000 at x3; all but EDSR's
+# were SOAP's (lesson 5), each worth several of Adam's. LapSRN also
 # enlarges luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN). Left out of it is the autoencoder with a bottleneck, below bicubic: lesson 3
 # says why. The plot says what *these files* give, not which design is best.
 #
@@ -936,7 +936,7 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # All are crisper than bicubic, and EDSR is clearly the firmest: it has several times the weights of the others, and much longer training. Among the other three you have to search.
-# HR's fork is straight, with two bright lines along it; no network has both of them, and some twist the fork into waves. So size and training show in the
+# HR's fork is straight, with two bright lines along it; no network has both of them, and the autoencoder bends the fork into waves. So size and training show in the
 # picture, the framework rather in the cost.
 #
 # ## Exercises
@@ -1044,7 +1044,7 @@ for photo, (small, target) in zip(pairs.names, pairs, strict=True):
 
 # %% [markdown]
 # What we saw (read it after your try): EDSR's error in LR was small already, as training rewards it. Back-projection made it smaller still; the PSNR rose by
-# some hundredths of a decibel. The network came close to agreement without being told to.
+# about a hundredth of a decibel. The network came close to agreement without being told to.
 #
 # ## Summary
 #

@@ -362,7 +362,7 @@ for name, values in logs.items():
 #
 # ### Who pulls how hard?
 #
-# Weights cannot be read without the size of the terms. `GAN_TERMS` are those of the shipped GANs: L1, and three depths of VGG19.
+# Weights cannot be read without the size of the terms. `GAN_TERMS` are those of the shipped GANs for x4: L1, and three depths of VGG19.
 # **Predict:** which term is the largest after weighting?
 
 # %%
@@ -447,8 +447,8 @@ sr.plotting.slider(crop, crop=window, zoom=4)
 # The L1 network has the higher PSNR, as it was trained for it. Where many fine details fit LR, the mean of them has the smallest error, and it
 # is smooth. A judge punishes smoothness.
 #
-# Look closely at SRGAN's eye and fur: there is a fine, regular weave that HR does not have. It is an artefact of a small network after a few
-# hundred steps. A better judge would have to punish this too.
+# Look closely at SRGAN's eye and fur: there is a fine, regular weave that HR does not have. It is an artefact of a small network after a
+# thousand steps. A better judge would have to punish this too.
 
 # %%
 assert scores["L1"][0] > scores["SRGAN"][0] > scores["bicubic"][0] - 1
@@ -572,7 +572,7 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The damage is mild, and on this photo the pixels' U-Net gains little in PSNR. Both judged networks lose some, to below the damaged
-# photo: edges are harder, and there are fine stripes, clearly with PatchGAN, less with the U-Net as a critic.
+# photo, while SSIM stays a little above it. Edges are harder, at the rim of the eye harder than in the original.
 #
 # So a sharper look is not a better restoration. What is gone in the damaged photo comes back only as a guess.
 #
@@ -642,7 +642,8 @@ unet.set_weights(start)
 
 # %% [markdown]
 # A blue dot is a step in which the U-Net's weights did not move, an orange one a step in which both trained. In our run the critic guesses for
-# half of the time, then finds a difference. From there on the maker gets its turns; where the loss jumps back above the limit, it waits again.
+# more than a third of the time, then slowly finds a difference. Past the middle the maker gets its first turns; where the loss jumps back above the limit,
+# it waits again. Only near the end do both train in every step.
 #
 # That is what the rule is for: the verdict of a critic who guesses teaches nothing. Without the rule, the U-Net would follow it all the same. Try the
 # milder `crappify`, or `num_layers=3`: does the critic get there as fast?

@@ -524,7 +524,7 @@ print(f"of the false 8s, {(false[misread] > limit).mean():.0%} pass {limit:.1f} 
 #
 # ## Faint galaxies
 #
-# Now photos, and networks trained on photos: a small EDSR, and a small SRGAN, trained adversarially for a few minutes. First the Hubble telescope's deep field. What
+# Now photos, and networks trained on photos: a small EDSR, and a small SRGAN, trained adversarially for only 1,000 steps. First the Hubble telescope's deep field. What
 # is missing, and what was added?
 
 # %%
@@ -597,7 +597,7 @@ for name, image in lists.items():
 assert counts["EDSR"][0] < counts["bicubic"][0]
 
 # %% [markdown]
-# Here the sin is omission. EDSR misses about half as many as bicubic, and hardly anything is invented. But which ones does it miss? Sort
+# Here the sin is omission. EDSR misses about a third as many as bicubic, and hardly anything is invented. But which ones does it miss? Sort
 # the sources by their brightness:
 
 # %%
@@ -613,15 +613,16 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The faintest, of course (the control misses none): exactly those for which one would wish for a better photo. *Not found* after upscaling means little. And light itself
-# is no longer measured. The median colour of the sky, in grey levels:
+# The faintest most often, of course (the control misses none): exactly those for which one would wish for a better photo. *Not found* after upscaling means
+# little. And light itself is no longer measured. The median colour of the sky, in grey levels:
 
 # %%
 for name, image in {**skies, "HR": sky}.items():
     print(f"{name:8}", np.median(image.reshape(-1, 3), axis=0), "red, green, blue")
 
 # %% [markdown]
-# The sky of our SRGAN is a little brighter and greener than HR's. Who measures colours or brightness measures the network.
+# Our SRGAN's sky is one level greener than HR's, EDSR's one level darker in red and in green. That is little, but in a sky as dark as this, one level of
+# green is 7%. Who measures colours or brightness measures the network.
 #
 # ## Vessels in a retina
 #
@@ -690,11 +691,12 @@ fig.suptitle("vessels: grey in both, blue missed, orange invented", fontsize=11)
 plt.show()
 
 # %% [markdown]
-# EDSR finds more than bicubic, and invents less than a little noise does in the HR photo itself. The SRGAN invents far more than EDSR, about as much as the noise
-# does, but not by chance: look where the orange lies. Most of it is along the borders, where a network has no neighbours to go by.
+# EDSR finds more than bicubic, and invents far less than a little noise does in the HR photo itself. The SRGAN finds about as much as EDSR and invents about
+# twice as much: still far less than the noise, but not by chance. Look where the orange lies. More than half of it is along the borders, where a network has no
+# neighbours to go by.
 #
-# Inside, it lays a fine weave over the eye: look at the crop again. A doctor sees that it is no vessel. This detector does not see it at all, since it was made for
-# wider ridges; another one would count it. Could one have known without HR?
+# Inside, it lays a fine, faint weave over the eye: look closely at the crop again. A doctor sees that it is no vessel. This detector does not see it at all, since
+# it was made for wider ridges; a more sensitive one might count it. Could one have known without HR?
 
 # %%
 for name, image in eyes.items():
@@ -820,6 +822,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
+# What we saw (read it after your try): now it fits, and the detector finds four times as many invented pixels, most of them along the lower border.
+#
 # **Exercise 5.** Train the network of the 10% once more, with the squared error (`learn(0.1, "mse")`). Does it misread fewer Bs? A puzzle for experts:
 # perfectly trained, would the two losses be read differently by `read`?
 
@@ -848,8 +852,8 @@ show(rows, test_text[:8], size=0.95, left=["HR", *both])
 # - The absolute error answers with the median, so that a majority takes all; the squared error with the mean, which shows doubt as blur. A crisp result is
 #   not a sure one.
 # - A skewed training set was drawn more skewed than it was, and more than the LR images made necessary. Count errors for each group apart.
-# - Networks omit and invent. On the deep field the faintest sources were lost; on the retina an adversarial network drew a weave, and lines at the border. Which of
-#   the two is worse, the use decides.
+# - Networks omit and invent. On the deep field some of the faintest sources were lost; on the retina an adversarial network drew a faint weave, and bits of
+#   lines at the border. Which of the two is worse, the use decides.
 # - Conclusions need things that are in the LR image too.
 #
 # ## Further reading

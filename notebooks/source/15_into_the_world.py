@@ -937,7 +937,7 @@ for way in (tiled, blended):
     print(f"{way.__name__:8} step at the cut {jump:.2f}, largest error {most:.2f}")
 
 # %% [markdown]
-# What we saw (read it after your try): the step at the cut shrinks, the largest error hardly does. Blending hides a seam; a halo removes its cause.
+# What we saw (read it after your try): the step at the cut shrinks, the largest error does not. Blending hides a seam; a halo removes its cause.
 #
 # **Exercise 4.** An app has 8-bit pixels and no NumPy. Put all three conventions into the graph: a model that takes uint8, divides, enlarges,
 # clips, rounds, and returns uint8. Export it with `model.export(path, format="tf_saved_model")`, and compare it with `sr.upscale`.
