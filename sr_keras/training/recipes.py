@@ -171,7 +171,6 @@ class VAERecipe(Recipe):
 # 491 photos: the train and test parts of BSDS500 and the 91 images of Yang et al.
 PHOTOS = ("bsds500/train", "bsds500/test", "t91")
 
-
 ADAM = {"optimizer": "adam", "learning_rate": 1e-3, "warmup_steps": 0}
 
 
@@ -411,7 +410,9 @@ RECIPES = {
         lr_size=64,
         batch_size=4,
         steps=400,
-        **{**ADAM, "learning_rate": 2e-4},
+        optimizer="adam",
+        learning_rate=2e-4,
+        warmup_steps=0,
         ema=0.99,
     ),
     # a U-Net criticized by a U-Net, pixel by pixel, taking turns by their losses

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -182,6 +183,8 @@ def test_final_weights_are_those_of_the_last_network(recipe, tmp_path, monkeypat
     pair = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     photos = datasets.Pairs(["a", "b"], recipe.scale, lambda i: pair[..., :: -i or 1])
     monkeypatch.setattr(recipes, "open_datasets", lambda _: (photos, photos))
+    clock = itertools.count(step=10)  # ten seconds from each look to the next
+    monkeypatch.setattr(recipes.TrainingRun, "_elapsed", lambda _: next(clock))
     model, run = train(recipe, tmp_path, evaluate_every=1)
     assert run.step == 2
     path = tmp_path / recipes.WEIGHTS_FILE
