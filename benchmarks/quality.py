@@ -334,16 +334,19 @@ def draw(entries, folder):
     ]
     bicubic = {**entries["bicubic-x4"], **scores(entries["bicubic-x4"])}
     trained_on_pixels = [row for row in rows if not row["adversarial"]]
+    conditions = "x4, Set5, on luma (BT.601, 16-235), 4 border pixels cut"
     figures = {
         "quality_against_cost.png": sr.plotting.quality_against_cost(
             trained_on_pixels,
             x="mult_adds",
             group="framework",
             baselines={"bicubic": bicubic["psnr_y"]},
+            title=f"{conditions}; Mult-Adds for 1280x720",
         ),
         "distortion_against_perception.png": sr.plotting.quality_against_perception(
             [*rows, {**bicubic, "model": "bicubic", "framework": "interpolation"}],
             group="framework",
+            title=conditions,
         ),
     }
     figures["shipped_networks.png"] = side_by_side(entries, folder)

@@ -17,7 +17,7 @@ import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import patheffects, ticker, transforms
+from matplotlib import patheffects, ticker
 from PIL import Image
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -430,12 +430,13 @@ def history(logs, score=None, baselines=None, title=None):
         _draw_baselines(ax, baselines)
         fig.draw_without_rendering()
         legend = ax.get_legend()
-        taken = [legend.get_window_extent()] if legend else []
+        taken = [[legend.get_window_extent().extents]] if legend else []
         for name in scores:
             x, y = curves[name]
             between = np.linspace(x[0], x[-1], 200)
-            taken += _boxes(ax, between, np.interp(between, x, y), 3)
-        _name_baselines(ax, baselines, taken)
+            line = np.transpose([between, np.interp(between, x, y)])
+            taken.append(_squares(ax.transData.transform(line), 3))
+        _write_names(ax, [], baselines, np.concatenate(taken))
     return fig
 
 
@@ -776,41 +777,16 @@ def _scatter(rows, x, y, group, baselines, title):
 
 
 def _name_points(ax, rows, x, y, baselines):
-    """Writes the models' and baselines' names where they cover nothing."""
+    """Writes the models' and baselines' names where they cover nothing, or least."""
     ax.figure.draw_without_rendering()  # settles where the axes are
-    taken = _boxes(ax, [row[x] for row in rows], [row[y] for row in rows], 6)
-    _name_baselines(ax, baselines or {}, taken)
-
-    straight = [(1, 0), (-1, 0), (0, 1), (0, -1)]
-    diagonal = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
-    between = [(2 * x, y) for x, y in diagonal] + [(x, 2 * y) for x, y in diagonal]
-
-    def places(row, distance, directions):
-        return [
-            {
-                "xy": (row[x], row[y]),
-                "xytext": (distance * right, distance * up),
-                "ha": ("right", "center", "left")[np.sign(right) + 1],
-                "va": ("top", "center", "bottom")[np.sign(up) + 1],
-            }
-            for right, up in directions
-        ]
-
-    # first those that fit beside their points; then the others, with a line
-    beside = [places(row, 8, straight + diagonal) for row in rows]
-    rest = [
-        (row, near)
-        for row, near in zip(rows, beside, strict=True)
-        if not _write(ax, row["model"], near, taken, only_free=True)
+    points = ax.transData.transform([(row[x], row[y]) for row in rows])
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    crowded_first = np.argsort(np.sort(apart, axis=1)[:, :3].sum(axis=1))
+    names = [
+        _places_beside(ax, rows[i]["model"], (rows[i][x], rows[i][y]), points)
+        for i in crowded_first
     ]
-    line = {"arrowstyle": "-", "color": "0.6"}
-    for row, near in rest:
-        far = [
-            {**place, "arrowprops": line}
-            for distance in (20, 34, 50)
-            for place in places(row, distance, straight + diagonal + between)
-        ]
-        _write(ax, row["model"], near + far, taken)
+    _write_names(ax, names, baselines or {}, _squares(points, 6))
 
 
 def _draw_baselines(ax, baselines):
@@ -818,76 +794,130 @@ def _draw_baselines(ax, baselines):
         ax.axhline(value, color="0.4", linestyle="--", linewidth=1)
 
 
-def _name_baselines(ax, baselines, taken):
-    """Writes each baseline's name and value along its line."""
+def _write_names(ax, names, baselines, taken):
+    """Writes names, and those of baselines, where they cover least.
+
+    `names` are lists of places, dicts with `style` for `annotate`, the boxes on the
+    screen of text and line, and a cost in square pixels, as what is covered.
+    """
+    names = [
+        *(_places_along(ax, f"{name} {y:.4g}", y) for name, y in baselines.items()),
+        *names,
+    ]
+    left, _, right, _ = ax.bbox.extents
     for value in baselines.values():
         y = ax.transData.transform((1, value))[1]
-        taken.append(transforms.Bbox([[ax.bbox.x0, y - 1], [ax.bbox.x1, y + 1]]))
-    for label, value in baselines.items():
-        places = [
-            {
+        taken = np.concatenate([taken, [[left, y - 1, right, y + 1]]])
+
+    # each goes where it is best beside the others, until none moves
+    chosen = {}
+    for _ in range(20):
+        former = dict(chosen)
+        for i, places in enumerate(names):
+            others = [place["boxes"] for j, place in chosen.items() if j != i]
+            others = np.concatenate([taken, *others])
+            chosen[i] = min(
+                places,
+                key=lambda place: place["cost"] + _shared_area(place["boxes"], others),
+            )
+        if all(former.get(i) is place for i, place in chosen.items()):
+            break
+    for place in chosen.values():
+        ax.annotate(**place["style"]).set_in_layout(False)
+
+
+def _places_along(ax, name, value):
+    """Returns the places of a baseline's name: above or below it, at an end."""
+    size = _text_size(ax, name)
+    places = []
+    for end, ha in ((0.99, "right"), (0.01, "left"), (0.5, "center")):
+        for va, up in (("bottom", 3), ("top", -3)):
+            style = {
+                "text": name,
                 "xy": (end, value),
                 "xycoords": ax.get_yaxis_transform(),
-                "xytext": (0, 3 if va == "bottom" else -3),
-                "ha": ha,
-                "va": va,
+                "color": "0.3",
             }
-            for end, ha in ((0.99, "right"), (0.01, "left"), (0.5, "center"))
-            for va in ("bottom", "top")
-        ]
-        _write(ax, f"{label} {value:.4g}", places, taken, color="0.3")
+            places.append(_place(ax, style, size, (0, up), ha, va, len(places)))
+    return places
 
 
-def _write(ax, text, places, taken, only_free=False, **style):
-    """Writes a text where it covers nothing, or least, of what is taken.
+def _places_beside(ax, name, xy, points):
+    """Returns the places of a point's name: beside it, or away with a line to it."""
+    straight = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+    diagonal = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+    between = [(2 * x, y) for x, y in diagonal] + [(x, 2 * y) for x, y in diagonal]
 
-    `places` are arguments of `annotate`, the best first. The boxes of the
-    text, and of the line to its point if it has one, are added to `taken`, boxes on
-    the screen. With `only_free` nothing is written where it would cover something;
-    returns whether it is.
-    """
-    style["textcoords"] = "offset points"
-    least = math.inf
-    for place in places:
-        note = ax.annotate(text, **{**place, "arrowprops": None}, **style)
-        box = note.get_window_extent()
-        note.remove()
-        boxes = [box]
-        if "arrowprops" in place:
-            boxes += _line_boxes(box, ax.transData.transform(place["xy"]))
-        covered = box.width * box.height - _shared_area(box, ax.bbox)  # outside
-        covered += sum(_shared_area(a, b) for a in boxes for b in taken)
-        if covered < least:
-            least, best, best_boxes = covered, place, boxes
-        if covered < 1:
-            break
-    if only_free and least >= 1:
-        return False
-    ax.annotate(text, **best, **style).set_in_layout(False)
-    taken += best_boxes
-    return True
+    size = _text_size(ax, name)
+    point = ax.transData.transform(xy)
+    places = []
+    for distance in (8, 20, 34, 50):
+        directions = straight + diagonal + (between if distance > 8 else [])
+        for right, up in directions:
+            style = {"text": name, "xy": xy}
+            ha = ("right", "center", "left")[np.sign(right) + 1]
+            va = ("top", "center", "bottom")[np.sign(up) + 1]
+            offset = (distance * right, distance * up)
+            place = _place(ax, style, size, offset, ha, va, len(places))
+            text = place["boxes"][0]
+            if distance == 8:
+                # it must not seem to be the name of another point
+                nearer = _gaps(text, point[None]) - _gaps(text, points)
+                place["cost"] += 5 * nearer.max()
+            else:
+                style["arrowprops"] = {"arrowstyle": "-", "color": "0.6"}
+                place["boxes"] = np.concatenate([[text], _line_boxes(text, point)])
+                place["cost"] += 50 + distance
+            places.append(place)
+    return places
 
 
-def _line_boxes(box, point, side=4):
+def _place(ax, style, size, offset, ha, va, rank):
+    """Completes `style`; earlier ranks are better. `offset` is in points."""
+    style |= {"xytext": offset, "textcoords": "offset points", "ha": ha, "va": va}
+    xycoords = style.get("xycoords", ax.transData)
+    corner = xycoords.transform(style["xy"]) + np.array(offset) * _DPI / 72
+    corner -= size * (
+        {"left": 0, "center": 0.5, "right": 1}[ha],
+        {"bottom": 0, "center": 0.5, "top": 1}[va],
+    )
+    boxes = np.array([[*corner, *(corner + size)]])
+    outside = size.prod() - _shared_area(boxes, np.array([ax.bbox.extents]))
+    return {"style": style, "boxes": boxes, "cost": outside + rank / 10}
+
+
+def _text_size(ax, text):
+    note = ax.annotate(text, (0, 0), xycoords="axes fraction")
+    size = note.get_window_extent().size
+    note.remove()
+    return size
+
+
+def _line_boxes(text, point, side=4):
     """Returns small squares along the line from a text's centre to near its point."""
-    centre = box.min + box.size / 2
+    centre = (text[:2] + text[2:]) / 2
     length = np.linalg.norm(point - centre)
     along = np.arange(0, length - 3 * side, side) / max(length, 1)
     squares = centre + along[:, None] * (point - centre)
-    outside = ((squares < box.min) | (squares > box.max)).any(axis=1)
-    return [transforms.Bbox([c - side / 2, c + side / 2]) for c in squares[outside]]
+    outside = ((squares < text[:2]) | (squares > text[2:])).any(axis=1)
+    return np.concatenate([squares - side / 2, squares + side / 2], axis=1)[outside]
 
 
-def _shared_area(a, b):
-    both = transforms.Bbox.intersection(a, b)
-    return both.width * both.height if both else 0
+def _gaps(box, points):
+    """Returns how far points are from a box."""
+    return np.linalg.norm(points - np.clip(points, box[:2], box[2:]), axis=1)
 
 
-def _boxes(ax, x, y, radius):
-    """Returns squares on the screen around points, `radius` points from each."""
-    radius *= ax.figure.dpi / 72
-    centres = ax.transData.transform(np.transpose([x, y]))
-    return [transforms.Bbox([centre - radius, centre + radius]) for centre in centres]
+def _shared_area(boxes, others):
+    low = np.maximum(boxes[:, None, :2], others[:, :2])
+    high = np.minimum(boxes[:, None, 2:], others[:, 2:])
+    return np.clip(high - low, 0, None).prod(axis=2).sum()
+
+
+def _squares(centres, radius):
+    """Returns squares on the screen, `radius` points around centres in pixels."""
+    radius *= _DPI / 72
+    return np.concatenate([centres - radius, centres + radius], axis=1)
 
 
 def _score_label(column):

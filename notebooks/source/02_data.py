@@ -88,7 +88,7 @@ for name, image in {**saved, "lossless": photo}.items():
     print(f"{name}: {blockiness(image):.3f}")
 
 # %% [markdown]
-# A second fault is invisible in the size of a file: photos that were enlarged, or out of focus. They have many pixels and no fine
+# A second fault is invisible in the number of pixels: photos that were enlarged, or out of focus. They have many pixels and no fine
 # detail. A Fourier transform writes a picture as a sum of waves, from coarse to fine. Fine detail is the finer half, waves shorter than 4
 # pixels: which share of the energy (the squared strengths) has it? `np.hanning` fades out the borders, which would count as edges.
 

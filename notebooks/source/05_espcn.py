@@ -532,8 +532,8 @@ print(f"{', '.join(pairs.names)}: {result['conditions']}")
 # small. Nor would patience have helped: an ESPCN x3 that we trained on 471 photos was after 4,000 steps of SOAP ahead of one with 40,000 of Adam.
 # Before you make a network larger, ask whether the small one has learned what it can.
 #
-# Large networks gain too, if the training is short: after 700 to 3,000 steps on these 471 photos, networks of 8,000 to 1.9 million weights were 0.2 to 1.3 dB
-# better with SOAP than with Adam at 0.001. But its work grows with the cube of a kernel's size, and an EDSR that had learned for hours gained nothing from
+# Large networks gain too, if the training is short: after 700 to 3,000 steps on these 471 photos, networks of 8,000 to 1.9 million weights were 0.2 to 0.8 dB
+# better with SOAP than with Adam at 0.001, on 20 photos held out. But its work grows with the cube of a kernel's size, and an EDSR that had learned for hours gained nothing from
 # 500 steps more with it. Nor does every activation suit it: the paper's tanh stayed at what one linear filter can do.
 #
 # ## Deconvolution
@@ -604,7 +604,7 @@ for ax, stride in zip(axes, (2, 3, 4), strict=True):
 plt.show()
 
 # %% [markdown]
-# Even at x3 alone; at x2 and x4 it is a checkerboard of counts. The kernel is learned, so training can make up for it. It has to, as
+# Equally many only at x3; at x2 and x4 it is a checkerboard of counts. The kernel is learned, so training can make up for it. It has to, as
 # a sub-pixel layer without ICNR has to.
 #
 # ## Two names for one thing

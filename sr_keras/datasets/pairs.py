@@ -141,7 +141,7 @@ class Pairs(collections.abc.Sequence):
         """
         if not 0 < count < len(self):
             raise ValueError(
-                f"From {len(self)} images, 1 to {len(self) - 1} can be held out."
+                f"`hold_out` must be from 1 to {len(self) - 1} of {len(self)} images."
                 f" Received: {count}"
             )
         held = {(2 * i + 1) * len(self) // (2 * count) for i in range(count)}

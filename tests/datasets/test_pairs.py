@@ -125,7 +125,7 @@ def test_hold_out_is_spread_evenly():
 
 @pytest.mark.parametrize("count", [0, 4, -1])
 def test_hold_out_leaves_something_on_both_sides(count):
-    with pytest.raises(ValueError, match=f"1 to 3 can be held out. Received: {count}"):
+    with pytest.raises(ValueError, match=f"from 1 to 3 of 4 images. Received: {count}"):
         of(MIXED).hold_out(count)
 
 
