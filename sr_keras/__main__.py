@@ -67,7 +67,7 @@ def demo(out: Out = pathlib.Path("runs/demo")):
         f" {recipe.batch_size} patches on {', '.join(_demo_names('train'))}."
     )
     model, run = sr.training.train(recipe, out, evaluate_every=1000, console=console)
-    _raise_if_stopped(run)
+    _raise_if_stopped(run, f"train --recipe demo --out {out} --resume")
     network = _load(out, recipe.scale)
     dataset = sr.datasets.samples(recipe.scale, "validation")
 
@@ -247,6 +247,8 @@ def train(
             raise ValueError(f"Needed, unless --recipe is: {', '.join(missing)}")
         settings = sr.training.Recipe(**given)
 
+    if resume and not sr.training.recipes.has_state(out):
+        console.print(f"There is no run in {out} yet: a new one begins.")
     network, run = sr.training.train(
         settings,
         out,
@@ -285,7 +287,7 @@ def _progress(items):
     return track(items, description="decoding", console=console)
 
 
-def _raise_if_stopped(run):
+def _raise_if_stopped(run, going_on="--resume"):
     if run.stopped == "nan":
         _fail(
             f"The loss became NaN or infinite at step {run.step}. The last good state"
@@ -293,7 +295,7 @@ def _raise_if_stopped(run):
             1,
         )
     if run.stopped == "signal":
-        _fail(f"Stopped and saved at step {run.step}; go on with --resume.", 130)
+        _fail(f"Stopped and saved at step {run.step}; go on with {going_on}.", 130)
 
 
 @app.command()
@@ -339,6 +341,8 @@ def evaluate(
     """Scores a model on photos by the papers' protocol."""
     if [model is not None, all_, leaderboard is not None].count(True) != 1:
         raise ValueError("Give either a model, or --all, or --leaderboard.")
+    if json_file is not None and json_file.is_dir():
+        raise ValueError(f"--json must be a file. Received: the folder {json_file}")
     if leaderboard is not None:
         if tile or self_ensemble:
             raise ValueError("--leaderboard upscales nothing: no --tile, no ensemble.")
@@ -355,6 +359,7 @@ def evaluate(
         dataset = sr.datasets.open_data(
             data, sr.models.scale_of(network), "validation", degradation
         )
+        sr.datasets.named.check_degraded(dataset)
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(f"evaluating {name}", total=len(dataset))
             result = sr.evaluate(
@@ -433,7 +438,7 @@ def _shipped(scale):
 
 def _sets_in(data):
     """Returns the folders of benchmark sets in a folder, or what was given."""
-    path = pathlib.Path(data)
+    path = sr.datasets.named.find_folder(data) or pathlib.Path(data)
     sets = sorted(str(found.parent) for found in path.glob("*/HR") if found.is_dir())
     return sets or [data]
 
@@ -459,6 +464,11 @@ def upscale(
     if not _is_image_or_folder(arguments[0]):
         model, *paths = arguments
     if not paths:
+        if pathlib.Path(model).suffix.lower() not in ("", ".keras", ".h5"):
+            raise ValueError(
+                f"{model} is no image that can be read: {', '.join(sr.images.SUFFIXES)}"
+            )
+        _load(model, scale)  # which says what is wrong with it
         raise ValueError(f"Give images to upscale by {model}.")
     if model is None:
         model = sr.pretrained.best(scale or 4)
@@ -535,7 +545,7 @@ def download(
         ),
     ] = None,
 ):
-    """Downloads a dataset, checks it, and decodes it for training."""
+    """Downloads a dataset and checks it."""
     if dataset != "div2k":
         raise ValueError(f"Only div2k can be downloaded. Received: {dataset}")
     for split in ("train", "validation"):
@@ -587,13 +597,9 @@ def _load(model, scale):
     elif model in sr.models.NETWORKS:
         if scale is None:
             raise ValueError(f"{model} needs --scale.")
-        shipped = sr.pretrained.names(model, scale=scale)
-        if not shipped:
-            raise ValueError(
-                f"There are no shipped weights of {model} x{scale}: train it, and give"
-                " the folder of the run."
-            )
-        network = sr.models.load(f"{model}-x{scale}-{shipped[0]}")
+        best = sr.pretrained.best(scale, model)
+        console.print(f"{model}: {best}, its best shipped weights", highlight=False)
+        network = sr.models.load(best)
     else:
         raise ValueError(
             f"There is no model {model!r}: it is no file, no run, no shipped set, and"
@@ -652,7 +658,6 @@ def _cell(key, value):
 
 
 def _write_json(path, content):
-    path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(json.dumps(content, indent=1))

@@ -138,8 +138,8 @@ class Downscale(Degradation):
 
     Integer images are computed in float64, rows first, then columns, rounded
     and clipped after each, which reproduces the LR files of the benchmark sets
-    bit by bit. Pixels at the bottom and the right that fill no whole LR pixel
-    are ignored.
+    bit by bit. Floats are not clipped: bicubic overshoots at edges. Pixels at the
+    bottom and the right that fill no whole LR pixel are ignored.
 
     Args:
         scale: A whole number from 1.
@@ -163,7 +163,8 @@ class Downscale(Degradation):
     METHODS = ("bicubic", "bilinear", "area", "nearest", "drop")
 
     def __post_init__(self):
-        if not isinstance(self.scale, int) or self.scale < 1:
+        whole = isinstance(self.scale, numbers.Integral) and self.scale is not True
+        if not whole or self.scale < 1:
             raise ValueError(
                 f"`scale` must be a whole number from 1. Received: {self.scale}"
             )
@@ -176,6 +177,7 @@ class Downscale(Degradation):
             raise ValueError(
                 f'`border` must be "replicate" or "symmetric". Received: {self.border}'
             )
+        object.__setattr__(self, "scale", int(self.scale))  # of NumPy's, perhaps
 
     @property
     def margin(self):
@@ -389,6 +391,11 @@ class JPEG(Degradation):
         return isinstance(self.quality, tuple)
 
     def _apply(self, image, seed):
+        if image.shape[-1] not in (1, 3, None):
+            raise ValueError(
+                "JPEG needs images of 1 or 3 channels. Received:"
+                f" {image.shape[-1]} channels"
+            )
         quality = tf.cast(tf.round(_draw(self.quality, seed)), tf.int32)
         pixels = tf.cast(tf.clip_by_value(image, 0.0, 1.0) * 255 + 0.5, tf.uint8)
         # the default decodes fast, and up to 10 levels off

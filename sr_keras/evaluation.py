@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from sr_keras import images, losses, metrics, quality
-from sr_keras.inference import upscale
+from sr_keras.inference import on_cpu, upscale
 
 
 def evaluate(
@@ -136,6 +136,8 @@ def _size(image):
 
 def _evaluate(make, dataset, rgb, on_image, extra):
     """Scores what a function makes of each index and LR image."""
+    if not len(dataset):
+        raise ValueError("There are no images to score.")
     further = {name: _extra(name)[1] for name in extra}
     rows = []
     for i, name in enumerate(dataset.names):
@@ -176,9 +178,9 @@ def score(hr, sr, border, rgb=False):
     scores = {}
     for suffix, luma in (("y", True), ("rgb", False))[: 1 + rgb]:
         for name, metric in (("psnr", metrics.psnr), ("ssim", metrics.ssim)):
-            scores[f"{name}_{suffix}"] = float(
-                metric(hr, sr, luma=luma, border=border)[0]
-            )
+            with on_cpu():
+                value = metric(hr, sr, luma=luma, border=border)[0]
+            scores[f"{name}_{suffix}"] = float(value)
     return scores
 
 
@@ -186,15 +188,23 @@ def _floats(hr, sr):
     return images.to_float(hr)[None], images.to_float(sr)[None]
 
 
+def _on_luma(metric):
+    def score(lr, hr, sr, border):
+        with on_cpu():
+            return metric(*_floats(hr, sr), luma=True, border=border)[0]
+
+    return score
+
+
 # What `conditions` says of a further score, and its function.
 _EXTRA = {
     "ms_ssim": (
         "MS-SSIM on luma",
-        lambda lr, hr, sr, border: metrics.ms_ssim(*_floats(hr, sr), True, border)[0],
+        _on_luma(metrics.ms_ssim),
     ),
     "hfenn": (
         "HFENN on luma",
-        lambda lr, hr, sr, border: metrics.hfenn(*_floats(hr, sr), True, border)[0],
+        _on_luma(metrics.hfenn),
     ),
     "vif": ("VIF on luma", lambda lr, hr, sr, border: quality.vif(hr, sr, border)),
     "ifc": (

@@ -152,7 +152,7 @@ class FeatureExtractor:
         # functions, because the first call is mostly inside of a step.
         return [
             keras.Variable(
-                lambda shape, dtype, array=array: array,
+                lambda shape, dtype, array=array: ops.convert_to_tensor(array, dtype),
                 shape=array.shape,
                 dtype="float32",
                 trainable=False,
@@ -201,7 +201,7 @@ def _preprocess(images):
     x = ops.convert_to_tensor(pixels.to_float(images))
     if shape[-1] == 1:
         x = ops.repeat(x, 3, axis=-1)
-    return 255.0 * ops.flip(x, axis=-1) - _MEAN_BGR
+    return 255.0 * ops.flip(x, axis=-1) - ops.convert_to_tensor(_MEAN_BGR)
 
 
 def _check_size(x, name, images):

@@ -7,8 +7,10 @@ the one place where they become what networks see, `to_integer` the way back.
 import contextlib
 import os
 import pathlib
+import struct
 import uuid
 import warnings
+import zlib
 
 import cv2
 import keras
@@ -20,6 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", "
 
 _PEAKS = {"uint8": 255, "uint16": 65535}
 _ORIENTATION = 0x0112  # the EXIF tag
+_PNG_HEAD = 33  # bytes of signature and first chunk
 
 # MATLAB's rgb2ycbcr (ITU-R BT.601, "studio swing"): rows are R, G, B in
 # [0, 1], columns Y, Cb, Cr in 0-255, before the offsets are added.
@@ -53,6 +56,7 @@ def read(path):
         ValueError: If the file is no image, is empty, truncated or corrupt,
             has no pixels, or more than Pillow's limit against decompression
             bombs (179 million). The message names the file.
+        OSError: If the disk cannot be read, or the file may not be.
     """
     with _open(path) as image:
         if not _has_deep_channels(path, image):
@@ -60,6 +64,20 @@ def read(path):
         image.load()  # finds out whether the file is complete, as OpenCV does not
         # OpenCV turns a TIFF upright, and no other; Pillow has dropped a TIFF's tag
         return _read_deep(path, image.getexif().get(_ORIENTATION, 1))
+
+
+def color_profile(path):
+    """Returns the ICC profile of an image file, which says what its RGB values mean.
+
+    Bytes, or None if there is none, or it is of CMYK, which `read` makes RGB of. `read`
+    leaves RGB values as they are, whatever their profile.
+
+    Raises:
+        FileNotFoundError: As `read`.
+        ValueError: As `read`.
+    """
+    with _open(path) as image:
+        return None if image.mode == "CMYK" else image.info.get("icc_profile")
 
 
 @contextlib.contextmanager
@@ -80,7 +98,11 @@ def _open(path):
         raise ValueError(f"{path} is no image, or one without pixels.") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large to be read safely: {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # corrupt bytes make decoders raise anything
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, not of the file
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 
@@ -128,7 +150,7 @@ def _to_array(image):
     return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 
-def write(path, image):
+def write(path, image, icc_profile=None):
     """Writes an image file, whole or not at all.
 
     The file appears under its name only when it is complete, so that an
@@ -141,6 +163,8 @@ def write(path, image):
         image: `(height, width)`, `(height, width, 1)`, `(height, width, 3)` or
             `(height, width, 4)` array; uint8, uint16 (PNG and TIFF only), or
             float in [0, 1], which is written with 8 bits.
+        icc_profile: None, or what `color_profile` returns; it is left out of BMP, PPM
+            and TIFF of 16 bits.
 
     Raises:
         ValueError: If the shape or the format does not fit.
@@ -173,26 +197,35 @@ def write(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}{suffix}")
     try:
-        _encode(temporary, image)
+        _encode(temporary, image, icc_profile)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _encode(path, image):
+def _encode(path, image, icc_profile):
     if image.dtype == np.uint16:
         if image.ndim == 3:
             code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
             image = cv2.cvtColor(image, code)
         _, data = cv2.imencode(path.suffix, image)
-        data.tofile(path)
-    elif path.suffix in (".jpg", ".jpeg"):
-        Image.fromarray(image).save(path, quality=95)
+        data = data.tobytes()
+        if icc_profile and path.suffix == ".png":  # which OpenCV does not write
+            data = data[:_PNG_HEAD] + _profile_chunk(icc_profile) + data[_PNG_HEAD:]
+        path.write_bytes(data)
+        return
+    options = {"icc_profile": icc_profile}
+    if path.suffix in (".jpg", ".jpeg"):
+        options["quality"] = 95
     elif path.suffix == ".webp":
-        Image.fromarray(image).save(path, lossless=True)
-    else:
-        Image.fromarray(image).save(path)
+        options["lossless"] = True
+    Image.fromarray(image).save(path, **options)
+
+
+def _profile_chunk(icc_profile):
+    body = b"iCCPicc\0\0" + zlib.compress(icc_profile)
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def to_float(images):
@@ -227,7 +260,7 @@ def to_integer(images, dtype="uint8"):
         A numpy array of that dtype.
 
     Raises:
-        ValueError: If `dtype` is another one, or the pixels are no floats.
+        ValueError: If `dtype` is another one, or the pixels are no floats, or NaN.
     """
     peak = _PEAKS.get(np.dtype(dtype).name)
     if peak is None:
@@ -238,6 +271,8 @@ def to_integer(images, dtype="uint8"):
             f"`images` must be floats in [0, 1]. Received: {images.dtype.name}"
         )
     images = images.astype("float32")
+    if np.isnan(images).any():
+        raise ValueError("`images` must be floats in [0, 1]. Received: NaN")
     # add before flooring: halves are rounded up, as MATLAB does
     return np.floor(np.clip(images, 0.0, 1.0) * np.float32(peak) + 0.5).astype(dtype)
 
@@ -302,6 +337,8 @@ def _affine(images, matrix, offset):
     if "float" not in dtype:
         raise ValueError(f"Pixels must be uint8, uint16 or float. Received: {dtype}")
     matrix, offset = (matrix / 255).astype(dtype), (offset / 255).astype(dtype)
+    if not isinstance(images, np.ndarray):  # torch mixes its tensors with no arrays
+        matrix, offset = ops.convert_to_tensor(matrix), ops.convert_to_tensor(offset)
     # no matmul, whose factors a GPU may round to 11 bits
     return sum(images[..., i : i + 1] * matrix[i] for i in range(3)) + offset
 
@@ -310,8 +347,11 @@ def crop_border(images, border):
     """Cuts `border` pixels from every side of `(..., height, width, channels)`.
 
     Raises:
-        ValueError: If nothing would be left.
+        ValueError: If nothing would be left (in a graph, if the size is known), or
+            `border` is negative.
     """
+    if border < 0:
+        raise ValueError(f"`border` must be 0 or more. Received: {border}")
     if border == 0:
         return images
     height, width = images.shape[-3:-1]

@@ -61,7 +61,8 @@ def upscale(model, image, tile=256, self_ensemble=False, progress=None):
         high and wide. Floats are clipped to [0, 1].
 
     Raises:
-        ValueError: If the image is of another kind, or does not fit the network.
+        ValueError: If the image is of another kind, or does not fit the network, or
+            the network makes NaN or infinite values of it.
 
     Warns:
         UserWarning: If tiles cannot equal the whole image, because the network
@@ -95,6 +96,11 @@ def upscale(model, image, tile=256, self_ensemble=False, progress=None):
     for done, ((y, tall), (x, wide)) in enumerate(windows, start=1):
         window = images.to_float(pixels[tall, wide])
         sr = _enlarge(function, network_channels, window)
+        if not np.isfinite(sr).all():
+            raise ValueError(
+                "The network made NaN or infinite values of the image: its training"
+                " diverged, or it needs float32."
+            )
         scale = len(sr) // len(window)
         if result is None:
             shape = (scale * height, scale * width, channels)
@@ -114,8 +120,9 @@ def upscale_files(model, paths, out, tile=256, self_ensemble=False, progress=Non
     """Enlarges image files and all images in folders, one after the other.
 
     The results are PNG files with the names of the images, 16 bits deep where
-    the image is. Whatever goes wrong with one file does not stop the others.
-    No image that was given is overwritten, and no result by another one.
+    the image is, with its colour profile. Whatever goes wrong with one file does not
+    stop the others. No image that was given is overwritten, no result by another one,
+    and in a folder of such images no file at all.
 
     Args:
         model: As for `upscale`.
@@ -143,6 +150,7 @@ def upscale_files(model, paths, out, tile=256, self_ensemble=False, progress=Non
     yield from missing
 
     sources = {file.resolve() for file in files}
+    folders = {source.parent for source in sources}
     written = {}
     for path in files:
         target = pathlib.Path(out) / f"{path.stem}.png"
@@ -156,9 +164,15 @@ def upscale_files(model, paths, out, tile=256, self_ensemble=False, progress=Non
                 raise ValueError(
                     f"The result of {path} would overwrite that of {written[target]}."
                 )
-            image = images.read(path)
+            if target.exists() and target.parent.resolve() in folders:
+                raise ValueError(
+                    f"The result of {path} would overwrite {target}, in a folder of"
+                    " images that were given. Choose another folder."
+                )
+            image, profile = images.read(path), images.color_profile(path)
             report = functools.partial(progress, path) if progress else None
-            images.write(target, upscale(model, image, tile, self_ensemble, report))
+            sr = upscale(model, image, tile, self_ensemble, report)
+            images.write(target, sr, profile)
         except Exception as error:
             if is_out_of_memory(error):
                 size = f"tiles of {tile} pixels" if tile else "the whole image at once"
@@ -169,6 +183,19 @@ def upscale_files(model, paths, out, tile=256, self_ensemble=False, progress=Non
         else:
             written[target] = path
             yield path, target, None
+
+
+def on_cpu():
+    """Returns a scope in which is computed exactly what a GPU may round.
+
+    A GPU may round the factors of convolutions to 11 bits.
+    """
+    if keras.backend.backend() != "jax":
+        return keras.device("cpu")
+    import jax
+
+    # the first of all is another process's, perhaps, for which it would wait
+    return keras.device(jax.local_devices(backend="cpu")[0])
 
 
 def is_out_of_memory(error):
@@ -408,7 +435,7 @@ def _receptive_field(network, channels):
         `(halo, step)` in pixels, or None if there is no bound.
     """
     halo, step = 0, 1
-    with keras.device("cpu"):  # convolutions of a GPU may spread NaN further
+    with on_cpu():  # convolutions of a GPU may spread NaN further
         function, bad_pixel = _probe(network)
         for axis in (1, 2):
             strip = functools.partial(_strip, channels, axis)

@@ -93,7 +93,8 @@ class _Upsampling(keras.layers.Layer):
 
     Each of the `scale**2` positions that an output pixel can have relative to
     its input pixel has one fixed 5x5 kernel; a pixel shuffle then puts the
-    results in place. The border is continued with its own pixels. Keras's
+    results in place. This is for images: the work grows with the square of the number
+    of channels. The border is continued with its own pixels. Keras's
     `UpSampling2D` fails in graphs of unknown height and width.
 
     The layer computes in float32 under every precision policy.

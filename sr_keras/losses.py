@@ -258,7 +258,8 @@ def total_variation(y_true, y_pred):
 
     The mean of `|y_pred[i + 1, j] - y_pred[i, j]|` plus that of `|y_pred[i, j + 1] -
     y_pred[i, j]|`, over pixels and channels. It asks for flat images, and knows
-    nothing of `y_true`: a small weight beside another loss removes noise.
+    nothing of `y_true`: a small weight beside another loss removes noise. Unlike the
+    paper's, which takes the length of the gradient, it adds the two directions.
 
     Args:
         y_true: `(batch, height, width, channels)`, float; only its shape is looked at.

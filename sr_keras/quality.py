@@ -26,6 +26,8 @@ _PATCH = 96  # side of NIQE's patches, at its first scale
 def vif(hr, sr, border=0):
     """Computes the visual information fidelity, 0 and above; 1 for equal images.
 
+    NaN if `hr` is flat, and so has no information.
+
     How much of the information that the eye would draw from `hr` it can draw from
     `sr`. Natural images are modelled in the bands of a wavelet transform, as vectors of
     3 x 3 coefficients `s * u`, `u` a Gaussian of covariance `C` and `s` a local

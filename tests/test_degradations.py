@@ -461,6 +461,17 @@ def test_wrong_arguments_are_refused(make, message):
         make()
 
 
+def test_jpeg_has_one_or_three_channels():
+    with pytest.raises(ValueError, match="1 or 3 channels. Received: 4 channels"):
+        JPEG(50)(np.zeros((8, 8, 4), np.uint8))
+
+
+def test_a_scale_may_be_a_whole_number_of_numpy_but_no_truth():
+    assert repr(Downscale(np.int64(2))) == repr(Downscale(2))
+    with pytest.raises(ValueError, match="whole number from 1. Received: True"):
+        Downscale(True)
+
+
 def test_a_downscaler_needs_a_scale():
     with pytest.raises(TypeError, match="scale"):
         Downscale()

@@ -205,3 +205,9 @@ def test_a_grey_image_may_come_in_colours(tmp_path):
     dataset = datasets.Pairs(["0"], 2, array[..., :1].__getitem__)
     images.write(tmp_path / "0.png", np.repeat(array[0][..., :1], 3, axis=2))
     assert evaluate_images(tmp_path, dataset)["mean"]["ssim_y"] == pytest.approx(1)
+
+
+def test_no_images_have_no_score():
+    dataset, _ = photos()
+    with pytest.raises(ValueError, match="no images to score"):
+        evaluate(models.bicubic(2), dataset.subset([]))

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import struct
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from sr_keras import images
 
@@ -282,7 +283,7 @@ def test_an_interrupted_write_leaves_the_former_file_and_no_litter(
     images.write(path, pixels)
     former = path.read_bytes()
 
-    def encode(path, image):
+    def encode(path, image, icc_profile):
         path.write_bytes(former[: len(former) // 2])
         raise error
 
@@ -362,6 +363,8 @@ def test_other_dtypes_are_refused():
         images.to_integer(np.zeros((1, 1), np.uint8))
     with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: int64"):
         images.to_integer(np.full((1, 1), 128))
+    with pytest.raises(ValueError, match="Received: NaN"):
+        images.to_integer(np.array([[0.5, np.nan]]))
     for function in (images.luma, images.rgb_to_ycbcr, images.ycbcr_to_rgb):
         with pytest.raises(ValueError, match="uint8, uint16 or float. Received: int64"):
             function(np.full((1, 1, 3), 128))
@@ -440,6 +443,8 @@ def test_border_is_cut_from_every_side():
     assert images.crop_border(image[0], 1).shape == (3, 5, 1)
     with pytest.raises(ValueError, match="border of 3 leaves nothing .* of 5x7"):
         images.crop_border(image, 3)
+    with pytest.raises(ValueError, match="`border` must be 0 or more. Received: -1"):
+        images.crop_border(image, -1)
 
 
 def test_bottom_and_right_are_cut_to_a_multiple():
@@ -467,3 +472,26 @@ def test_a_file_with_damaged_bytes_is_named(tmp_path, file_format):
             errors.append(str(error))
     assert errors
     assert all("damaged.png" in error for error in errors)
+
+
+@pytest.mark.parametrize("pixels", [RGB, RGB16], ids=["8 bit", "16 bit"])
+def test_a_colour_profile_is_carried_on(tmp_path, pixels):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    images.write(tmp_path / "a.png", pixels, profile)
+    assert images.color_profile(tmp_path / "a.png") == profile
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), pixels)
+    images.write(tmp_path / "b.png", pixels)
+    assert images.color_profile(tmp_path / "b.png") is None
+
+
+def test_a_fault_of_the_disk_or_memory_is_none_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    images.write(path, RGB)
+    for error in (OSError(errno.EIO, "Input/output error"), MemoryError()):
+
+        def fail(image, error=error):
+            raise error
+
+        monkeypatch.setattr(images, "_to_array", fail)
+        with pytest.raises(type(error)):
+            images.read(path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from PIL import ImageCms
 
 from sr_keras import images, inference, models
 from sr_keras.inference import upscale, upscale_files, with_precision
@@ -457,6 +458,12 @@ def test_no_file_overwrites_another(tmp_path):
         assert f"The result of {path} would overwrite the image" in str(error)
     assert (tmp_path / "in" / "a.png").read_bytes() == before
 
+    (tmp_path / "in" / "b.png").rename(tmp_path / "in" / "c.png")
+    path = tmp_path / "in" / "c.bmp"  # beside a c.png that was not given
+    ((_, target, error),) = upscale_files(models.nearest(2), [path], path.parent)
+    assert target is None and "c.png, in a folder of images" in str(error)
+    (tmp_path / "in" / "c.png").rename(tmp_path / "in" / "b.png")
+
     paths = [tmp_path / "in" / "b.png", tmp_path / "in" / "b.bmp"]
     (_, first, _), (_, second, error) = upscale_files(
         models.nearest(2), paths, tmp_path / "out"
@@ -492,3 +499,18 @@ def test_other_errors_of_a_network_are_raised(tmp_path):
     images.write(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(ZeroDivisionError):
         list(upscale_files(lambda lr: 1 / 0, [tmp_path], tmp_path / "out"))
+
+
+def test_results_have_the_colour_profile_of_their_photos(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    images.write(tmp_path / "a.jpg", np.zeros((8, 8, 3), np.uint8), profile)
+    ((_, target, _),) = upscale_files(models.nearest(2), [tmp_path], tmp_path / "out")
+    assert images.color_profile(target) == profile
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_values_that_are_no_pixels_are_refused(value, dtype):
+    image = np.zeros((4, 4, 3), dtype)
+    with pytest.raises(ValueError, match="NaN or infinite values .* needs float32"):
+        upscale(lambda lr: lr * 0 + value, image)

@@ -367,3 +367,29 @@ def test_leaderboard(call, tmp_path):
     assert "--leaderboard upscales nothing" in last_line(err)
     code, _, err = call("evaluate", "--data", tmp_path, "--leaderboard", tmp_path / "x")
     assert code == 2
+
+
+def test_a_networks_name_means_its_best_shipped_weights(call, photos):
+    code, out, err = call("evaluate", "rrdb", "--scale", 4, "--data", photos)
+    assert code == 0, err
+    assert "rrdb: rrdb-x4-bsds-small, its best shipped weights" in out
+    code, _, err = call("evaluate", "rrdb", "--scale", 8, "--data", photos)
+    assert "There are no shipped weights of rrdb x8: train it" in last_line(err)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("upscale photo.heic --out o", "photo.heic is no image that can be read: .png"),
+        ("upscale none --out o", "There is no model 'none'"),
+        ("evaluate bicubic --scale 1 --data photos", "name one, such as crappify"),
+        (
+            "evaluate bicubic --scale 2 --data photos --json .",
+            "--json must be a file. Received: the folder .",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(call, photos, arguments, message, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    code, _, err = call(*arguments.split())
+    assert code == 2 and message in last_line(err)

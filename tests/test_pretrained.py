@@ -6,8 +6,17 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import skimage.data
 
-from sr_keras import datasets, evaluate, models, pretrained
+from sr_keras import (
+    datasets,
+    degradations,
+    evaluate,
+    evaluation,
+    models,
+    pretrained,
+    upscale,
+)
 from sr_keras.models import espcn, fsrcnn, srcnn
 from sr_keras.training import recipes
 
@@ -187,6 +196,27 @@ def test_every_shipped_file_was_made_by_a_recipe_and_has_a_card():
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert f"`{path.name}`" in cards and digest in cards, path.name
     assert sum(path.stat().st_size for path in paths) <= 40e6
+
+
+@pytest.mark.parametrize("name", pretrained.all_names())
+def test_every_shipped_network_is_ahead_of_what_came_by_half_a_decibel(name):
+    # trained weights, so that a skip or an activation that is gone is noticed
+    network = models.load(name)
+    scale = models.scale_of(network)
+    hr = skimage.data.coffee()[148:244, 248:344]
+    if scale > 1:
+        lr = degradations.Downscale(scale)(hr)
+        before = upscale(models.bicubic(scale), lr)
+    else:
+        before = lr = degradations.get("crappify", scale)(hr, seed=1)
+    first, then = (
+        evaluation.score(hr, image, scale)["psnr_y"]
+        for image in (before, upscale(network, lr))
+    )
+    if name.endswith("-bottleneck"):  # made to show what is lost
+        assert then < first
+    else:
+        assert then > first + 0.5
 
 
 @pytest.mark.parametrize("name", ["fsrcnn-x4-bsds", "lapsrn-x2-bsds-small"])

@@ -33,7 +33,8 @@ def folder(path, scale, lr_path=None, degradation="bicubic"):
         FileNotFoundError: If there is no such folder, or there are no images in
             it.
         ValueError: If an HR photo has no LR file, which is named, or both
-            `lr_path` and another degradation than "bicubic" are given.
+            `lr_path` and another degradation than "bicubic" are given, or the folder
+            holds benchmark sets, LR files and all.
     """
     path = pathlib.Path(path)
     if lr_path is not None and degradation != "bicubic":
@@ -45,6 +46,9 @@ def folder(path, scale, lr_path=None, degradation="bicubic"):
         path, found = find_lr(path, scale)
         if degradation == "bicubic":
             lr_path = found
+    sets = sorted(str(found.parent) for found in path.glob("*/HR") if found.is_dir())
+    if sets:
+        raise ValueError(f"{path} holds several sets; name one: {', '.join(sets)}")
     hr_files = image_files(path)
     names = [_name(file, path) for file in hr_files]
     if lr_path is None:

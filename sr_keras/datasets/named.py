@@ -35,15 +35,36 @@ def open_data(name, scale, split="train", degradation=None):
         if degradation is None:
             return dataset
         return Pairs(dataset.names, scale, dataset.hr, None, degradation, dataset.key)
-    path = pathlib.Path(name)
-    if not path.is_dir():
-        path = pathlib.Path(os.environ.get("SR_KERAS_DATA", "data")) / name
-    if not path.is_dir():
+    path = find_folder(name)
+    if path is None:
         raise FileNotFoundError(
             f"There is no dataset {name!r}: it is neither samples nor div2k, nor a"
-            f" folder here or in {path.parent}."
+            f" folder here or in {_root()}."
         )
     hr_path, lr_path = find_lr(path, scale)
     if degradation is not None:  # an object, beside which no LR files are looked for
         lr_path, degradation = None, degradations.get(degradation, scale)
     return folder(hr_path, scale, lr_path, degradation or "bicubic")
+
+
+def check_degraded(dataset):
+    """Raises a ValueError if the LR images are the HR images."""
+    if dataset.degradation in [
+        degradations.Downscale(1, method) for method in degradations.Downscale.METHODS
+    ]:
+        raise ValueError(
+            "At scale 1, LR and HR images are the same without a degradation: name one,"
+            f" such as crappify, of {', '.join(degradations.NAMES)}."
+        )
+
+
+def find_folder(name):
+    """Returns a folder that is here, or in `SR_KERAS_DATA`; None if it is nowhere."""
+    for path in (pathlib.Path(name), _root() / name):
+        if path.is_dir():
+            return path
+    return None
+
+
+def _root():
+    return pathlib.Path(os.environ.get("SR_KERAS_DATA", "data"))

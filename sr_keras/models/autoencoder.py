@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import BicubicUpsampling, CropLike, PadToMultiple
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def autoencoder(
@@ -48,12 +48,14 @@ def autoencoder(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1.
+        ValueError: If `scale` is not a whole number from 1, or another number is
+            out of range.
 
     Reference:
         [Mao et al., 2016](https://arxiv.org/abs/1603.09056)
     """
-    check_scale(scale)
+    scale = check_scale(scale)
+    check_counts(filters=filters, dilations=dilations, channels=channels)
 
     def conv(filters, **kwargs):
         return layers.Conv2D(filters, 3, padding="same", activation="relu", **kwargs)

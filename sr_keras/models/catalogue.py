@@ -1,6 +1,7 @@
 """What the networks are, and what they cost."""
 
 import dataclasses
+import math
 
 import keras
 from keras import layers
@@ -20,7 +21,7 @@ class Entry:
     Args:
         paper: Who published it, and when.
         framework: One of `FRAMEWORKS`: where the enlargement happens.
-        scales: The factors that papers report and the builder takes.
+        scales: The factors in common use that the builder takes.
         parameters: Of the network with the builder's defaults at x4.
         giga_mult_adds: Of the same, for an output of 1280x720 pixels, in 10^9; see
             `mult_adds`. Building the large networks takes seconds each: these two
@@ -34,6 +35,13 @@ class Entry:
     giga_mult_adds: float
 
 
+_COUNTED = (
+    layers.Conv2D,
+    layers.Conv2DTranspose,
+    layers.DepthwiseConv2D,
+    layers.SeparableConv2D,
+    layers.Dense,
+)
 _PRE, _POST, _PROGRESSIVE, _ITERATIVE = FRAMEWORKS
 
 CATALOGUE = {
@@ -61,6 +69,9 @@ CATALOGUE = {
 def mult_adds(model, scale, height=720, width=1280):
     """Counts the multiplications of a network's convolutions and dense layers.
 
+    Of convolutions these are `Conv2D`, `Conv2DTranspose`, `DepthwiseConv2D` and
+    `SeparableConv2D`.
+
     Papers compare networks by this count for an output of 1280x720 pixels.
     Interpolation, normalization and activations are left out, as there.
 
@@ -72,6 +83,10 @@ def mult_adds(model, scale, height=720, width=1280):
 
     Returns:
         A whole number.
+
+    Raises:
+        ValueError: If the network has another kind of layer with a kernel, or a model
+            among its layers.
     """
     counts = []
 
@@ -79,14 +94,11 @@ def mult_adds(model, scale, height=720, width=1280):
         outputs = layer(*args, **kwargs)
         if isinstance(layer, keras.Model):
             raise ValueError(f"The network must be flat: '{layer.name}' is a model.")
-        kernel = _kernel(layer)
-        if kernel is not None:
+        for kernel in _kernels(layer):
             # every kernel value is used once at each place of the coarser side
-            places = args[0] if _enlarges(layer) else outputs
-            area = 1
-            for side in places.shape[1:-1]:
-                area *= side
-            counts.append(kernel * area)
+            enlarges = isinstance(layer, layers.Conv2DTranspose)
+            area = math.prod((args[0] if enlarges else outputs).shape[1:-1])
+            counts.append(area * math.prod(kernel.shape))
         return outputs
 
     channels = model.input_shape[-1]
@@ -96,15 +108,12 @@ def mult_adds(model, scale, height=720, width=1280):
     return sum(counts)
 
 
-def _enlarges(layer):
-    return isinstance(layer, layers.Conv2DTranspose)
-
-
-def _kernel(layer):
-    kinds = (layers.Conv2D, layers.Conv2DTranspose, layers.Dense)
-    if not isinstance(layer, kinds):
-        return None
-    size = 1
-    for side in layer.kernel.shape:
-        size *= side
-    return size
+def _kernels(layer):
+    """Returns the kernels of a convolution or dense layer."""
+    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
+    if kernels and not isinstance(layer, _COUNTED):
+        raise ValueError(
+            f"The multiplications of '{layer.name}', a {type(layer).__name__}, cannot"
+            " be counted."
+        )
+    return kernels

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from sr_keras import pretrained
-from sr_keras.models.arguments import check_count, check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 # kernel size for each stride
 _KERNELS = {2: 6, 4: 8, 8: 12}
@@ -44,13 +44,19 @@ def dbpn(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 4 or 8, or `num_stages` is below 1.
+        ValueError: If `scale` is not 2, 4 or 8, or another number
+            is out of range.
 
     Reference:
         [Haris et al., 2018](https://arxiv.org/abs/1803.02735)
     """
-    check_scale(scale, tuple(_KERNELS))
-    check_count("num_stages", num_stages)
+    scale = check_scale(scale, tuple(_KERNELS))
+    check_counts(
+        filters=filters,
+        num_features=num_features,
+        num_stages=num_stages,
+        channels=channels,
+    )
 
     def project(x, kind, name):
         x = kind(

@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from sr_keras.layers import CropLike, PadToMultiple
+from sr_keras.models.arguments import check_counts
 
 
 def srgan_discriminator(
@@ -112,10 +113,14 @@ def patchgan(
         `(batch, height / 2**num_layers, width / 2**num_layers, 1)`, rounded up,
         float32 logits: positive means a photo.
 
+    Raises:
+        ValueError: If a number is not a whole one from 1.
+
     References:
         [Isola et al., 2017](https://arxiv.org/abs/1611.07004),
         [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
     """
+    check_counts(filters=filters, num_layers=num_layers, channels=channels)
 
     def conv(filters, name, **kwargs):
         # the deviation of 0.02 is the paper's

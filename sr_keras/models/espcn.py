@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import ICNR, BicubicUpsampling, PixelShuffle
-from sr_keras.models.arguments import check_length, check_scale
+from sr_keras.models.arguments import check_counts, check_length, check_scale
 
 
 def espcn(
@@ -49,7 +49,8 @@ def espcn(
     Reference:
         [Shi et al., 2016](https://arxiv.org/abs/1609.05158)
     """
-    check_scale(scale)
+    scale = check_scale(scale)
+    check_counts(filters=filters, channels=channels)
     check_length("filters", filters, 2)
     if not isinstance(activation, str):
         raise ValueError(f"`activation` must be a name. Received: {activation}")

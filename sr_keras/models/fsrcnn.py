@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from sr_keras import pretrained
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def fsrcnn(
@@ -39,12 +39,19 @@ def fsrcnn(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1.
+        ValueError: If `scale` is not a whole number from 1, or another number is
+            out of range.
 
     Reference:
         [Dong et al., 2016](https://arxiv.org/abs/1608.00367)
     """
-    check_scale(scale)
+    scale = check_scale(scale)
+    check_counts(
+        num_features=num_features,
+        num_shrunk=num_shrunk,
+        num_mappings=num_mappings,
+        channels=channels,
+    )
 
     def conv_prelu(x, filters, size, name):
         x = layers.Conv2D(

@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers
 
 from sr_keras import pretrained
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -66,14 +66,16 @@ def lapsrn(
         clipped; with `all_levels` one such map for each factor.
 
     Raises:
-        ValueError: If `scale` is not 2, 4 or 8.
+        ValueError: If `scale` is not 2, 4 or 8, or another number is
+            out of range.
 
     Reference:
         [Lai et al., 2017](https://arxiv.org/abs/1704.03915)
     """
-    check_scale(scale, (2, 4, 8))
+    scale = check_scale(scale, (2, 4, 8))
     if num_convs is None:
         num_convs = 5 if scale == 8 else 10
+    check_counts(filters=filters, num_convs=num_convs, channels=channels)
 
     def activate(layer, x):
         return layers.LeakyReLU(0.2, name=f"{layer.name}_relu")(layer(x))

@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import ICNR, PixelShuffle
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def rcan(
@@ -52,7 +52,14 @@ def rcan(
     Reference:
         [Zhang et al., 2018](https://arxiv.org/abs/1807.02758)
     """
-    check_scale(scale, (2, 3, 4, 8))
+    scale = check_scale(scale, (2, 3, 4, 8))
+    check_counts(
+        filters=filters,
+        num_groups=num_groups,
+        num_blocks=num_blocks,
+        reduction=reduction,
+        channels=channels,
+    )
     if filters % reduction:
         raise ValueError(
             "`filters` must be a multiple of `reduction`. Received:"

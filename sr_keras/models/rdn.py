@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import ICNR, PixelShuffle
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def rdn(
@@ -42,12 +42,20 @@ def rdn(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
+            out of range.
 
     Reference:
         [Zhang et al., 2018](https://arxiv.org/abs/1802.08797)
     """
-    check_scale(scale, (2, 3, 4, 8))
+    scale = check_scale(scale, (2, 3, 4, 8))
+    check_counts(
+        filters=filters,
+        num_blocks=num_blocks,
+        num_convs=num_convs,
+        growth=growth,
+        channels=channels,
+    )
 
     inputs = keras.Input((None, None, channels), name="lr")
     shallow = _conv(filters, 3, name="shallow_0")(inputs)

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from sr_keras import pretrained
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def rrdb(
@@ -42,12 +42,16 @@ def rrdb(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
+            out of range.
 
     Reference:
         [Wang et al., 2018](https://arxiv.org/abs/1809.00219)
     """
-    check_scale(scale, (2, 3, 4, 8))
+    scale = check_scale(scale, (2, 3, 4, 8))
+    check_counts(
+        filters=filters, num_blocks=num_blocks, growth=growth, channels=channels
+    )
 
     def conv(x, name, activate=False):
         x = layers.Conv2D(filters, 3, padding="same", name=name)(x)

@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import BicubicUpsampling
-from sr_keras.models.arguments import check_length, check_scale
+from sr_keras.models.arguments import check_counts, check_length, check_scale
 
 
 def srcnn(
@@ -47,7 +47,8 @@ def srcnn(
     Reference:
         [Dong et al., 2014](https://arxiv.org/abs/1501.00092)
     """
-    check_scale(scale)
+    scale = check_scale(scale)
+    check_counts(kernel_sizes=kernel_sizes, filters=filters, channels=channels)
     check_length("kernel_sizes", kernel_sizes, 3)
     check_length("filters", filters, 2)
     first, second, third = kernel_sizes

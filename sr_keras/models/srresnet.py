@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import ICNR, PixelShuffle
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def srresnet(
@@ -45,12 +45,14 @@ def srresnet(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
+            out of range.
 
     Reference:
         [Ledig et al., 2017](https://arxiv.org/abs/1609.04802)
     """
-    check_scale(scale, (2, 3, 4, 8))
+    scale = check_scale(scale, (2, 3, 4, 8))
+    check_counts(filters=filters, num_blocks=num_blocks, channels=channels)
 
     inputs = keras.Input((None, None, channels), name="lr")
     x = layers.Conv2D(filters, 9, padding="same", name="head")(inputs)

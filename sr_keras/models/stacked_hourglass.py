@@ -11,7 +11,7 @@ from sr_keras.layers import (
     PadToMultiple,
     PixelShuffle,
 )
-from sr_keras.models.arguments import check_count, check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def stacked_hourglass(
@@ -64,9 +64,10 @@ def stacked_hourglass(
     Reference:
         [Newell et al., 2016](https://arxiv.org/abs/1603.06937)
     """
-    check_scale(scale)
-    check_count("num_stacks", num_stacks)
-    check_count("filters", filters, 2)
+    scale = check_scale(scale)
+    check_counts(filters=filters, depth=depth, num_stacks=num_stacks, channels=channels)
+    if filters % 2:
+        raise ValueError(f"`filters` must be even. Received: {filters}")
 
     # Without batch normalization features start large. Of predictions as large, the
     # first steps would overshoot until the ReLUs before them are dead.

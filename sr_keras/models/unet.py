@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import BicubicUpsampling, CropLike, PadToMultiple
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def unet(
@@ -46,12 +46,14 @@ def unet(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1.
+        ValueError: If `scale` is not a whole number from 1, or another number is
+            out of range.
 
     Reference:
         [Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597)
     """
-    check_scale(scale)
+    scale = check_scale(scale)
+    check_counts(filters=filters, num_levels=num_levels, channels=channels)
     depth = num_levels - 1
 
     inputs = keras.Input((None, None, channels), name="lr")

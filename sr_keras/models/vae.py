@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from sr_keras import pretrained
 from sr_keras.layers import ICNR, BicubicUpsampling, PixelShuffle
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 _LATE_BLOCKS = 2
 _STEPS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
@@ -49,9 +49,10 @@ def vae_encoder(
         both `(batch, height, width, latent_channels)`, float32.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
+            out of range.
     """
-    check_scale(scale, tuple(_STEPS))
+    scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
     lr = keras.Input((None, None, channels), name="lr")
     hr = keras.Input((None, None, channels), name="hr")
@@ -115,9 +116,10 @@ def vae_decoder(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
+            out of range.
     """
-    check_scale(scale, tuple(_STEPS))
+    scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
     lr = keras.Input((None, None, channels), name="lr")
     z = keras.Input((None, None, latent_channels), name="z")
@@ -158,9 +160,10 @@ def vae(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
+            out of range.
     """
-    check_scale(scale, tuple(_STEPS))
+    scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
     lr = keras.Input((None, None, channels), name="lr")
     z = NoLatents(latent_channels, name="no_latents")(lr)
@@ -213,6 +216,16 @@ class NoLatents(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "latent_channels": self.latent_channels}
+
+
+def _check(scale, filters, num_blocks, latent_channels, channels):
+    check_counts(
+        filters=filters,
+        num_blocks=num_blocks,
+        latent_channels=latent_channels,
+        channels=channels,
+    )
+    return check_scale(scale, tuple(_STEPS))
 
 
 def _config(scale, filters, num_blocks, latent_channels, channels):

@@ -5,7 +5,7 @@ from keras import layers
 
 from sr_keras import pretrained
 from sr_keras.layers import BicubicUpsampling
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 def vdsr(
@@ -39,12 +39,14 @@ def vdsr(
         clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1.
+        ValueError: If `scale` is not a whole number from 1, or another number is
+            out of range.
 
     Reference:
         [Kim et al., 2016](https://arxiv.org/abs/1511.04587)
     """
-    check_scale(scale)
+    scale = check_scale(scale)
+    check_counts(filters=filters, num_layers=num_layers, channels=channels)
 
     def conv(filters, **kwargs):
         return layers.Conv2D(

@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from sr_keras import pretrained
 from sr_keras.layers import PixelShuffle
-from sr_keras.models.arguments import check_scale
+from sr_keras.models.arguments import check_counts, check_scale
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -89,11 +89,14 @@ def wdsr(
     Reference:
         [Yu et al., 2018](https://arxiv.org/abs/1808.08718)
     """
-    check_scale(scale)
+    scale = check_scale(scale)
     if variant not in ("a", "b"):
         raise ValueError(f'`variant` must be "a" or "b". Received: {variant}')
     if expansion is None:
         expansion = {"a": 4, "b": 6}[variant]
+    check_counts(
+        filters=filters, num_blocks=num_blocks, expansion=expansion, channels=channels
+    )
     wide, thin = filters * expansion, max(1, int(0.8 * filters))
 
     def conv(filters, size, **kwargs):

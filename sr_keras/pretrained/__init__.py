@@ -68,22 +68,36 @@ def find(name):
     return path
 
 
-def best(scale):
+def best(scale, network=None):
     """Returns the full name of the shipped set with the best PSNR for a factor.
 
     That is the PSNR on the photos that were held out of its training.
 
+    Args:
+        scale: Upscaling factor.
+        network: None for all networks, or the name of one.
+
     Raises:
-        ValueError: If there is no set for that factor.
+        ValueError: If there is no such set.
     """
     scores = {}
     for name in all_names():
         path = find(name)
         training = training_of(path)
-        if training is not None and describe(path)["config"]["scale"] == scale:
+        stored = describe(path)
+        if (
+            training is not None
+            and stored["config"]["scale"] == scale
+            and network in (None, stored["network"])
+        ):
             scores[name] = training["validation"].get("psnr_y", 0.0)
-    if not scores:
+    if not scores and network is None:
         raise ValueError(f"There are no shipped weights for x{scale}: name a model.")
+    if not scores:
+        raise ValueError(
+            f"There are no shipped weights of {network} x{scale}: train it, and give"
+            " the folder of the run."
+        )
     return max(scores, key=scores.get)
 
 

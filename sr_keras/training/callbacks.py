@@ -28,6 +28,7 @@ from sr_keras.inference import with_precision
 from sr_keras.training import distribution
 
 _STATE_FILE = "model.weights.h5"
+_TILE = 2048  # HR pixels: larger photos are scored in tiles, for want of memory
 
 
 class TrainingRun(keras.callbacks.Callback):
@@ -56,7 +57,8 @@ class TrainingRun(keras.callbacks.Callback):
         folder: Where everything goes; it is made.
         num_steps: How many steps the whole training has.
         evaluate_every: Steps between two evaluations.
-        validation: None, or a `datasets.Pairs` to score on.
+        validation: None, or a `datasets.Pairs` to score on; photos of more than 2048
+            pixels in tiles, see `upscale`.
         upscaler: None, or the network that upscales, where it is another one
             than the model that `fit` trains (a GAN's generator, say) but shares its
             weights. It is what is scored and what the `.keras` files hold.
@@ -71,7 +73,8 @@ class TrainingRun(keras.callbacks.Callback):
 
     Attributes:
         log: A list of {"step", "seconds", "loss", "learning_rate", ..., "psnr_y",
-            "ssim_y"}, one for each evaluation.
+            "ssim_y"}, one for each evaluation. Losses are means since the one before,
+            or since the run was resumed.
         stopped: None, or why the training ended before its last step: "nan" or
             "signal".
 
@@ -186,8 +189,7 @@ class TrainingRun(keras.callbacks.Callback):
 
     def _save(self):
         """Saves the complete state, under its name only when it is whole."""
-        if not all(np.isfinite(w).all() for w in self.model.get_weights()):
-            self._stop_at_nan()
+        if self._is_broken():
             return
         with _AveragedWeights(self.model), distribution.local():
             self._write_upscaler(self._copy_upscaler(), "last.keras")
@@ -251,21 +253,26 @@ class TrainingRun(keras.callbacks.Callback):
         self._progress.start()
 
     def on_train_end(self, logs=None):
-        self._progress.stop()
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
+        self._release()
         self.seconds = self._elapsed()
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         logs = logs or {}
         self.step += 1
-        if not math.isfinite(float(logs.get("loss", 0.0))):
+        if not math.isfinite(float(logs["loss"])):
             self._stop_at_nan()
             return
         self._progress.update(
             self._task, completed=self.step, description=f"loss {logs['loss']:.4g}"
         )
+        try:
+            self._evaluate_and_save(logs)
+        except BaseException:  # after one, `fit` calls no `on_train_end`
+            self._release()
+            raise
+
+    def _evaluate_and_save(self, logs):
         is_last = self.step >= self.num_steps
         if self.step % self.evaluate_every == 0 or is_last:
             self._evaluate(logs)
@@ -278,7 +285,24 @@ class TrainingRun(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _on_signal(self, number, frame):
+        if self._signal is not None:  # asked again: the step does not end, perhaps
+            self._release()
+            signal.raise_signal(number)
         self._signal = number
+
+    def _release(self):
+        """Gives back the screen and the signals."""
+        self._progress.stop()
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        self._old_handlers = {}
+
+    def _is_broken(self):
+        """Tells whether a weight is NaN or infinite; if so, the training stops."""
+        if all(np.isfinite(w).all() for w in self.model.get_weights()):
+            return False
+        self._stop_at_nan()
+        return True
 
     def _stop_at_nan(self):
         self.stopped = "nan"
@@ -288,6 +312,8 @@ class TrainingRun(keras.callbacks.Callback):
         return self.seconds + time.perf_counter() - self._start
 
     def _evaluate(self, logs):
+        if self._is_broken():
+            return
         entry = {"step": self.step, "seconds": round(self._elapsed(), 1)}
         entry.update({name: float(value) for name, value in logs.items()})
         for optimizer, network in _optimizers(self.model):
@@ -302,7 +328,10 @@ class TrainingRun(keras.callbacks.Callback):
             strip = self._strip
             with _AveragedWeights(self.model), distribution.local():
                 network = self._copy_upscaler()
-                mean = evaluate(network, self.validation, on_image=strip.add)["mean"]
+                tile = _TILE // self.validation.scale
+                mean = evaluate(
+                    network, self.validation, tile=tile, on_image=strip.add
+                )["mean"]
                 entry.update({k: v for k, v in mean.items() if k != "seconds"})
                 if self.monitor is not None and mean[self.monitor] > best:
                     self._write_upscaler(network, "best.keras")
@@ -313,7 +342,7 @@ class TrainingRun(keras.callbacks.Callback):
             return
         if self.validation is not None:
             images.write(self.folder / "strip.png", strip.pixels)
-        _write_text(self.folder / "log.json", json.dumps(self.log, indent=1))
+        write_text(self.folder / "log.json", json.dumps(self.log, indent=1))
         if self._writer is not None:
             with self._writer.as_default(step=self.step):
                 for name, value in entry.items():
@@ -385,7 +414,7 @@ def _build_optimizers(model):
             optimizer.build(network.trainable_variables)
 
 
-def _write_text(path, text):
+def write_text(path, text):
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(text)
     os.replace(temporary, path)

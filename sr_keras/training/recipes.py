@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import numbers
 import os
 import pathlib
 import warnings
@@ -13,7 +14,7 @@ from sr_keras import datasets, degradations, losses, models, pretrained
 from sr_keras.pipeline import training_batches
 from sr_keras.training import distribution
 from sr_keras.training.adversarial import GAN, RelativisticGAN, srfeat_discriminator
-from sr_keras.training.callbacks import TrainingRun
+from sr_keras.training.callbacks import TrainingRun, write_text
 from sr_keras.training.precision import choose_precision
 from sr_keras.training.soap import SOAP
 from sr_keras.training.vae import VAE
@@ -83,7 +84,7 @@ class Recipe:
         seed: An integer.
 
     Raises:
-        ValueError: If `data` names something twice.
+        ValueError: If `data` names something twice, or a number is out of range.
     """
 
     network: str
@@ -113,8 +114,25 @@ class Recipe:
     def __post_init__(self):
         data = (self.data,) if isinstance(self.data, (str, os.PathLike)) else self.data
         data = tuple(map(str, data))
-        if len(set(data)) < len(data):  # what is held out would be trained on, too
+        if len({*map(os.path.realpath, data)}) < len(data):  # held out, and trained on
             raise ValueError(f"`data` names something twice. Received: {data}")
+        if "scale" in self.options:
+            raise ValueError(
+                f"`scale` is no option. Received: {self.options['scale']} beside"
+                f" {self.scale}"
+            )
+        for name in ("steps", "batch_size", "lr_size"):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be a whole number from 1. Received: {value}"
+                )
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"`{name}` must be above 0. Received: {value}")
+        if self.validation is not None:
+            object.__setattr__(self, "validation", str(self.validation))
         object.__setattr__(self, "data", data)
 
 
@@ -295,7 +313,7 @@ RECIPES = {
     "srcnn-x2": _photos("srcnn", 2, **ADAM, steps=50_000, batch_size=16, lr_size=48),
     # not from x2, half of whose filters answer no photo
     "srcnn-x3": _srcnn(3, steps=32_000),
-    "srcnn-x4": _srcnn(4, steps=18_000, transfer="srcnn-x3-bsds"),
+    "srcnn-x4": _srcnn(4, steps=36_000, transfer="srcnn-x3-bsds"),
     "fsrcnn-x2": _fsrcnn(2, steps=60_000),
     "fsrcnn-x3": _fsrcnn(3, transfer="fsrcnn-x2-bsds"),
     "fsrcnn-x4": _fsrcnn(4, transfer="fsrcnn-x2-bsds"),
@@ -533,15 +551,17 @@ def train(
 
     Raises:
         FileExistsError: If there is a run in `folder` and `resume` is False.
-        ValueError: If the recipe is another one than that of the run in `folder`,
-            or names something that does not exist.
+        ValueError: If the recipe or the photos are others than those of the run in
+            `folder`, or the recipe names something that does not exist.
     """
     folder = pathlib.Path(folder)
-    _check_recipe_of(folder, recipe, resume)
+    _check_run_in(folder, recipe, resume)
     strategy = distribution.open_strategy(distribute, recipe)
     with distribution.scope(strategy):
         model = build(recipe)
     dataset, validation = open_datasets(recipe)
+    photos = _names_of(dataset, validation)
+    _check_photos_of(folder, photos)
     network = upscaler(model)
     run = TrainingRun(
         folder,
@@ -556,7 +576,7 @@ def train(
     )
     step = run.restore(model)
     if step < recipe.steps:
-        _fit(model, run, recipe, dataset, cache, progress)
+        _fit(model, run, recipe, dataset, photos, cache, progress)
     elif not isinstance(model, GAN):  # as `fit` ends, which a GAN's does not
         model.optimizer.finalize_variable_values(model.trainable_variables)
     is_done = run.step >= recipe.steps and run.stopped is None
@@ -570,7 +590,7 @@ def train(
     return model, run
 
 
-def _fit(model, run, recipe, dataset, cache, progress):
+def _fit(model, run, recipe, dataset, photos, cache, progress):
     """Trains from the step that a run is at."""
     batches = training_batches(
         dataset,
@@ -585,7 +605,8 @@ def _fit(model, run, recipe, dataset, cache, progress):
     )
     if distribution.is_first_process():
         run.folder.mkdir(parents=True, exist_ok=True)
-        (run.folder / "recipe.json").write_text(json.dumps(as_json(recipe), indent=1))
+        write_text(run.folder / "recipe.json", json.dumps(as_json(recipe), indent=1))
+        write_text(run.folder / "photos.json", json.dumps(photos, indent=1))
     model.fit(
         _with_targets(batches, model),
         steps_per_epoch=recipe.steps - run.step,
@@ -611,15 +632,16 @@ def _save_weights(model, folder, training):
         save(last, upscaler(model), WEIGHTS_FILE)
 
 
-def _check_recipe_of(folder, recipe, resume):
-    path = folder / "recipe.json"
-    if not path.is_file():
-        return
-    if not resume:
+def _check_run_in(folder, recipe, resume):
+    """Raises an error if what is in a folder is not to be resumed, or not by this."""
+    if not resume and (has_state(folder) or (folder / "best.keras").is_file()):
         raise FileExistsError(
             f"There is a run in {folder}: resume it, or choose another folder."
         )
-    former, wanted = completed(json.loads(path.read_text())), as_json(recipe)
+    former = _read_json(folder / "recipe.json")
+    if former is None or not has_state(folder):  # stopped before its first save
+        return
+    former, wanted = completed(former), as_json(recipe)
     changes = [
         f"{key} was {former.get(key)!r} and is {value!r}"
         for key, value in wanted.items()
@@ -630,6 +652,44 @@ def _check_recipe_of(folder, recipe, resume):
             f"The run in {folder} cannot be resumed with other settings:"
             f" {'; '.join(changes)}."
         )
+
+
+def _names_of(dataset, validation):
+    """Returns the names of the photos to train on, and of those to score on."""
+    return {
+        "training": [str(name) for name in dataset.names],
+        "validation": [str(name) for name in validation.names] if validation else [],
+    }
+
+
+def _check_photos_of(folder, photos):
+    """Raises an error if a run that is resumed began with other photos."""
+    former = _read_json(folder / "photos.json")
+    if former is None or not has_state(folder):
+        return
+    for kind, names in photos.items():
+        other = sorted({*names} ^ {*former[kind]})
+        if other:  # one that was trained on would be scored, and the other way round
+            raise ValueError(
+                f"The run in {folder} cannot be resumed with other photos: of those for"
+                f" {kind}, {', '.join(other[:3])}{' ...' if other[3:] else ''} came or"
+                " went."
+            )
+
+
+def has_state(folder):
+    """Tells whether there is a run in a folder that can be resumed."""
+    states = pathlib.Path(folder).glob("state/step_*")
+    return any(state.suffix != ".partial" for state in states)
+
+
+def _read_json(path):
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def as_json(recipe):
@@ -871,7 +931,8 @@ def open_datasets(recipe):
 
     Raises:
         FileNotFoundError: If there is no such dataset.
-        ValueError: If a photo to score on is corrupt or too small.
+        ValueError: If a photo to score on is corrupt or too small, or LR and HR images
+            are the same.
     """
     train_set = datasets.concatenate(
         [
@@ -879,6 +940,7 @@ def open_datasets(recipe):
             for name in recipe.data
         ]
     )
+    datasets.named.check_degraded(train_set)
     validation = recipe.validation
     if validation is None and recipe.data in (("samples",), ("div2k",)):
         validation = recipe.data[0]

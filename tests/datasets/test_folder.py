@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,12 @@ def test_layouts_of_the_field(path, hr, lr, tmp_path):
 
 def test_plain_folder_has_no_layout(tmp_path):
     assert find_lr(tmp_path, 4) == (tmp_path, None)
+
+
+def test_a_folder_of_sets_is_no_set(tmp_path):
+    for name in ("Set5", "Set14"):
+        images.write(tmp_path / name / "HR" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    message = f"several sets; name one: .*{re.escape(str(tmp_path / 'Set14'))}, "
+    with pytest.raises(ValueError, match=message):
+        folder(tmp_path, 2)
+    assert folder(tmp_path / "Set5", 2).names == ["a"]

@@ -1,6 +1,7 @@
 import functools
 import inspect
 import json
+import re
 
 import keras
 import numpy as np
@@ -148,10 +149,28 @@ def test_one_step_changes_all_weights(network):
 
 
 @every_network
-@pytest.mark.parametrize("scale", [0, -2, 2.5])
+@pytest.mark.parametrize("scale", [0, -2, 2.5, True, 2.0])
 def test_scale_error_says_what_came(network, scale):
     with pytest.raises(ValueError, match=rf"`scale` must be .*\. Received: {scale}"):
         build(network, scale=scale)
+
+
+@every_network
+def test_a_scale_may_be_a_whole_number_of_numpy(network):
+    config = pretrained.description(build(network, scale=np.int64(2)))["config"]
+    assert json.loads(json.dumps(config))["scale"] == 2
+
+
+@every_network
+def test_a_number_of_layers_or_channels_out_of_range_is_named(network):
+    numbers = ("filters", "growth", "depth", "expansion", "reduction", "channels")
+    for name in inspect.signature(NETWORKS[network]).parameters:
+        if name in numbers or name.startswith("num_"):
+            value = SMALL.get(network, {}).get(name)
+            wrong = (0, *value[1:]) if isinstance(value, tuple) else 0
+            message = rf"`{name}` must be .* from 1\. Received: {re.escape(str(wrong))}"
+            with pytest.raises(ValueError, match=message):
+                build(network, **{name: wrong})
 
 
 @every_network

@@ -23,3 +23,21 @@ def test_mult_adds_counted_by_hand():
     model = keras.Model(inputs, outputs)
     expected = 216 * 35 + 576 * 12 + 384 * 12
     assert models.mult_adds(model, 2, height=10, width=14) == expected
+
+
+def test_mult_adds_of_depthwise_and_separable_convolutions():
+    inputs = keras.Input((None, None, 3))
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same")(inputs)
+    outputs = layers.SeparableConv2D(4, 5, strides=2, padding="same")(x)
+    model = keras.Model(inputs, outputs)
+    expected = 3 * 3 * 6 * 35 + (5 * 5 * 6 + 6 * 4) * 12
+    assert models.mult_adds(model, 2, height=10, width=14) == expected
+
+
+def test_what_cannot_be_counted_is_refused():
+    inputs = keras.Input((None, 7, 3))
+    model = keras.Model(
+        inputs, layers.EinsumDense("abcd,de->abce", (None, 7, 4))(inputs)
+    )
+    with pytest.raises(ValueError, match="of 'einsum_dense', a EinsumDense, cannot"):
+        models.mult_adds(model, 2, height=10, width=14)

@@ -148,3 +148,20 @@ def test_spectral_norm_does_not_round_weights_to_16_bits(bfloat16):
     kernel = model.get_layer("conv_1_spectral").layer.kernel.value
     rounded = keras.ops.cast(keras.ops.cast(kernel, "bfloat16"), "float32")
     assert (rounded != kernel).numpy().any()
+
+
+@every_discriminator
+def test_slopes_are_the_papers(build):
+    slopes = [layer.negative_slope for layer in build().layers if "relu" in layer.name]
+    assert len(slopes) > 3 and set(slopes) == {0.2}
+
+
+def test_unet_discriminator_adds_each_map_on_the_way_down():
+    model = BUILDERS["unet"](spectral_norm=False)
+    for i, down in enumerate(("head_relu", "down_0_relu", "down_1_relu")):
+        skip = model.get_layer(f"skip_{i}")
+        both = keras.Model(model.input, [*skip.input, skip.output])
+        up, on_the_way, total = both(images(model))
+        expected = keras.Model(model.input, model.get_layer(down).output)(images(model))
+        np.testing.assert_array_equal(on_the_way, expected)
+        np.testing.assert_allclose(total, up + on_the_way, atol=1e-6)

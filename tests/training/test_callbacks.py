@@ -126,12 +126,35 @@ def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_state(tmp_path):
     assert all(np.isfinite(w).all() for w in fresh.get_weights())
 
 
-def test_infinite_weights_are_never_saved(tmp_path):
+@pytest.mark.parametrize("fault", ["second signal", "full disk"])
+def test_after_a_fault_the_signals_are_those_of_before(tmp_path, monkeypatch, fault):
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGINT, interrupt)
+    run = TrainingRun(tmp_path, 4, evaluate_every=1)
+
+    def fail(logs):
+        if fault == "full disk":
+            raise OSError(fault)
+        signal.raise_signal(signal.SIGINT)  # is noted
+        signal.raise_signal(signal.SIGINT)  # is obeyed
+
+    monkeypatch.setattr(run, "_evaluate", fail)
+    with pytest.raises(KeyboardInterrupt if fault == "second signal" else OSError):
+        fit(tiny(), run)
+    assert signal.signal(signal.SIGINT, former) is interrupt
+    assert not run._progress.live.is_started
+
+
+@pytest.mark.parametrize("is_scored", [False, True])
+def test_infinite_weights_are_never_saved_nor_scored(tmp_path, is_scored):
     model = tiny()
     model.optimizer.learning_rate = np.inf
-    run = TrainingRun(tmp_path, 4, evaluate_every=1)
+    validation = dataset() if is_scored else None
+    run = TrainingRun(tmp_path, 4, evaluate_every=1, validation=validation)
     fit(model, run)
-    assert run.stopped == "nan"
+    assert run.stopped == "nan" and not run.log
     assert not list((tmp_path / "state").glob("*"))
 
 

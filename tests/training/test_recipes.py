@@ -316,3 +316,52 @@ def test_no_recipe_trains_on_benchmark_photos(data_dir, monkeypatch):
     for name in names:
         dataset = datasets.open_data(name, 1)
         assert not any(dataset.hr(i).tobytes() in held for i in range(len(dataset)))
+
+
+def test_a_run_is_not_resumed_with_other_photos(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        photo = rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)
+        images.write(tmp_path / "photos" / f"{name}.png", photo)
+    recipe = dataclasses.replace(
+        TINY, data=tmp_path / "photos", hold_out=1, steps=2, options={"channels": 3}
+    )
+    train(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "run", resume=True)
+    (tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / "aa.png")
+    with pytest.raises(ValueError, match="other photos: of those for training, a, aa"):
+        train(recipe, tmp_path / "run", resume=True)
+
+
+def test_a_run_that_failed_before_its_first_save_blocks_no_folder(tmp_path):
+    wrong = dataclasses.replace(TINY, steps=2, options={"channels": 1})
+
+    def fail(*args):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        recipes.train(wrong, tmp_path, progress=fail, cache=tmp_path / "cache")
+    (tmp_path / "recipe.json").write_text("{}")
+    train(dataclasses.replace(wrong, batch_size=2), tmp_path)
+    with pytest.raises(FileExistsError, match="There is a run in"):
+        train(wrong, tmp_path)
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(ValueError, match=r"recipe\.json cannot be read"):
+        train(wrong, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"steps": 0}, "`steps` must be a whole number from 1. Received: 0"),
+        ({"batch_size": -2}, "`batch_size` must be .* Received: -2"),
+        ({"lr_size": 2.5}, "`lr_size` must be .* Received: 2.5"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be above 0. Received: -1.0"),
+        ({"clip_norm": 0.0}, "`clip_norm` must be above 0. Received: 0.0"),
+        ({"options": {"scale": 3}}, "`scale` is no option. Received: 3 beside 2"),
+        ({"data": ("a", "./a/")}, "`data` names something twice"),
+    ],
+)
+def test_what_no_recipe_can_have(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TINY, **changes)
