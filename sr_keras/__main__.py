@@ -464,7 +464,9 @@ def upscale(
     if not _is_image_or_folder(arguments[0]):
         model, *paths = arguments
     if not paths:
-        if pathlib.Path(model).suffix.lower() not in ("", ".keras", ".h5"):
+        path = pathlib.Path(model)
+        is_model = _network_of_run(path) or path.suffix in (".keras", ".h5")
+        if path.suffix and not is_model:
             raise ValueError(
                 f"{model} is no image that can be read: {', '.join(sr.images.SUFFIXES)}"
             )

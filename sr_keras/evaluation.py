@@ -189,11 +189,11 @@ def _floats(hr, sr):
 
 
 def _on_luma(metric):
-    def score(lr, hr, sr, border):
+    def score_luma(lr, hr, sr, border):
         with on_cpu():
             return metric(*_floats(hr, sr), luma=True, border=border)[0]
 
-    return score
+    return score_luma
 
 
 # What `conditions` says of a further score, and its function.

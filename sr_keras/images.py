@@ -5,6 +5,7 @@ the one place where they become what networks see, `to_integer` the way back.
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import struct
@@ -22,6 +23,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", "
 
 _PEAKS = {"uint8": 255, "uint16": 65535}
 _ORIENTATION = 0x0112  # the EXIF tag
+_FAULTS_OF_DISKS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 _PNG_HEAD = 33  # bytes of signature and first chunk
 
 # MATLAB's rgb2ycbcr (ITU-R BT.601, "studio swing"): rows are R, G, B in
@@ -56,7 +58,7 @@ def read(path):
         ValueError: If the file is no image, is empty, truncated or corrupt,
             has no pixels, or more than Pillow's limit against decompression
             bombs (179 million). The message names the file.
-        OSError: If the disk cannot be read, or the file may not be.
+        OSError: If the disk cannot be read.
     """
     with _open(path) as image:
         if not _has_deep_channels(path, image):
@@ -69,15 +71,19 @@ def read(path):
 def color_profile(path):
     """Returns the ICC profile of an image file, which says what its RGB values mean.
 
-    Bytes, or None if there is none, or it is of CMYK, which `read` makes RGB of. `read`
-    leaves RGB values as they are, whatever their profile.
+    Bytes, or None if there is none, or it is of other colours than those that `read`
+    makes (of CMYK, say). `read` leaves values as they are, whatever their profile.
 
     Raises:
         FileNotFoundError: As `read`.
         ValueError: As `read`.
     """
     with _open(path) as image:
-        return None if image.mode == "CMYK" else image.info.get("icc_profile")
+        is_grey = image.mode in ("1", "L", "I") or image.mode.startswith("I;16")
+        is_grey = is_grey and not image.has_transparency_data
+        profile = image.info.get("icc_profile") or b""
+        space = b"GRAY" if is_grey else b"RGB "
+        return profile if profile[16:20] == space else None
 
 
 @contextlib.contextmanager
@@ -101,8 +107,8 @@ def _open(path):
     except MemoryError:
         raise
     except Exception as error:  # corrupt bytes make decoders raise anything
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk, not of the file
+        if isinstance(error, OSError) and error.errno in _FAULTS_OF_DISKS:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 

@@ -25,6 +25,10 @@ _BLEEDING = 8
 _fields = weakref.WeakKeyDictionary()  # network: what `_receptive_field` found
 
 
+class NotFiniteError(ValueError):
+    """A network made NaN or infinite values of an image."""
+
+
 def upscale(model, image, tile=256, self_ensemble=False, progress=None):
     """Enlarges an image of any size and kind with a network.
 
@@ -97,7 +101,7 @@ def upscale(model, image, tile=256, self_ensemble=False, progress=None):
         window = images.to_float(pixels[tall, wide])
         sr = _enlarge(function, network_channels, window)
         if not np.isfinite(sr).all():
-            raise ValueError(
+            raise NotFiniteError(
                 "The network made NaN or infinite values of the image: its training"
                 " diverged, or it needs float32."
             )
@@ -194,8 +198,11 @@ def on_cpu():
         return keras.device("cpu")
     import jax
 
-    # the first of all is another process's, perhaps, for which it would wait
-    return keras.device(jax.local_devices(backend="cpu")[0])
+    try:
+        # the first of all is another process's, perhaps, for which it would wait
+        return keras.device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:  # JAX was told to know no CPU
+        return contextlib.nullcontext()
 
 
 def is_out_of_memory(error):

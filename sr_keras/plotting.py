@@ -435,7 +435,7 @@ def history(logs, score=None, baselines=None, title=None):
             x, y = curves[name]
             between = np.linspace(x[0], x[-1], 200)
             line = np.transpose([between, np.interp(between, x, y)])
-            taken.append(_squares(ax.transData.transform(line), 3))
+            taken.append(_squares(ax, ax.transData.transform(line), 3))
         _write_names(ax, [], baselines, np.concatenate(taken))
     return fig
 
@@ -786,7 +786,7 @@ def _name_points(ax, rows, x, y, baselines):
         _places_beside(ax, rows[i]["model"], (rows[i][x], rows[i][y]), points)
         for i in crowded_first
     ]
-    _write_names(ax, names, baselines or {}, _squares(points, 6))
+    _write_names(ax, names, baselines or {}, _squares(ax, points, 6))
 
 
 def _draw_baselines(ax, baselines):
@@ -876,7 +876,7 @@ def _place(ax, style, size, offset, ha, va, rank):
     """Completes `style`; earlier ranks are better. `offset` is in points."""
     style |= {"xytext": offset, "textcoords": "offset points", "ha": ha, "va": va}
     xycoords = style.get("xycoords", ax.transData)
-    corner = xycoords.transform(style["xy"]) + np.array(offset) * _DPI / 72
+    corner = xycoords.transform(style["xy"]) + np.array(offset) * ax.figure.dpi / 72
     corner -= size * (
         {"left": 0, "center": 0.5, "right": 1}[ha],
         {"bottom": 0, "center": 0.5, "top": 1}[va],
@@ -914,9 +914,9 @@ def _shared_area(boxes, others):
     return np.clip(high - low, 0, None).prod(axis=2).sum()
 
 
-def _squares(centres, radius):
+def _squares(ax, centres, radius):
     """Returns squares on the screen, `radius` points around centres in pixels."""
-    radius *= _DPI / 72
+    radius *= ax.figure.dpi / 72
     return np.concatenate([centres - radius, centres + radius], axis=1)
 
 

@@ -482,6 +482,8 @@ def test_a_colour_profile_is_carried_on(tmp_path, pixels):
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), pixels)
     images.write(tmp_path / "b.png", pixels)
     assert images.color_profile(tmp_path / "b.png") is None
+    images.write(tmp_path / "grey.png", pixels[..., 0], profile)  # of other colours
+    assert images.color_profile(tmp_path / "grey.png") is None
 
 
 def test_a_fault_of_the_disk_or_memory_is_none_of_the_file(tmp_path, monkeypatch):
@@ -493,5 +495,8 @@ def test_a_fault_of_the_disk_or_memory_is_none_of_the_file(tmp_path, monkeypatch
             raise error
 
         monkeypatch.setattr(images, "_to_array", fail)
-        with pytest.raises(type(error)):
+        with pytest.raises(type(error), match="a.png" if error.args else ""):
             images.read(path)
+    with pytest.raises(ValueError, match="a.png cannot be read"):
+        monkeypatch.setattr(images, "_to_array", lambda image: os.lstat("nowhere"))
+        images.read(path)

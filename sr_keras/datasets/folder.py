@@ -46,9 +46,10 @@ def folder(path, scale, lr_path=None, degradation="bicubic"):
         path, found = find_lr(path, scale)
         if degradation == "bicubic":
             lr_path = found
-    sets = sorted(str(found.parent) for found in path.glob("*/HR") if found.is_dir())
-    if sets:
-        raise ValueError(f"{path} holds several sets; name one: {', '.join(sets)}")
+    if lr_path is None:
+        sets = sorted(str(hr.parent) for hr in path.glob("*/HR") if _is_paired(hr))
+        if sets:
+            raise ValueError(f"{path} holds sets with LR files: name {', '.join(sets)}")
     hr_files = image_files(path)
     names = [_name(file, path) for file in hr_files]
     if lr_path is None:
@@ -130,6 +131,10 @@ def find_lr(path, scale):
         if lr_folder.is_dir():
             return hr, lr_folder
     return hr, None
+
+
+def _is_paired(hr):
+    return hr.is_dir() and any(hr.parent.glob("LR*"))
 
 
 def _name(file, path):

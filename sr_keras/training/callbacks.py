@@ -24,7 +24,7 @@ from rich.progress import (
 
 from sr_keras import images, plotting
 from sr_keras.evaluation import conditions, evaluate
-from sr_keras.inference import with_precision
+from sr_keras.inference import NotFiniteError, with_precision
 from sr_keras.training import distribution
 
 _STATE_FILE = "model.weights.h5"
@@ -111,6 +111,7 @@ class TrainingRun(keras.callbacks.Callback):
         self.upscaler = upscaler
         self.monitor = monitor
         self.console = console or Console()
+        self._progress, self._old_handlers = None, {}
         self.log = []
         self.step = 0
         self.seconds = 0.0
@@ -253,7 +254,7 @@ class TrainingRun(keras.callbacks.Callback):
         self._progress.start()
 
     def on_train_end(self, logs=None):
-        self._release()
+        self.release()
         self.seconds = self._elapsed()
         self._start = time.perf_counter()
 
@@ -269,7 +270,7 @@ class TrainingRun(keras.callbacks.Callback):
         try:
             self._evaluate_and_save(logs)
         except BaseException:  # after one, `fit` calls no `on_train_end`
-            self._release()
+            self.release()
             raise
 
     def _evaluate_and_save(self, logs):
@@ -286,16 +287,29 @@ class TrainingRun(keras.callbacks.Callback):
 
     def _on_signal(self, number, frame):
         if self._signal is not None:  # asked again: the step does not end, perhaps
-            self._release()
+            self.release()
             signal.raise_signal(number)
         self._signal = number
 
-    def _release(self):
-        """Gives back the screen and the signals."""
-        self._progress.stop()
+    def release(self):
+        """Gives back the screen and the signals, as when an error ended `fit`."""
+        if self._progress is not None:
+            self._progress.stop()
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         self._old_handlers = {}
+
+    def _score(self, network):
+        """Returns the mean scores on the photos kept apart, if it makes images."""
+        tile = _TILE // self.validation.scale
+        try:
+            mean = evaluate(
+                network, self.validation, tile=tile, on_image=self._strip.add
+            )["mean"]
+        except NotFiniteError as error:
+            self.console.print(f"Not scored at step {self.step}: {error}")
+            return {}
+        return {name: value for name, value in mean.items() if name != "seconds"}
 
     def _is_broken(self):
         """Tells whether a weight is NaN or infinite; if so, the training stops."""
@@ -325,23 +339,19 @@ class TrainingRun(keras.callbacks.Callback):
             default=-math.inf,
         )
         if self.validation is not None:
-            strip = self._strip
             with _AveragedWeights(self.model), distribution.local():
                 network = self._copy_upscaler()
-                tile = _TILE // self.validation.scale
-                mean = evaluate(
-                    network, self.validation, tile=tile, on_image=strip.add
-                )["mean"]
-                entry.update({k: v for k, v in mean.items() if k != "seconds"})
-                if self.monitor is not None and mean[self.monitor] > best:
+                scores = self._score(network)
+                entry.update(scores)
+                if self.monitor is not None and scores.get(self.monitor, best) > best:
                     self._write_upscaler(network, "best.keras")
         self.model.reset_metrics()
         self.log.append(entry)
         self._print(entry)
         if not self._writes:
             return
-        if self.validation is not None:
-            images.write(self.folder / "strip.png", strip.pixels)
+        if self._strip.pixels is not None:
+            images.write(self.folder / "strip.png", self._strip.pixels)
         write_text(self.folder / "log.json", json.dumps(self.log, indent=1))
         if self._writer is not None:
             with self._writer.as_default(step=self.step):
@@ -415,6 +425,7 @@ def _build_optimizers(model):
 
 
 def write_text(path, text):
+    """Writes a text file, whole or not at all."""
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(text)
     os.replace(temporary, path)

@@ -128,7 +128,10 @@ def test_plain_folder_has_no_layout(tmp_path):
 def test_a_folder_of_sets_is_no_set(tmp_path):
     for name in ("Set5", "Set14"):
         images.write(tmp_path / name / "HR" / "a.png", np.zeros((8, 8, 3), np.uint8))
-    message = f"several sets; name one: .*{re.escape(str(tmp_path / 'Set14'))}, "
+    assert folder(tmp_path, 2).names == ["Set14/HR/a", "Set5/HR/a"]
+    for name in ("Set5", "Set14"):
+        (tmp_path / name / "LR_bicubic").mkdir()
+    message = f"sets with LR files: name {re.escape(str(tmp_path / 'Set14'))}, "
     with pytest.raises(ValueError, match=message):
         folder(tmp_path, 2)
     assert folder(tmp_path / "Set5", 2).names == ["a"]

@@ -23,12 +23,14 @@ BACKENDS = [
 ]
 
 MAKE = """
+import os
 import sys
 import keras
 import numpy as np
 from sr_keras.models import NETWORKS
 from tests.models.test_all import build
 
+assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
 keras.utils.set_random_seed(0)
 for network in NETWORKS:
     model = build(network)
@@ -39,10 +41,12 @@ for network in NETWORKS:
 """
 
 TRAIN = """
+import os
 import keras
 import numpy as np
 from sr_keras import losses, metrics, models
 
+assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
 network = models.on_luma(models.espcn(2, filters=(4, 4)))
 vgg = {"vgg_weights": None}
 terms = ["l1", "ssim", "hfenn", "tv", losses.Content("VGG22", **vgg)]

@@ -58,5 +58,5 @@ def test_scale_error_lists_the_scales():
 
 
 def test_no_stage_is_refused():
-    with pytest.raises(ValueError, match="`num_stages` must be at least 1"):
+    with pytest.raises(ValueError, match="`num_stages` must be a whole number from 1"):
         dbpn(2, num_stages=0)

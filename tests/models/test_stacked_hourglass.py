@@ -54,7 +54,7 @@ def test_starts_near_interpolation():
 
 
 def test_numbers_out_of_range():
-    with pytest.raises(ValueError, match="`num_stacks` must be at least 1"):
+    with pytest.raises(ValueError, match="`num_stacks` must be a whole number from 1"):
         stacked_hourglass(2, num_stacks=0)
-    with pytest.raises(ValueError, match="`filters` must be a positive multiple of 2"):
+    with pytest.raises(ValueError, match="`filters` must be even. Received: 5"):
         stacked_hourglass(2, filters=5)

@@ -12,7 +12,7 @@ import pytest
 from sr_keras import images, models
 from sr_keras.datasets import Pairs
 from sr_keras.pipeline import training_batches
-from sr_keras.training import TrainingRun
+from sr_keras.training import TrainingRun, callbacks
 
 SCRIPT = pathlib.Path(__file__).with_name("interrupted_run.py")
 
@@ -124,6 +124,26 @@ def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_state(tmp_path):
     fresh = tiny()
     assert TrainingRun(tmp_path, 10).restore(fresh) == 4
     assert all(np.isfinite(w).all() for w in fresh.get_weights())
+
+
+def test_large_photos_are_scored_in_tiles(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(callbacks, "_TILE", 16)
+    monkeypatch.setattr(
+        callbacks, "evaluate", lambda *_, tile, **__: sizes.append(tile) or {"mean": {}}
+    )
+    fit(tiny(), TrainingRun(tmp_path, 1, validation=dataset()))
+    assert sizes == [8]
+
+
+def test_images_that_are_no_numbers_are_not_scored_but_saved(tmp_path):
+    model = tiny()
+    outputs = keras.layers.Rescaling(1e39)(model.output)  # infinity in float32
+    upscaler = keras.Model(model.input, outputs)
+    run = TrainingRun(tmp_path, 1, validation=dataset(), upscaler=upscaler)
+    fit(model, run)
+    assert run.stopped is None and "psnr_y" not in run.log[0]
+    assert (tmp_path / "last.keras").is_file()
 
 
 @pytest.mark.parametrize("fault", ["second signal", "full disk"])

@@ -1,11 +1,12 @@
 import dataclasses
 import itertools
+import shutil
 
 import keras
 import numpy as np
 import pytest
 
-from sr_keras import datasets, images, losses, models, pretrained
+from sr_keras import datasets, evaluate, images, losses, models, pretrained
 from sr_keras.models import edsr, lapsrn, srcnn
 from sr_keras.training import RECIPES, SOAP, Recipe, recipes, train
 from sr_keras.training.adversarial import RelativisticGAN
@@ -348,6 +349,30 @@ def test_a_run_that_failed_before_its_first_save_blocks_no_folder(tmp_path):
     (tmp_path / "recipe.json").write_text("{")
     with pytest.raises(ValueError, match=r"recipe\.json cannot be read"):
         train(wrong, tmp_path, resume=True)
+    shutil.rmtree(tmp_path / "state")
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match="has best.keras, and no state"):
+            train(wrong, tmp_path, resume=resume)
+
+
+def test_weights_are_rounded_as_they_were_in_training(tmp_path):
+    recipe = dataclasses.replace(
+        TINY, steps=2, precision="mixed_bfloat16", rounded=True
+    )
+    train(recipe, tmp_path)
+    last = keras.models.load_model(tmp_path / "last.keras", compile=False)
+    kept = models.load(tmp_path / recipes.WEIGHTS_FILE)
+    for layer, other in zip(last.layers, kept.layers, strict=True):
+        for now, then in zip(other.get_weights(), layer.get_weights(), strict=True):
+            is_rounded = layer.name in ("features", "mapping")
+            if is_rounded:
+                then = keras.ops.cast(keras.ops.cast(then, "bfloat16"), "float32")
+            rtol = 1e-7 if is_rounded else 1e-3
+            np.testing.assert_allclose(now, then, rtol=rtol, atol=1e-7)
+    scores = pretrained.training_of(tmp_path / recipes.WEIGHTS_FILE)["validation"]
+    photos = recipes.open_datasets(recipe)[1]
+    psnr = evaluate(kept, photos)["mean"]["psnr_y"]
+    assert scores["psnr_y"] == pytest.approx(psnr, abs=1e-3)
 
 
 @pytest.mark.parametrize(
