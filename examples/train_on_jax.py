@@ -235,6 +235,8 @@ def main():
         seconds = train(network, photos, recipe, arguments.out, arguments.resume)
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    if recipe.rounded:
+        recipes.round_weights(network, network)
     training = {"recipe": recipes.as_json(recipe), "seconds": round(seconds)}
     training["made_by"] = f"examples/train_on_jax.py {arguments.recipe}"
     training["device"] = jax.devices()[0].device_kind

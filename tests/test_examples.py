@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -90,7 +91,8 @@ np.testing.assert_allclose(luma, sr.images.luma(lr), atol=1e-6)
 
 # a training that was stopped ends as one that was not
 recipes.RECIPES["demo"] = dataclasses.replace(
-    recipes.RECIPES["demo"], steps=7, warmup_steps=2, batch_size=2, lr_size=16, ema=0.9
+    recipes.RECIPES["demo"], steps=7, warmup_steps=2, batch_size=2, lr_size=16, ema=0.9,
+    precision="mixed_bfloat16", rounded=True,
 )
 example.CHUNK = 3
 write_state = example._write_state
@@ -129,6 +131,9 @@ def test_a_training_on_jax_cuts_patches_and_resumes(tmp_path):
     )
     for a, b in zip(whole.get_weights(), stopped.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+    for weight in whole.get_layer("features").get_weights():  # as it was trained
+        rounded = keras.ops.cast(keras.ops.cast(weight, "bfloat16"), "float32")
+        np.testing.assert_array_equal(weight, rounded)
     path = tmp_path / "whole" / "final.weights.h5"
     training = sr.pretrained.training_of(path)
     assert training["recipe"]["steps"] == 7

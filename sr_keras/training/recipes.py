@@ -630,7 +630,7 @@ def _save_weights(model, folder, recipe, validation, training):
     """Writes the last weights as shipped files have them: with the moving average."""
     last = keras.models.load_model(folder / "last.keras", compile=False)
     if recipe.rounded:  # the log's scores are of the network as it was trained
-        _round_weights(last, upscaler(model))
+        round_weights(last, upscaler(model))
         scores = evaluate(last, validation)["mean"] if validation else {}
         training["validation"] = {k: scores[k] for k in training["validation"]}
 
@@ -646,7 +646,7 @@ def _save_weights(model, folder, recipe, validation, training):
         save(last, upscaler(model), WEIGHTS_FILE)
 
 
-def _round_weights(network, trained):
+def round_weights(network, trained):
     """Rounds weights as the layers of a network of mixed precision round them."""
     for layer, other in zip(network.layers, trained.layers, strict=True):
         dtype = other.compute_dtype
