@@ -49,7 +49,9 @@ def folder(path, scale, lr_path=None, degradation="bicubic"):
     if lr_path is None:
         sets = sorted(str(hr.parent) for hr in path.glob("*/HR") if _is_paired(hr))
         if sets:
-            raise ValueError(f"{path} holds sets with LR files: name {', '.join(sets)}")
+            raise ValueError(
+                f"{path} holds sets with LR files; name one of {', '.join(sets)}"
+            )
     hr_files = image_files(path)
     names = [_name(file, path) for file in hr_files]
     if lr_path is None:

@@ -131,7 +131,7 @@ def test_a_folder_of_sets_is_no_set(tmp_path):
     assert folder(tmp_path, 2).names == ["Set14/HR/a", "Set5/HR/a"]
     for name in ("Set5", "Set14"):
         (tmp_path / name / "LR_bicubic").mkdir()
-    message = f"sets with LR files: name {re.escape(str(tmp_path / 'Set14'))}, "
+    message = f"sets with LR files; name one of {re.escape(str(tmp_path / 'Set14'))}, "
     with pytest.raises(ValueError, match=message):
         folder(tmp_path, 2)
     assert folder(tmp_path / "Set5", 2).names == ["a"]
