@@ -379,7 +379,7 @@ def evaluate(
         _print_table([content])
     else:
         results = []
-        for folder in _sets_in(data):
+        for folder in sr.datasets.named.sets_in(data):
             for wanted in sorted({s for s, _ in _shipped(scale)}):
                 names = [name for s, name in _shipped(scale) if s == wanted]
                 rows = [score(name, folder) for name in names]
@@ -434,13 +434,6 @@ def _shipped(scale):
     return [
         pair for pair in found if pair[0] == scale or (scale is None and pair[0] > 1)
     ]
-
-
-def _sets_in(data):
-    """Returns the folders of benchmark sets in a folder, or what was given."""
-    path = sr.datasets.named.find_folder(data) or pathlib.Path(data)
-    sets = sorted(str(found.parent) for found in path.glob("*/HR") if found.is_dir())
-    return sets or [data]
 
 
 @app.command()
@@ -661,9 +654,7 @@ def _cell(key, value):
 
 def _write_json(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(content, indent=1))
-    os.replace(temporary, path)
+    sr.training.callbacks.write_text(path, json.dumps(content, indent=1))
 
 
 def _fail(message, code):

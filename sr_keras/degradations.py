@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from sr_keras.layers import cubic
+from sr_keras.models.arguments import check_scale
 
 _PEAKS = {tf.uint8: 255, tf.uint16: 65535}
 
@@ -163,11 +164,7 @@ class Downscale(Degradation):
     METHODS = ("bicubic", "bilinear", "area", "nearest", "drop")
 
     def __post_init__(self):
-        whole = isinstance(self.scale, numbers.Integral) and self.scale is not True
-        if not whole or self.scale < 1:
-            raise ValueError(
-                f"`scale` must be a whole number from 1. Received: {self.scale}"
-            )
+        object.__setattr__(self, "scale", check_scale(self.scale))
         if self.method not in self.METHODS:
             raise ValueError(
                 f"`method` must be one of {', '.join(self.METHODS)}."
@@ -177,7 +174,6 @@ class Downscale(Degradation):
             raise ValueError(
                 f'`border` must be "replicate" or "symmetric". Received: {self.border}'
             )
-        object.__setattr__(self, "scale", int(self.scale))  # of NumPy's, perhaps
 
     @property
     def margin(self):

@@ -198,14 +198,8 @@ def _on_luma(metric):
 
 # What `conditions` says of a further score, and its function.
 _EXTRA = {
-    "ms_ssim": (
-        "MS-SSIM on luma",
-        _on_luma(metrics.ms_ssim),
-    ),
-    "hfenn": (
-        "HFENN on luma",
-        _on_luma(metrics.hfenn),
-    ),
+    "ms_ssim": ("MS-SSIM on luma", _on_luma(metrics.ms_ssim)),
+    "hfenn": ("HFENN on luma", _on_luma(metrics.hfenn)),
     "vif": ("VIF on luma", lambda lr, hr, sr, border: quality.vif(hr, sr, border)),
     "ifc": (
         "IFC (bits per pixel) on luma",

@@ -47,7 +47,7 @@ def folder(path, scale, lr_path=None, degradation="bicubic"):
         if degradation == "bicubic":
             lr_path = found
     if lr_path is None:
-        sets = sorted(str(hr.parent) for hr in path.glob("*/HR") if _is_paired(hr))
+        sets = [str(found) for found in find_sets(path) if any(found.glob("LR*"))]
         if sets:
             raise ValueError(
                 f"{path} holds sets with LR files; name one of {', '.join(sets)}"
@@ -135,8 +135,9 @@ def find_lr(path, scale):
     return hr, None
 
 
-def _is_paired(hr):
-    return hr.is_dir() and any(hr.parent.glob("LR*"))
+def find_sets(path):
+    """Returns the folders of benchmark sets in a folder: those with `HR` in them."""
+    return sorted(hr.parent for hr in pathlib.Path(path).glob("*/HR") if hr.is_dir())
 
 
 def _name(file, path):

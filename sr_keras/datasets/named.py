@@ -5,7 +5,7 @@ import pathlib
 
 from sr_keras import degradations
 from sr_keras.datasets.div2k import div2k
-from sr_keras.datasets.folder import find_lr, folder
+from sr_keras.datasets.folder import find_lr, find_sets, folder
 from sr_keras.datasets.pairs import Pairs
 from sr_keras.datasets.samples import samples
 
@@ -35,7 +35,7 @@ def open_data(name, scale, split="train", degradation=None):
         if degradation is None:
             return dataset
         return Pairs(dataset.names, scale, dataset.hr, None, degradation, dataset.key)
-    path = find_folder(name)
+    path = _find_folder(name)
     if path is None:
         raise FileNotFoundError(
             f"There is no dataset {name!r}: it is neither samples nor div2k, nor a"
@@ -49,16 +49,22 @@ def open_data(name, scale, split="train", degradation=None):
 
 def check_degraded(dataset):
     """Raises a ValueError if the LR images are the HR images."""
-    if dataset.degradation in [
-        degradations.Downscale(1, method) for method in degradations.Downscale.METHODS
-    ]:
+    is_downscaled = isinstance(dataset.degradation, degradations.Downscale)
+    if is_downscaled and dataset.scale == 1:
         raise ValueError(
             "At scale 1, LR and HR images are the same without a degradation: name one,"
             f" such as crappify, of {', '.join(degradations.NAMES)}."
         )
 
 
-def find_folder(name):
+def sets_in(name):
+    """Returns the folders of benchmark sets in a folder, or the name if it has none."""
+    path = _find_folder(name)
+    sets = [] if path is None else find_sets(path)
+    return [str(found) for found in sets] or [name]
+
+
+def _find_folder(name):
     """Returns a folder that is here, or in `SR_KERAS_DATA`; None if it is nowhere."""
     for path in (pathlib.Path(name), _root() / name):
         if path.is_dir():

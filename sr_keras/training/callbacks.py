@@ -259,7 +259,6 @@ class TrainingRun(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        logs = logs or {}
         self.step += 1
         if not math.isfinite(float(logs["loss"])):
             self._stop_at_nan()

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import functools
 import json
-import numbers
 import os
 import pathlib
 import warnings
@@ -13,6 +12,7 @@ import keras
 
 from sr_keras import datasets, degradations, losses, models, pretrained
 from sr_keras.evaluation import evaluate
+from sr_keras.models.arguments import check_counts
 from sr_keras.pipeline import training_batches
 from sr_keras.training import distribution
 from sr_keras.training.adversarial import GAN, RelativisticGAN, srfeat_discriminator
@@ -127,12 +127,7 @@ class Recipe:
                 f"`scale` is no option. Received: {self.options['scale']} beside"
                 f" {self.scale}"
             )
-        for name in ("steps", "batch_size", "lr_size"):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be a whole number from 1. Received: {value}"
-                )
+        check_counts(steps=self.steps, batch_size=self.batch_size, lr_size=self.lr_size)
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not value > 0:
