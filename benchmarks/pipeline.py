@@ -1,10 +1,10 @@
-"""Patches a second of the training pipeline, beside the common ways to do it.
+"""Patches per second of the training pipeline, compared with common alternatives.
 
     python benchmarks/pipeline.py [--photos 40] [--seconds 20]
 
-Photos of 2040x1356 pixels, as DIV2K's, are made from those of scikit-image. Each
-way yields batches of 16 aligned and augmented pairs (HR 192, LR 48), and runs in a
-process of its own, with its private memory: what cannot be given back to the disk.
+The photos are made from scikit-image's and have the size of DIV2K's: 2040x1356 pixels.
+Each way makes batches of 16 aligned and augmented pairs (HR 192, LR 48). It runs in a
+process of its own, whose private memory is measured: what is not a mapped file.
 """
 
 import argparse
@@ -22,7 +22,7 @@ HR = SCALE * LR
 
 
 def make_photos(folder, count):
-    """Writes HR and LR PNG files; a photo is other photos, enlarged and shifted."""
+    """Writes HR and LR PNG files: sample photos, enlarged and shifted."""
     import numpy as np
     from skimage import data, transform
 
@@ -45,7 +45,7 @@ def pairs_of_paths(folder):
 
 
 def decoded(folder):
-    """A tf.data.Dataset of whole pairs, decoded anew in each pass."""
+    """Returns a tf.data.Dataset of whole pairs, decoded anew in each pass."""
     import tensorflow as tf
 
     def decode(lr, hr):
@@ -94,12 +94,12 @@ def cache_in_memory(folder):
 
 
 def mapped_integers(folder):
-    """sr_keras: mapped arrays, integer batches"""
+    """sr_keras: memory-mapped arrays, integer batches"""
     from sr_keras import datasets
     from sr_keras.pipeline import PatchSampler
 
     dataset = datasets.folder(folder / "HR", SCALE, folder / "LR")
-    sampler = PatchSampler(dataset, LR, BATCH, True, 0, folder / "arrays", False, None)
+    sampler = PatchSampler(dataset, LR, BATCH, cache=folder / "arrays")
     return map(sampler.batch, itertools.count())
 
 
@@ -111,6 +111,42 @@ def mapped_floats(folder):
     return pipeline.training_batches(dataset, LR, BATCH, cache=folder / "arrays")
 
 
+def degraded(folder, degradation):
+    """Batches whose LR patches are made anew by a random degradation."""
+    from sr_keras import datasets, pipeline
+
+    dataset = datasets.folder(folder / "HR", SCALE, degradation=degradation)
+    return pipeline.training_batches(dataset, LR, BATCH, cache=folder / "arrays")
+
+
+def random_blur(folder):
+    """sr_keras: random anisotropic blur and bicubic downscaling of each patch"""
+    from sr_keras import degradations as d
+
+    blur = d.GaussianBlur((0.2, 2.0), (0.2, 2.0), (0, 180))
+    return degraded(folder, d.Compose([blur, d.Downscale(SCALE)]))
+
+
+def random_jpeg(folder):
+    """sr_keras: bicubic downscaling and JPEG of each patch (`jpeg`)"""
+    return degraded(folder, "jpeg")
+
+
+def crappify(folder):
+    """sr_keras: blur, downscaling, noise, quantization, JPEG (`crappify`)"""
+    return degraded(folder, "crappify")
+
+
+def second_order(folder):
+    """sr_keras: the degradation of Real-ESRGAN (`second_order`)"""
+    return degraded(folder, "second_order")
+
+
+def shuffled(folder):
+    """sr_keras: the degradation of BSRGAN (`shuffled`)"""
+    return degraded(folder, "shuffled")
+
+
 WAYS = {
     way.__name__: way
     for way in (
@@ -119,6 +155,11 @@ WAYS = {
         cache_in_memory,
         mapped_integers,
         mapped_floats,
+        random_blur,
+        random_jpeg,
+        crappify,
+        second_order,
+        shuffled,
     )
 }
 
@@ -128,16 +169,16 @@ def private_mib():
         for line in file:
             if line.startswith("Anonymous:"):
                 return int(line.split()[1]) / 1024
-    raise OSError("This benchmark needs /proc/self/smaps_rollup, so Linux.")
+    raise OSError("This benchmark reads /proc/self/smaps_rollup and needs Linux.")
 
 
 def measure(way, folder, seconds):
-    import tensorflow  # noqa: F401  every way pays for it
+    import tensorflow  # noqa: F401  in the memory of every way
 
     before = private_mib()
     batches = iter(WAYS[way](folder))
     count = len(list((folder / "HR").iterdir()))
-    for _ in range(-(-2 * count // BATCH)):  # fills caches
+    for _ in range(-(-2 * count // BATCH)):  # fill the caches
         next(batches)
     done, most, start = 0, 0.0, time.perf_counter()
     while time.perf_counter() - start < seconds:
@@ -167,9 +208,8 @@ def main():
             f" {arguments.photos} photos of 2040x1356, batches of {BATCH} augmented"
             f" pairs (HR {HR}, LR {LR}), {arguments.seconds:g} s each\n"
         )
-        print("| way | patches/s | times the first | private memory |")
+        print("| way | patches/s | batches/s | private memory |")
         print("|---|---:|---:|---:|")
-        first = None
         for name, way in WAYS.items():
             done = subprocess.run(
                 [sys.executable, __file__, "--measure", name, folder]
@@ -179,10 +219,9 @@ def main():
                 check=True,
             )
             result = json.loads(done.stdout.splitlines()[-1])
-            first = first or result["rate"]
             print(
                 f"| {way.__doc__} | {result['rate']:,.0f} |"
-                f" {result['rate'] / first:,.1f} | {result['memory']:,.0f} MiB |",
+                f" {result['rate'] / BATCH:,.1f} | {result['memory']:,.0f} MiB |",
                 flush=True,
             )
 

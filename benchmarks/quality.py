@@ -4,28 +4,30 @@
 
 Every set of shipped weights is scored by the papers' protocol on Set5 and Set14,
 restoration (x1) on photos that "crappify" spoils. What was measured is kept in
-`benchmarks/quality.json`, and only weights that are new or changed are measured again;
-`--time` takes all times again, on a machine that should be quiet. From that come,
-between marks, the tables of `README.md` and `benchmarks/README.md` and the model cards
-of `sr_keras/pretrained/README.md`, and the pictures in `assets/`.
+`benchmarks/quality.json`. Measured again is only what is new: weights that changed, and
+scores that a set does not have yet. LPIPS reads its weights from the folder that
+`SR_KERAS_DATA` names. `--time` takes all times again, on a machine that should be
+quiet. From that come, between marks, the tables of `README.md` and
+`benchmarks/README.md` and the model cards of `sr_keras/pretrained/README.md`, and the
+pictures in `assets/`.
 """
 
 import argparse
 import hashlib
 import json
-import os
 import pathlib
 import time
 
 import numpy as np
 
 import sr_keras as sr
-from sr_keras.training.vae import VAE, kl_divergence, spread
+from sr_keras import files
+from sr_keras.training.vae import VAE, kl_divergence, sample_std
 
 HERE = pathlib.Path(__file__).parent
 KEPT = HERE / "quality.json"
 README = HERE / "README.md"
-CARDS = sr.pretrained.FOLDER / "README.md"
+CARDS = sr.weights.FOLDER / "README.md"
 ASSETS = HERE.parent / "assets"
 SETS = ("Set5", "Set14")
 PHOTO, CROP = ("Set5", "butterfly"), (88, 56, 64, 96)  # of the picture
@@ -67,12 +69,13 @@ PUBLISHED = {
 }
 # VGG layers that no recipe trains on
 LAYERS = ("vgg:vgg19/block4_conv4", "vgg:VGG22")
-EXTRA = ("ms_ssim", "niqe", "lr_psnr", *LAYERS)
+EXTRA = ("ms_ssim", "niqe", "lr_psnr", *LAYERS, "lpips")
 COLUMNS = {
     "psnr_y": ("PSNR", ".2f"),
     "ssim_y": ("SSIM", ".4f"),
     "ms_ssim": ("MS-SSIM", ".4f"),
     "niqe": ("NIQE", ".2f"),
+    "lpips": ("LPIPS", ".3f"),
     LAYERS[0]: ("VGG 4_4", ".0f"),
     LAYERS[1]: ("VGG 2_2", ".0f"),
     "lr_psnr": ("LR-PSNR", ".2f"),
@@ -84,10 +87,19 @@ def is_full_size(name):
     return name.endswith("-bsds")
 
 
-def measure(network, dataset):
-    """Returns the scores of a network on one set, with their conditions."""
-    result = sr.evaluate(network, dataset, extra=EXTRA)
-    return {**result["mean"], "conditions": result["conditions"]}
+def measure(network, dataset, known):
+    """Adds the scores that are missing to those of a network on one set.
+
+    Returns:
+        The scores, and under "conditions" what they are.
+    """
+    missing = [name for name in EXTRA if name not in known]
+    result = sr.evaluate(network, dataset, extra=missing)
+    conditions = result["conditions"]
+    if known:  # then only those of the new scores, which come last
+        added = conditions.split("; ")[-len(missing) :]
+        conditions = "; ".join([known["conditions"], *added])
+    return {**result["mean"], **known, "conditions": conditions}
 
 
 def milliseconds(network, scale, height=480, width=640):
@@ -103,33 +115,35 @@ def milliseconds(network, scale, height=480, width=640):
     return 1000 * min(times[1:]) / (height * width / 1e6)
 
 
-def describe(name, path):
+def facts_of(name, path):
     """Returns what is known of shipped weights without running them."""
-    stored, training = sr.pretrained.describe(path), sr.pretrained.training_of(path)
+    stored, history = sr.weights.identity(path), sr.weights.history(path)
     entry = sr.models.CATALOGUE[stored["network"]]
     network = sr.models.load(name)
-    recipe = sr.training.recipes.completed(training["recipe"])
-    (name_of_recipe,) = (
-        key
-        for key, value in sr.training.RECIPES.items()
-        if sr.training.recipes.as_json(value) == recipe
-    )
+    recipe = history["recipe"]
+    size = recipe["lr_patch_size"]
     return network, {
         "network": stored["network"],
         "config": stored["config"],
         "framework": entry.framework,
         "parameters": network.count_params(),
         "mult_adds": sr.models.mult_adds(network, stored["config"]["scale"]),
-        "recipe": name_of_recipe,
-        "patches": f"{recipe['batch_size']} of {recipe['lr_size']}x{recipe['lr_size']}",
+        "recipe": history["name"],
+        "patches": f"{recipe['batch_size']} of {size}x{size}",
         "steps": recipe["steps"],
-        "minutes": training["seconds"] / 60,
-        "made_by": training.get("made_by", f"train --recipe {name_of_recipe}"),
-        "device": training.get("device", "CPU"),
-        "adversarial": "discriminator" in recipe,
+        "minutes": history["seconds"] / 60,
+        "made_by": command_of(history),
+        "device": history.get("device", "CPU"),
+        "adversarial": recipe["kind"] == "gan",
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+
+
+def command_of(history):
+    """Returns the command that trained weights: of the package, or of an example."""
+    command = history.get("made_by", "train --recipe")
+    return command if history["name"] in command else f"{command} {history['name']}"
 
 
 def variational(decoder, dataset):
@@ -139,10 +153,10 @@ def variational(decoder, dataset):
     for latents of 0, and of samples of temperature 1; the samples' standard deviation
     beside the root mean square error for latents of 0; and the samples' LR-PSNR.
     """
-    path = sr.pretrained.find(decoder)
-    stored = sr.pretrained.describe(path)["config"]
-    encoder = sr.pretrained.ENCODERS / path.name.replace("vae-", "vae_encoder-")
-    config = sr.pretrained.describe(encoder)["config"]
+    path = sr.weights.find(decoder)
+    stored = sr.weights.identity(path)["config"]
+    encoder = sr.weights.ENCODERS / path.name.replace("vae-", "vae_encoder-")
+    config = sr.weights.identity(encoder)["config"]
     vae = VAE(
         sr.models.vae_encoder(**config, weights=encoder),
         sr.models.vae_decoder(**stored, weights=path),
@@ -167,7 +181,7 @@ def variational(decoder, dataset):
             "PSNR, the encoder's latents": psnr(known),
             "PSNR, latents of 0": psnr(middle),
             "PSNR, a sample": np.mean([psnr(x) for x in samples[:, 0]]),
-            "spread": np.mean(spread(samples)),
+            "standard deviation of samples": np.mean(sample_std(samples)),
             "error for latents of 0": np.sqrt(np.mean((middle - hr) ** 2)),
             "LR-PSNR, a sample": np.mean(lr_psnr),
         }
@@ -185,12 +199,12 @@ def update(folder, all_times=False):
     """Measures what is new, keeps it, and returns all entries by name."""
     kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
     entries = {}
-    for name in sr.pretrained.all_names():
-        path = sr.pretrained.find(name)
+    for name in sr.weights.all_names():
+        path = sr.weights.find(name)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         entries[name] = kept.get(name, {})
         if entries[name].get("sha256") != digest:
-            network, facts = describe(name, path)
+            network, facts = facts_of(name, path)
             entries[name] = {"name": name, "scale": facts["config"]["scale"], **facts}
     for scale in (1, 2, 3, 4):
         name = "input" if scale == 1 else f"bicubic-x{scale}"
@@ -198,11 +212,12 @@ def update(folder, all_times=False):
     for name, entry in entries.items():
         scores = entry.setdefault("scores", {})
         for name_of_set in SETS:
-            if name_of_set not in scores:
+            known = scores.get(name_of_set, {})
+            if not {*EXTRA} <= {*known}:
                 print(f"measuring {name} on {name_of_set}", flush=True)
                 dataset = open_set(folder / name_of_set, entry["scale"])
-                scores[name_of_set] = measure(open_network(name), dataset)
-                write(KEPT, json.dumps({**kept, **entries}, indent=1))
+                scores[name_of_set] = measure(open_network(name), dataset, known)
+                files.write_json(KEPT, {**kept, **entries})
             if is_full_size(name) and name_of_set not in entry.setdefault("eight", {}):
                 print(f"measuring {name} on {name_of_set}, self-ensemble", flush=True)
                 dataset = open_set(folder / name_of_set, entry["scale"])
@@ -210,18 +225,18 @@ def update(folder, all_times=False):
                     "mean"
                 ]
                 entry["eight"][name_of_set] = {k: mean[k] for k in ("psnr_y", "ssim_y")}
-                write(KEPT, json.dumps({**kept, **entries}, indent=1))
+                files.write_json(KEPT, {**kept, **entries})
         if entry.get("network") == "vae" and "variational" not in entry:
             dataset = open_set(folder / "Set5", entry["scale"])
             entry["variational"] = variational(name, dataset)
         if all_times or "ms_per_megapixel" not in entry:
             entry["ms_per_megapixel"] = milliseconds(open_network(name), entry["scale"])
-    write(KEPT, json.dumps(entries, indent=1))
+    files.write_json(KEPT, entries)
     return dict(sorted(entries.items()))
 
 
 def open_network(name):
-    if name in sr.pretrained.all_names():
+    if name in sr.weights.all_names():
         return sr.models.load(name)
     return sr.models.bicubic(1 if name == "input" else int(name[-1]))
 
@@ -311,7 +326,7 @@ def cards(entries):
                 f" {entry['device']} | {scores} | {entry['bytes']:,} |"
                 f" `{entry['sha256']}` |"
             )
-    for path in sorted(sr.pretrained.ENCODERS.glob("*.weights.h5")):
+    for path in sorted(sr.weights.ENCODERS.glob("*.weights.h5")):
         decoder = entries[path.name.split(".")[0].replace("_encoder", "")]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         lines.append(
@@ -375,7 +390,7 @@ def side_by_side(entries, folder):
         {**images, "HR": hr},
         scores=captions,
         crop=CROP,
-        columns=6,
+        columns=3,
         whole=False,
         title=f"{PHOTO[1]} ({PHOTO[0]}), x4: PSNR on luma, 4 border pixels cut",
     )
@@ -385,13 +400,7 @@ def between_marks(path, content):
     start, end = "<!-- quality: begin -->", "<!-- quality: end -->"
     before, _, rest = path.read_text().partition(start)
     _, _, after = rest.partition(end)
-    write(path, f"{before}{start}\n{content}\n{end}{after}")
-
-
-def write(path, content):
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(content)
-    os.replace(temporary, path)
+    files.write_text(path, f"{before}{start}\n{content}\n{end}{after}")
 
 
 def main():

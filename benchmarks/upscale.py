@@ -1,170 +1,210 @@
-"""Speed and memory of `sr_keras.upscale`, against the same network in PyTorch.
+"""Speed of upscaling: every network on every runtime, beside PyTorch.
 
-    python benchmarks/upscale.py [--torch-python PATH] [--repeats N] [--photo]
+    python benchmarks/upscale.py [NETWORK ...] [--size 240x160] [--repeats 5]
+                                 [--torch-python PATH]
 
-EDSR-baseline with random weights enlarges noise, from uint8 to uint8. Each case
-has a process of its own and takes turns with the others, so that a busy machine
-slows all alike; the table shows medians. Memory is what a process needed at its
-peak beyond what it had when the network was built (Linux only).
+Networks with random weights enlarge noise. Each runtime has a process of its own, and
+all of them take turns, so that a busy machine slows all alike; the tables show medians.
+"of product" is the rate at which the multiplications of the network are done, divided
+by the rate of a matrix product of TensorFlow in float32 in the same run. Keras runs
+with and without oneDNN, the library that TensorFlow computes convolutions with on
+processors that have AVX512-VNNI (`TF_ENABLE_ONEDNN_OPTS`). int8 is calibrated on the
+image, and "dB" compares its output with that of Keras.
 
-PyTorch (in its channels_last layout) takes part if it is installed, here or for
-the interpreter that is named, which needs torch and numpy.
+PyTorch (in its channels_last layout) takes part if it is installed, here or for the
+interpreter that is named, with spandrel and safetensors for all networks but EDSR.
 """
 
 import argparse
-import hashlib
 import importlib.util
 import json
 import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SIZES = [(480, 320), (960, 640)]  # width, height
-PHOTO = (4000, 3000)
-TILE = 256
+# network: scale, options, the class of spandrel that has the original
+NETWORKS = {
+    "edsr": (4, {}, None),
+    "span": (4, {"filters": 48, "folded": True}, "SPAN"),
+    "srvgg": (4, {}, "Compact"),
+    "rrdb": (4, {"num_blocks": 6}, "ESRGAN"),
+    "fsrcnn": (4, {}, None),
+    "unet": (1, {"filters": 16}, None),
+}
+ENGINES = {
+    "onnxruntime": ("float32", "int8"),
+    "openvino": ("float32", "int8"),
+    "litert": ("float32",),
+}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--torch-python", help="interpreter that has torch and numpy")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument(
-        "--photo", action="store_true", help="4000x3000 at x2 and x4, once, instead"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--size", default="240x160", help="width x height of the LR")
+    parser.add_argument("--torch-python", help="interpreter that has PyTorch")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(**json.loads(arguments.worker))
         return
+    from machine import describe  # not for the interpreter that has PyTorch
 
     torch_python = arguments.torch_python
     if torch_python is None and importlib.util.find_spec("torch"):
         torch_python = sys.executable
-    frameworks = ["sr_keras"] + ["torch"] * bool(torch_python)
-    pythons = {"sr_keras": sys.executable, "torch": torch_python}
-
-    versions = ", ".join(version(pythons[name], name) for name in frameworks)
-    load = os.getloadavg()[0]
-    print(f"{versions}; {os.cpu_count()} cores, load {load:.1f} at the start")
-    print(
-        "    input scale case                          s   MP/s   GiB"
-        "  PyTorch  whole  output"
-    )
-    precisions = ("float32", "bfloat16")
-    if arguments.photo:
-        for scale in (2, 4):
-            for precision in precisions:
-                compare([("sr_keras", precision, TILE)], PHOTO, scale, 0, pythons)
-    else:
-        cases = [("sr_keras", p, tile) for p in precisions for tile in (None, TILE)]
-        cases += [("torch", p, None) for p in precisions if torch_python]
-        for size in SIZES:
-            compare(cases, size, 4, arguments.repeats, pythons)
-    print(
-        "MP/s: of the output. PyTorch: its time in the same precision, divided by"
-        " this one.\nwhole: this time, divided by that of the whole image."
-        " output: whether it equals that of the whole image."
-    )
+    print(f"{describe()}; LR {arguments.size}, {arguments.repeats} repeats")
+    for name in arguments.networks:
+        compare(name, arguments.size, arguments.repeats, torch_python)
 
 
-def version(python, framework):
-    names = ["torch"] if framework == "torch" else ["tensorflow", "keras"]
-    script = "from importlib.metadata import version as v; print(*(f'{n} {v(n)}'"
-    script += f" for n in {names}), sep=', ')"
-    return subprocess.check_output([python, "-c", script], text=True).strip()
+def compare(name, size, repeats, torch_python):
+    """Prints the table of a network."""
+    from sr_keras import processor
 
-
-def compare(cases, size, scale, repeats, pythons):
-    """Runs the cases in turn, `repeats` times after a first, and prints a row each.
-
-    With `repeats=0` the first time counts, which includes the compiling.
-    """
-    width, height = size
-    workers = []
-    for framework, precision, tile in cases:
-        options = {"framework": framework, "precision": precision, "tile": tile}
-        options |= {"width": width, "height": height, "scale": scale}
-        command = [pythons[framework], __file__, "--worker", json.dumps(options)]
-        workers.append(
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    cases = [("product", "float32")]
+    cases += [("keras", "float32"), ("keras without oneDNN", "float32")]
+    if processor.has_bfloat16():
+        cases.append(("keras", "mixed_bfloat16"))
+    for engine, precisions in ENGINES.items():
+        cases += [(engine, precision) for precision in precisions]
+    if torch_python and (name == "edsr" or NETWORKS[name][2]):
+        cases.append(("torch", "float32"))
+    with tempfile.TemporaryDirectory() as folder:
+        workers = {}
+        for case in cases:
+            runtime, precision = case
+            options = {"name": name, "runtime": runtime, "precision": precision}
+            options |= {"size": size, "folder": folder}
+            python = torch_python if runtime == "torch" else sys.executable
+            environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
+            environment["PYTHONPATH"] = str(ROOT)
+            environment["TF_ENABLE_ONEDNN_OPTS"] = str(int("without" not in runtime))
+            worker = subprocess.Popen(
+                [python, __file__, "--worker", json.dumps(options)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
             )
-        )
-    rounds = [[ask(worker) for worker in workers] for _ in range(1 + repeats)]
-    for worker in workers:
-        worker.communicate()
-
-    counted = rounds[1:] or rounds
-    seconds = {
-        case: statistics.median(replies[i]["seconds"] for replies in counted)
-        for i, case in enumerate(cases)
-    }
-    digests = {case: rounds[-1][i]["digest"] for i, case in enumerate(cases)}
-    for i, (framework, precision, tile) in enumerate(cases):
-        case = (framework, precision, tile)
-        speed = width * height * scale**2 / 1e6 / seconds[case]
-        memory = rounds[-1][i]["bytes"] / 2**30
-        torch = whole = output = "-"
-        if framework == "sr_keras" and ("torch", precision, None) in seconds:
-            torch = f"{seconds['torch', precision, None] / seconds[case]:.2f}"
-        if tile and (framework, precision, None) in seconds:
-            whole = f"{seconds[case] / seconds[framework, precision, None]:.2f}"
-            same = digests[case] == digests[framework, precision, None]
-            output = "equal" if same else "DIFFERENT"
-        name = f"{framework} {precision} {f'tile {tile}' if tile else 'whole'}"
+            first = ask(worker)  # builds and compiles before the next one starts
+            if "seconds" in first:
+                workers[case] = (worker, first)
+            else:
+                print(f"{name} on {runtime} in {precision}: {first['error']}")
+                worker.communicate()
+        seconds = {case: [] for case in workers}
+        for _ in range(repeats):
+            for case, (worker, _) in workers.items():
+                seconds[case].append(ask(worker)["seconds"])
+        for worker, _ in workers.values():
+            worker.communicate()
+        outputs = {
+            path.stem: np.load(path) for path in pathlib.Path(folder).glob("*.npy")
+        }
+    medians = {case: statistics.median(times) for case, times in seconds.items()}
+    reference = outputs[file_name("keras", "float32")]
+    product = workers["product", "float32"][1]["gflop"] / medians["product", "float32"]
+    print(f"\nmatrix product: {product:.0f} GFLOP/s\n")
+    print("| network | runtime | precision | ms | of product | times PyTorch | dB |")
+    print("|---|---|---|---:|---:|---:|---:|")
+    for (runtime, precision), median in medians.items():
+        if runtime == "product":
+            continue
+        gflop = workers["keras", "float32"][1]["gflop"]
+        peer = medians.get(("torch", "float32"))
+        ratio = "" if peer is None else f"{peer / median:.2f}"
+        error = np.mean((outputs[file_name(runtime, precision)] - reference) ** 2)
+        is_other = runtime == "torch" and not NETWORKS[name][2]  # random weights
+        quality = "" if error < 1e-9 or is_other else f"{-10 * np.log10(error):.1f}"
         print(
-            f"{width:>4}x{height:<4} {scale:>5} {name:<26} {seconds[case]:>6.2f}"
-            f" {speed:>6.2f} {memory:>5.2f} {torch:>8} {whole:>6}  {output}",
+            f"| {name} | {runtime} | {precision} | {1000 * median:.0f} |"
+            f" {gflop / median / product:.2f} | {ratio} | {quality} |",
             flush=True,
         )
+    print()
+
+
+def file_name(runtime, precision):
+    return f"{runtime.replace(' ', '-')}-{precision}"
 
 
 def ask(worker):
     worker.stdin.write("run\n")
     worker.stdin.flush()
-    return json.loads(worker.stdout.readline())
+    line = worker.stdout.readline()
+    return json.loads(line) if line else {"error": "the process died"}
 
 
-def work(framework, precision, tile, width, height, scale):
-    """Enlarges the image whenever a line comes in; replies in JSON."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (height, width, 3), np.uint8)
-    build = {"sr_keras": build_keras, "torch": build_torch}[framework]
-    run = build(precision, scale, tile)
-    before = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    before *= resource.getpagesize()
+def work(name, runtime, precision, size, folder):
+    """Computes whenever a line comes in; replies in JSON."""
+    width, height = map(int, size.split("x"))
+    lr = np.random.default_rng(0).random((1, height, width, 3), "float32")
+    folder = pathlib.Path(folder)
+    output = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print
+    run = None
     for _ in sys.stdin:
-        start = time.perf_counter()
-        output = run(image)
-        seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        digest = hashlib.sha256(output).hexdigest()
-        reply = {"seconds": seconds, "bytes": peak - before, "digest": digest}
-        print(json.dumps(reply), flush=True)
+        reply = {}
+        try:
+            if run is None:
+                run, gflop = build(name, runtime, precision, lr, folder)
+                sr = run()
+                if sr is not None:
+                    np.save(folder / f"{file_name(runtime, precision)}.npy", sr)
+                reply["gflop"] = gflop
+            start = time.perf_counter()
+            run()
+            reply["seconds"] = time.perf_counter() - start
+        except (ImportError, RuntimeError, ValueError) as error:
+            reply = {"error": str(error).splitlines()[0]}
+        output.write(json.dumps(reply) + "\n")
+        output.flush()
 
 
-def build_keras(precision, scale, tile):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.path.insert(0, str(ROOT))
+def build(name, runtime, precision, lr, folder):
+    """Returns a function that computes, and how many GFLOP that takes."""
+    if runtime == "torch":
+        return build_torch(name, lr, folder), None
+    if runtime == "product":
+        import tensorflow as tf
+
+        a = tf.random.normal((2048, 2048))
+        product = tf.function(lambda: tf.matmul(a, a))
+        return lambda: product() is None, 2 * 2048**3 / 1e9
     import keras
 
-    from sr_keras import inference, models
+    import sr_keras as sr
 
     keras.utils.set_random_seed(0)
-    model = models.edsr(scale)
-    if precision == "bfloat16":
-        model = inference.with_precision(model, "mixed_bfloat16")
-    return lambda image: inference.upscale(model, image, tile=tile)
+    scale, options, original = NETWORKS[name]
+    model = sr.models.NETWORKS[name](scale, **options)
+    lr = lr[..., : model.input_shape[-1]]
+    shape = (scale * lr.shape[1], scale * lr.shape[2])
+    gflop = 2 * sr.models.mult_adds(model, scale, *shape) / 1e9
+    if original and runtime == "keras":
+        sr.published.save(model, folder / "model.safetensors")
+    if precision == "mixed_bfloat16":
+        model = sr.precision.with_precision(model, precision)
+    if runtime.startswith("keras"):
+        return lambda: np.asarray(model.predict_on_batch(lr)), gflop
+    calibration = None if precision == "float32" else [lr[0]]
+    engine = sr.engines.Engine(model, runtime, calibration, folder / "engines")
+    return lambda: engine(lr), gflop
 
 
-def build_torch(precision, scale, tile):
+def build_torch(name, lr, folder):
     import torch
     from torch import nn
 
@@ -179,22 +219,25 @@ def build_torch(precision, scale, tile):
         def forward(self, x):
             return x + self.layers(x)
 
-    blocks = [Residual(conv(64, 64), nn.ReLU(), conv(64, 64)) for _ in range(16)]
-    upsampling = [
-        layer
-        for _ in range(scale // 2)
-        for layer in (conv(64, 256), nn.PixelShuffle(2))
-    ]
-    body = Residual(*blocks, conv(64, 64))
-    model = nn.Sequential(conv(3, 64), body, *upsampling, conv(64, 3)).eval()
-    dtype = getattr(torch, precision)
-    model = model.to(dtype=dtype, memory_format=torch.channels_last)
+    if name == "edsr":
+        blocks = [Residual(conv(64, 64), nn.ReLU(), conv(64, 64)) for _ in range(16)]
+        body = Residual(*blocks, conv(64, 64))
+        enlarge = (conv(64, 256), nn.PixelShuffle(2))
+        model = nn.Sequential(conv(3, 64), body, *enlarge, *enlarge, conv(64, 3))
+    else:
+        from safetensors.torch import load_file
+        from spandrel import architectures
+
+        importlib.import_module(f"spandrel.architectures.{NETWORKS[name][2]}")
+        module = getattr(architectures, NETWORKS[name][2])
+        tensors = load_file(folder / "model.safetensors")
+        model = getattr(module, f"{NETWORKS[name][2]}Arch")().load(tensors).model
+    model = model.eval().to(memory_format=torch.channels_last)
+    batch = torch.from_numpy(lr).permute(0, 3, 1, 2)  # channels_last
 
     @torch.inference_mode()
-    def run(image):
-        lr = torch.from_numpy(image)[None].permute(0, 3, 1, 2)  # channels_last
-        sr = model((lr / 255).to(dtype)).float()
-        return (sr.clamp(0, 1) * 255).round().byte()[0].permute(1, 2, 0).numpy()
+    def run():
+        return model(batch).permute(0, 2, 3, 1).numpy()
 
     return run
 

@@ -1,257 +1,360 @@
-"""Trains a recipe on a GPU in minutes, where nothing but the GPU is at work.
+"""Trains any recipe on one GPU in minutes: networks, GANs and VAEs.
 
-KERAS_BACKEND=jax python examples/train_on_jax.py edsr-x2 --out runs/edsr-x2
+    KERAS_BACKEND=jax python examples/train_on_jax.py edsr-x4-srgan --out runs/srgan
 
-`python -m sr_keras train` sends each batch to the device and starts each step from
-Python, and a fast GPU waits for both. Here all photos are in the device's memory,
-where the patches are cut, and one call trains hundreds of steps. The recipe is the
-same; the patches are other ones, because the random numbers are JAX's.
+`python -m sr_keras train` makes batches on the CPU and starts every step from Python,
+and a fast GPU waits for both. Here the photos are in the memory of the GPU, patches are
+cut there, and one call trains hundreds of steps. The recipe is the same, but its random
+numbers are those of JAX, so the patches differ.
 
-The files are those of `train`: `final.weights.h5`, and in `state.npz` what `--resume`
-goes on from.
+Ctrl-C saves and stops. `--resume` continues from the last saved step and ends with the
+weights of an uninterrupted training. `--seconds 500` stops after that time; the weights
+are written in any case.
+
+To train on another machine, pack the photos into one file here, and copy it there. It
+replaces all folders, and the program needs neither them nor TensorFlow:
+
+    ... train_on_jax.py edsr-x4-srgan --pack photos.npz
+    ... train_on_jax.py edsr-x4-srgan --photos photos.npz --out runs/srgan
+
+Losses on features of VGG19 read the file that SR_KERAS_VGG19 names.
 """
 
 import argparse
 import functools
 import json
-import os
+import math
 import pathlib
+import signal
 import time
 
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from photos_on_jax import Photos, pack, unpack
 
 import sr_keras as sr
-from sr_keras.training import recipes
+from sr_keras import files
+from sr_keras.training import recipe as recipes
+from sr_keras.training.callbacks import averaged_weights
+from sr_keras.training.run import CHANGEABLE, open_datasets
 
-CHUNK = 500  # steps in one call
+FIRST_STEPS = 10  # in the first call, which finds out how long a step takes
+CALL_SECONDS = 10  # how long the later calls take, and what Ctrl-C loses at most
+SAVE_SECONDS = 60  # what a killed process loses at most
 
 
-class Photos:
-    """Pairs of images in the device's memory, of which it cuts patches.
+def targets_of(model, recipe):
+    """Returns the function from HR patches to what the model is compared with."""
+    if recipe.kind != "regression" or not isinstance(model.output, dict):
+        return lambda hr: hr
+    shapes = model.compute_output_shape((1, 12, 12, model.input_shape[-1]))
+    hr_size = recipe.scale * recipe.lr_patch_size
+    pixels = np.eye(hr_size, dtype="float32")
+    # Bicubic downscaling multiplies by a matrix from the left and from the right.
+    matrices = {
+        name: sr.images.resize(pixels, (recipe.lr_patch_size * shape[1] // 12, hr_size))
+        for name, shape in shapes.items()
+    }
 
-    Args:
-        pairs: A sequence of `(lr, hr)`, uint8 arrays `(height, width, 1 or 3)`. Those
-            that are smaller than a patch are left out.
-        lr_size: Side of the LR patches in pixels.
-        channels: Of the patches: 3 for RGB, 1 for luma.
+    def targets(hr):
+        shrink = functools.partial(jnp.einsum, "ij,bjkc,lk->bilc", precision="highest")
+        return {
+            name: hr if len(matrix) == hr_size else shrink(matrix, hr, matrix)
+            for name, matrix in matrices.items()
+        }
 
-    Raises:
-        ValueError: If an image is not uint8, or all are too small.
+    return targets
+
+
+# Training
+
+
+def state_of(model):
+    """Returns the variables that a training step of Keras on JAX reads and returns."""
+    return (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+
+
+def training_function(model, photos, recipe):
+    """Returns `advance(state, arrays, first, last)`, which trains several steps.
+
+    It returns the state after them and the logs, of which losses are the mean since the
+    metrics in `state` were reset. A batch depends on the seed and its step alone.
     """
+    targets = targets_of(model, recipe)
 
-    def __init__(self, pairs, lr_size, channels):
-        self.lr_size = lr_size
-        self.channels = channels
-        pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= lr_size]
-        if not pairs:
-            raise ValueError(f"No photo is as large as a patch of {lr_size} LR pixels.")
-        self.scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
-        self.sizes = jnp.array([lr.shape[:2] for lr, _ in pairs])
-        self.lr, self.lr_starts = _joined([lr for lr, _ in pairs])
-        self.hr, self.hr_starts = _joined([hr for _, hr in pairs])
+    def train_step(state, arrays, step):
+        key = jax.random.fold_in(jax.random.key(recipe.seed), step)
+        lr, hr = photos.patches(arrays, key, recipe.batch_size)
+        logs, new = model.train_step(state, (lr, targets(hr)))
+        return jax.tree.map(lambda x, old: x.astype(old.dtype), tuple(new), state), logs
 
-    @property
-    def arrays(self):
-        """What `patches` reads, to be handed to a compiled function."""
-        return self.lr, self.hr, self.lr_starts, self.hr_starts, self.sizes
-
-    def patches(self, arrays, key, batch_size):
-        """Returns random `(lr, hr)` in [0, 1], flipped and turned at random."""
-        lr, hr, lr_starts, hr_starts, sizes = arrays
-        keys = jax.random.split(key, 3)
-        photo = jax.random.randint(keys[0], (batch_size,), 0, len(sizes))
-        room = sizes[photo] - self.lr_size + 1
-        corner = jax.random.randint(keys[1], (batch_size, 2), 0, room)
-        symmetry = jax.random.randint(keys[2], (batch_size,), 0, 8)
-        patches = []
-        for pixels, starts, factor in ((lr, lr_starts, 1), (hr, hr_starts, self.scale)):
-            size = factor * self.lr_size
-            cut = jax.vmap(functools.partial(_places, size))
-            width = factor * sizes[photo, 1]
-            places = cut(starts[photo], width, factor * corner, symmetry)
-            x = pixels[places].astype("float32") / 255
-            patches.append(sr.images.luma(x) if self.channels == 1 else x)
-        return patches
-
-
-def _joined(images):
-    """Returns the pixels of all images, `(count, 3)`, and where each image starts."""
-    if any(image.dtype != np.uint8 for image in images):
-        raise ValueError("This example takes images of 8 bits only.")
-    starts = np.cumsum([0] + [image[..., 0].size for image in images[:-1]])
-    rgb = [np.broadcast_to(x, (*x.shape[:2], 3)).reshape(-1, 3) for x in images]
-    return jnp.asarray(np.concatenate(rgb)), jnp.asarray(starts)
-
-
-def _places(size, start, width, corner, symmetry):
-    """Returns the places of a patch's pixels: one of the eight views of a square."""
-    y, x = jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")
-    y = jnp.where(symmetry & 1, size - 1 - y, y)
-    x = jnp.where(symmetry & 2, size - 1 - x, x)
-    y, x = jnp.where(symmetry & 4, x, y), jnp.where(symmetry & 4, y, x)
-    return start + (corner[0] + y) * width + corner[1] + x
-
-
-def training_function(network, photos, batch_size, seed):
-    """Returns a function that trains `count` steps: `(state, step) -> (state, loss)`.
-
-    `state` is the values of the trainable variables, of the others, and of the
-    optimizer; the batch of a step depends on `seed` and its number alone.
-    """
-    optimizer, loss_function = network.optimizer, network.loss
-
-    def loss_of(trainable, others, lr, hr):
-        sr_images, others = network.stateless_call(trainable, others, lr, training=True)
-        return loss_function(hr, sr_images), others
-
-    gradient = jax.value_and_grad(loss_of, has_aux=True)
-
-    @functools.partial(jax.jit, static_argnames="count")
-    def advance(state, arrays, first, count):
-        def one(state, step):
-            trainable, others, optimizing = state
-            key = jax.random.fold_in(jax.random.key(seed), step)
-            lr, hr = photos.patches(arrays, key, batch_size)
-            (loss, others), gradients = gradient(trainable, others, lr, hr)
-            trainable, optimizing = optimizer.stateless_apply(
-                optimizing, gradients, trainable
-            )
-            return (trainable, others, optimizing), loss
-
-        state, losses = jax.lax.scan(one, state, first + jnp.arange(count))
-        return state, jnp.mean(losses)
+    @jax.jit
+    def advance(state, arrays, first, last):
+        _, logs = jax.eval_shape(train_step, state, arrays, first)
+        logs = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), logs)
+        # not a scan, because the number of steps would be part of the program
+        return jax.lax.fori_loop(
+            first, last, lambda i, carry: train_step(carry[0], arrays, i), (state, logs)
+        )
 
     return advance
 
 
-def variables_of(network):
-    return (
-        network.trainable_variables,
-        network.non_trainable_variables,
-        network.optimizer.variables,
-    )
+def build_losses(model, photos, recipe):
+    """Creates the metrics of a loss, which a compiled function cannot."""
+    if model.loss is not None:  # a GAN or VAE has created them in `compile`
+        size, channels = recipe.scale * recipe.lr_patch_size, photos.channels
+        images = targets_of(model, recipe)(jnp.zeros((1, size, size, channels)))
+        model.compute_loss(y=images, y_pred=images)
 
 
-def train(network, pairs, recipe, folder, resume=False):
-    """Trains a compiled network in place, and keeps its state in a folder.
+def train(model, photos, recipe, folder, names=(), resume=False, seconds=math.inf):
+    """Trains a model in place and keeps its state in a folder.
 
     Args:
-        network: What `recipes.build` returns.
-        pairs: A sequence of `(lr, hr)`, see `Photos`.
+        model: What `Recipe.build` returned.
+        photos: A `Photos`.
         recipe: The `Recipe`.
         folder: Where `state.npz` goes.
-        resume: Whether to go on from there.
+        names: The names of the photos, which must be the same after `resume`.
+        resume: Whether to continue from the state in `folder`.
+        seconds: The training stops before it takes longer than this.
 
     Returns:
-        The seconds that the training took.
+        `(step, seconds)`: the steps done, and how long all of them took.
 
     Raises:
         FileNotFoundError: If there is nothing to resume.
-        ValueError: If what is there is of another recipe, or see `Photos`.
+        ValueError: If the state is of another recipe or of other photos.
+        FloatingPointError: If the loss becomes NaN or infinite. The state of the last
+            save is kept.
     """
-    state_file = pathlib.Path(folder) / "state.npz"
-    about = json.dumps(recipes.as_json(recipe))
-    variables = variables_of(network)
-    state = tuple([v.value for v in group] for group in variables)
-    step, seconds = 0, 0.0
+    build_losses(model, photos, recipe)
+    variables = state_of(model)
+    # Copies, because weights and their moving averages may be the same arrays.
+    *state, metrics = ([jnp.array(v.value) for v in group] for group in variables)
+    step, duration = 0, 0.0
+    path = pathlib.Path(folder) / "state.npz"
     if resume:
-        step, seconds, state = _read_state(state_file, about, state)
-    photos = Photos(pairs, recipe.lr_size, network.input_shape[-1])
-    advance = training_function(network, photos, recipe.batch_size, recipe.seed)
-    while step < recipe.steps:
-        start, count = time.monotonic(), min(CHUNK, recipe.steps - step)
-        state, loss = advance(state, photos.arrays, step, count)
-        loss = float(loss)  # waits for the device
-        took = time.monotonic() - start
-        step, seconds = step + count, seconds + took
-        _write_state(state_file, about, step, seconds, state)
-        print(
-            f"step {step:,} of {recipe.steps:,}, loss {loss:.5f},"
-            f" {1000 * took / count:.2f} ms a step",
-            flush=True,
-        )
-    for group, values in zip(variables, state, strict=True):
+        step, duration, state = _read_state(path, recipe, names, state)
+    if step < recipe.steps:
+        start = time.monotonic()
+        deadline = start + seconds
+        arguments = [(*state, metrics), photos.arrays, np.int32(step), np.int32(step)]
+        advance = training_function(model, photos, recipe).lower(*arguments).compile()
+        print(f"compiled in {time.monotonic() - start:.0f} s", flush=True)
+        saved, seconds_per_step = start, None
+        try:
+            while step < recipe.steps:
+                last = _last_step(step, recipe.steps, seconds_per_step, deadline)
+                if last == step:
+                    break
+                began = time.monotonic()
+                arguments = (*state, metrics), photos.arrays, np.int32(step)
+                (*new, _), logs = advance(*arguments, np.int32(last))
+                logs = {name: float(value) for name, value in logs.items()}  # waits
+                seconds_per_step = (time.monotonic() - began) / (last - step)
+                if not math.isfinite(logs["loss"]):
+                    raise FloatingPointError(
+                        "The loss became NaN or infinite between the steps"
+                        f" {step:,} and {last:,}. Use a lower learning rate or"
+                        " `global_clipnorm`."
+                    )
+                step, state = last, new
+                _report(step, recipe.steps, logs, seconds_per_step)
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    saved = time.monotonic()
+                    spent = duration + saved - start
+                    _write_state(path, recipe, names, step, spent, state)
+        except KeyboardInterrupt:
+            pass
+        duration += time.monotonic() - start
+        _write_state(path, recipe, names, step, duration, state)
+        if step < recipe.steps:
+            print(f"stopped at step {step:,} of {recipe.steps:,}; see --resume")
+    for group, values in zip(variables, state, strict=False):
         for variable, value in zip(group, values, strict=True):
             variable.assign(value)
-    if recipe.ema is not None:
-        network.optimizer.finalize_variable_values(network.trainable_variables)
-        for variable in network.trainable_variables:
-            # a copy, because Keras gives the arrays of the network away in `predict`,
-            # which the optimizer's averages would share
-            variable.assign(np.array(variable))
-    return seconds
+    return step, duration
 
 
-def _write_state(path, about, step, seconds, state):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    leaves = jax.tree.leaves(state)
-    np.savez(temporary, *leaves, recipe=about, step=step, seconds=seconds)
-    os.replace(temporary, path)
+def _last_step(step, steps, seconds_per_step, deadline):
+    """Returns the step to which the next call trains; `step` if no time is left."""
+    if seconds_per_step is None:
+        return min(step + FIRST_STEPS, steps)
+    left = deadline - time.monotonic()
+    if left < seconds_per_step:
+        return step
+    return min(step + max(1, int(min(left, CALL_SECONDS) / seconds_per_step)), steps)
 
 
-def _read_state(path, about, state):
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no training to resume in {path.parent}")
+def _report(step, steps, logs, seconds_per_step):
+    values = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
+    left = (steps - step) * seconds_per_step
+    left = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min"
+    milliseconds = 1000 * seconds_per_step
+    print(
+        f"step {step:,} of {steps:,}: {values}; {milliseconds:.3g} ms a step, {left}"
+        " left",
+        flush=True,
+    )
+
+
+def _write_state(path, recipe, names, step, seconds, state):
+    about = {"recipe": recipe.as_json(), "photos": list(names)}
+    with files.replacing(path) as temporary:
+        np.savez(
+            temporary,
+            *jax.tree.leaves(state),
+            about=json.dumps(about),
+            step=step,
+            seconds=seconds,
+        )
+
+
+def _read_state(path, recipe, names, state):
+    """Returns the step, the seconds and the variables of a state of this recipe."""
+    about = _read_about(path)
+    now, then = recipe.as_json(), about["recipe"]
+    changed = [f for f in now if f not in CHANGEABLE and now[f] != then.get(f)]
+    if changed:
+        raise ValueError(
+            f"{path} cannot be resumed with another recipe. These fields differ:"
+            f" {', '.join(changed)}."
+        )
+    if about["photos"] != list(names):
+        raise ValueError(f"{path} cannot be resumed with other photos.")
+    leaves, structure = jax.tree.flatten(state)
     with np.load(path) as file:
-        if str(file["recipe"]) != about:
-            raise ValueError(f"The training in {path.parent} is one of another recipe.")
-        structure = jax.tree.structure(state)
-        leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(structure.num_leaves)]
         step, seconds = int(file["step"]), float(file["seconds"])
-    return step, seconds, jax.tree.unflatten(structure, leaves)
+        stored = [jnp.asarray(file[f"arr_{i}"], x.dtype) for i, x in enumerate(leaves)]
+    return step, seconds, jax.tree.unflatten(structure, stored)
 
 
-def check(recipe):
-    """Raises a ValueError if a recipe is none that is trained here."""
-    kind = type(recipe).__name__
-    outputs = {"all_levels", "all_outputs"} & set(recipe.options)
-    if kind != "Recipe" or outputs:
-        what = f"a network with {outputs.pop()}" if outputs else f"the kind {kind}"
-        raise ValueError(f"This example trains networks of one output, not {what}.")
-    degradation = sr.degradations.get(recipe.degradation or "bicubic", recipe.scale)
-    if degradation.is_random:
-        raise ValueError(f"This example has no random degradation: {degradation}.")
+def _read_about(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no training to resume: {path} is missing.")
+    with np.load(path) as file:
+        return json.loads(str(file["about"]))
+
+
+# Command line
+
+
+def find_recipe(name, settings, state=None):
+    """Returns a recipe by its name or JSON file, with other values of some fields."""
+    if pathlib.Path(name).suffix == ".json":
+        values = files.read_json(name)
+        if values is None:
+            raise FileNotFoundError(f"There is no recipe file {name}")
+        recipe = recipes.from_json(values)
+    else:
+        sr.checks.check_name("a recipe", name, sr.training.RECIPES)
+        recipe = sr.training.RECIPES[name]
+    recipe = recipe.replace(**dict(map(_parsed, settings)))
+    if state is not None and recipe.precision == "auto":
+        recipe = recipe.replace(precision=_read_about(state)["recipe"]["precision"])
+    return recipe
+
+
+def _parsed(setting):
+    field, _, value = setting.partition("=")
+    try:
+        return field, json.loads(value)
+    except ValueError:
+        return field, value
+
+
+def save_weights(model, recipe, folder, validation, step, seconds):
+    """Writes the weights files of a recipe, and prints the scores."""
+    history = {"name": recipe.name, "recipe": recipe.as_json(), "step": step}
+    history |= {"seconds": round(seconds), "device": jax.devices()[0].device_kind}
+    history |= {"made_by": "examples/train_on_jax.py", "validation": {}}
+    with averaged_weights(model):
+        if validation is not None:
+            network = sr.precision.with_precision(recipe.upscaler(model), "float32")
+            scores = sr.evaluate(network, validation)
+            mean = scores["mean"]
+            history["validation"] = {k: mean[k] for k in ("psnr_y", "ssim_y")}
+            print(
+                f"photos held out: {mean['psnr_y']:.2f} dB, SSIM {mean['ssim_y']:.4f}"
+                f" ({scores['conditions']})"
+            )
+        for name, network in recipe.weights_files(model).items():
+            sr.weights.save(network, folder / name, half=True, history=history)
+            print(f"wrote {folder / name}")
+
+
+def run(arguments):
+    state = arguments.out and arguments.out / "state.npz"
+    recipe = find_recipe(
+        arguments.recipe, arguments.set, state if arguments.resume else None
+    )
+    if arguments.pack:
+        limit = arguments.limit_mib * 2**20
+        pack(arguments.pack, recipe, *open_datasets(recipe), limit)
+        return
+    taken = (state, arguments.out / recipes.WEIGHTS_FILE)
+    if not arguments.resume and any(path.exists() for path in taken):
+        raise ValueError(
+            f"There is a training in {arguments.out}. Use --resume, or another folder."
+        )
+    files.check_writable(arguments.out)
+    recipe = recipe.resolved()
+    with sr.features.built_at_once():  # not as constants of the compiled program
+        model = recipe.build()
+    if arguments.photos:
+        train_set, validation = unpack(arguments.photos, recipe)
+    else:
+        train_set, validation = open_datasets(recipe)
+    photos = Photos(train_set, recipe, model.input_shape[-1])
+    step, seconds = train(
+        model,
+        photos,
+        recipe,
+        arguments.out,
+        train_set.names,
+        arguments.resume,
+        arguments.seconds,
+    )
+    save_weights(model, recipe, arguments.out, validation, step, seconds)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", choices=recipes.RECIPES, metavar="RECIPE")
-    parser.add_argument("--out", required=True, type=pathlib.Path)
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("recipe", help="name of a recipe, or its JSON file")
+    parser.add_argument("--out", type=pathlib.Path, help="folder of the training")
+    parser.add_argument("--resume", action="store_true", help="continue in --out")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="time to stop")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="of the recipe",
+    )
+    parser.add_argument("--photos", type=pathlib.Path, help="a file made by --pack")
+    parser.add_argument("--pack", type=pathlib.Path, help="write the photos, and stop")
+    parser.add_argument("--limit-mib", type=float, default=64, help="size of --pack")
     arguments = parser.parse_args()
     if keras.backend.backend() != "jax":
         parser.error("set the environment variable KERAS_BACKEND=jax")
-    if not arguments.resume and (arguments.out / "state.npz").exists():
-        parser.error(f"there is a training in {arguments.out}: --resume, or another")
-    recipe = recipes.RECIPES[arguments.recipe]
+    if (arguments.out is None) == (arguments.pack is None):
+        parser.error("one of --out and --pack is needed")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        check(recipe)
-        photos, validation = recipes.open_datasets(recipe)
-        network = recipes.build(recipe)
-        seconds = train(network, photos, recipe, arguments.out, arguments.resume)
+        run(arguments)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    if recipe.rounded:
-        recipes.round_weights(network, network)
-    training = {"recipe": recipes.as_json(recipe), "seconds": round(seconds)}
-    training["made_by"] = f"examples/train_on_jax.py {arguments.recipe}"
-    training["device"] = jax.devices()[0].device_kind
-    if validation is not None:
-        scores = sr.evaluate(network, validation)
-        mean = scores["mean"]
-        training["validation"] = {k: mean[k] for k in ("psnr_y", "ssim_y")}
-        print(f"held-out photos: {mean['psnr_y']:.2f} dB ({scores['conditions']})")
-    sr.pretrained.save(
-        network,
-        arguments.out / "final.weights.h5",
-        **sr.pretrained.description(network),
-        half=True,
-        training=training,
-    )
+    except FloatingPointError as error:
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

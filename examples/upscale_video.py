@@ -1,34 +1,27 @@
-"""Enlarges a video, frame by frame: one frame at a time is in memory.
+"""Upscales a video, and says how long the rest will take.
 
-python examples/upscale_video.py IN OUT.mp4 [MODEL]        needs: pip install av
+    python examples/upscale_video.py IN OUT.mp4 [MODEL]
 
-Each frame is enlarged on its own, and there is no sound in the result.
+MODEL is anything that `sr_keras.models.load` takes. PyAV is needed: pip install av
+
+`python -m sr_keras upscale IN --out FOLDER` does the same.
 """
 
 import sys
-
-import imageio.v3 as iio
+import time
 
 import sr_keras as sr
 
 
-def upscale_video(network, source, target, tile=256):
-    """Writes `source`, enlarged, to `target`, and returns the number of frames."""
-    rate = iio.immeta(source, plugin="pyav")["fps"]
-    count = 0
-    with iio.imopen(target, "w", plugin="pyav") as file:
-        file.init_video_stream("libx264", fps=rate)
-        for frame in iio.imiter(source, plugin="pyav"):
-            large = sr.upscale(network, frame, tile)
-            height, width = large.shape[0] // 2 * 2, large.shape[1] // 2 * 2
-            file.write_frame(large[:height, :width])  # H.264 wants even sides
-            count += 1
-    return count
-
-
 def main(source, target, model="edsr-x4-bsds-small"):
-    count = upscale_video(sr.models.load(model), source, target)
-    print(f"{count} frames -> {target}")
+    start = time.perf_counter()
+
+    def show(done, total):
+        seconds = (time.perf_counter() - start) / done * (total - done)
+        print(f"\r{done} of {total} frames, {seconds:.0f} s left ", end="", flush=True)
+
+    count = sr.inference.upscale_video(model, source, target, progress=show)
+    print(f"\n{count} frames -> {target}")
 
 
 if __name__ == "__main__":

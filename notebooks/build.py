@@ -1,4 +1,4 @@
-"""Builds the notebooks that readers open from the sources that are edited.
+"""Builds both editions of the notebooks from the sources that are edited.
 
     python notebooks/build.py                  executes all and writes them
     python notebooks/build.py 01_pixels ...    executes these only
@@ -6,8 +6,15 @@
                                                the table of lessons, changed prose
     python notebooks/build.py --check          writes nothing: lists what is wrong
 
-`source/NN_name.py`, in jupytext's percent format, becomes `NN_name.ipynb`. The address
-of the project stands in `pyproject.toml`, and is written from there into every lesson.
+`source/NN_name.py`, in jupytext's percent format, becomes two notebooks:
+
+- `NN_name.ipynb`, the teacher edition: executed, with folded solutions;
+- `student/NN_name.ipynb`, the student edition: no solutions and no outputs. Its
+  pictures are part of the file, because Colab opens it without the repository.
+
+Solutions, and remarks that give one away, have the tag `solution` in the source. The
+address of the project stands in `pyproject.toml`, and is written from there into every
+lesson.
 """
 
 import argparse
@@ -28,7 +35,7 @@ from PIL import Image
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 ROOT = FOLDER.parent
-LIMIT = 2_000_000  # bytes of a notebook
+LIMIT = 2_500_000  # bytes of a notebook
 _ROOMY = 100_000  # bytes from which a picture may become a JPEG
 _QUALITIES = (92, 85, 75, 65)  # of JPEGs
 
@@ -39,6 +46,13 @@ _INSTALL = re.compile(r'git\+https?://[^\s"]+')
 _MINUTES = re.compile(r"minutes=\(([\d.]+), ([\d.]+), ([\d.]+)\)")
 _LESSONS = re.compile(r"(?s)(<!-- lessons[^\n]*-->\n).*?(<!-- end of lessons -->)")
 _LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:href|src)=["']([^"']+)["']""")
+_PICTURE = re.compile(r"!\[([^\]]*)\]\((figures/[^)\s]+)\)")
+_HEADING = re.compile(r"(?m)^(#{1,3}) (.+)$")
+
+_WORDS_A_MINUTE = 150  # of prose with formulas in it
+_MINUTES_A_CELL = 1  # to read code, predict its result, and look at it
+_MINUTES_OF_EXERCISES = (6, 15)  # with a checked number, and others
+CORE_LIMIT = 90  # minutes of reading and running, without optional sections
 
 
 # Lessons, and what stands in each of them
@@ -57,6 +71,10 @@ def notebook_path(name):
     return FOLDER / f"{name}.ipynb"
 
 
+def student_path(name):
+    return FOLDER / "student" / f"{name}.ipynb"
+
+
 def address():
     """Returns the public address of the project, which pyproject.toml says."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -68,7 +86,7 @@ def colab(name):
     path = address().removeprefix("https://github.com/")
     return (
         "https://colab.research.google.com/github/"
-        f"{path}/blob/main/notebooks/{name}.ipynb"
+        f"{path}/blob/main/notebooks/student/{name}.ipynb"
     )
 
 
@@ -94,11 +112,53 @@ def _duration(value):
     return "less than a minute" if value < 1 else f"{value:g} {unit}"
 
 
+def study_minutes(name):
+    """Estimates how long a lesson takes a reader, from the length of its text.
+
+    Returns:
+        A dict with the minutes for `core` and `optional` sections, which include
+        reading code and looking at results, and for `exercises`.
+    """
+    spent = {"core": 0.0, "optional": 0.0, "exercises": 0.0}
+    part = "core"
+    for cell in to_notebook(source_path(name).read_text()).cells:
+        tags = cell.metadata.get("tags", [])
+        if "solution" in tags:
+            continue
+        if re.search(r"(?m)^## Summary", cell.source):
+            part = "core"
+        elif re.search(r"(?m)^## Exercises", cell.source):
+            part = "exercises"
+        elif part != "exercises":
+            part = "optional" if "optional" in tags else "core"
+        if part == "exercises":
+            spent[part] += 15 * len(re.findall(r"\*\*Exercise \d+", cell.source))
+            if cell.cell_type == "code" and "course.check(" in cell.source:
+                easy, other = _MINUTES_OF_EXERCISES
+                spent[part] += easy - other
+        elif cell.cell_type == "markdown":
+            prose = re.sub(r"\]\([^)]*\)|[^\w\s]", " ", cell.source)
+            spent[part] += len(prose.split()) / _WORDS_A_MINUTE
+        else:
+            spent[part] += _MINUTES_A_CELL
+    return {
+        part: max(5 * round(value / 5), 5 * (value > 0))
+        for part, value in spent.items()
+    }
+
+
+def optional_sections(name):
+    """Returns the headings of the sections that may be left out."""
+    text = source_path(name).read_text()
+    return re.findall(r"(?m)^# #{2,3} Optional: (.+)$", text)
+
+
 def navigation(name):
     """Returns the end of the title cell: how long it takes, and where to go."""
     _, cpu, gpu = minutes(name)
     links = [
         f"[Open in Colab]({colab(name)})",
+        f"[Student edition](student/{name}.ipynb)",
         f"[Source]({address()}/blob/main/notebooks/source/{name}.py)",
     ]
     place = names().index(name)
@@ -108,11 +168,21 @@ def navigation(name):
             link = f"[{title(other)}]({other}.ipynb) ([in Colab]({colab(other)}))"
             links.append(f"{word}: {link}")
     links.append("[All lessons](README.md)")
-    return (
-        f"**Time:** {_duration(cpu)} of computing on two CPU cores (measured), "
-        f"{_duration(gpu)} on a GPU in Colab (an estimate); reading and exercises "
-        "take longer.\n\n" + " · ".join(links)
+    study = study_minutes(name)
+    optional = optional_sections(name)
+    time = (
+        f"**Time:** about {study['core']} minutes to read the core, "
+        f"{study['exercises']} for the exercises; {_duration(cpu)} of computing on "
+        f"two CPU cores (measured), {_duration(gpu)} on a GPU in Colab (an estimate)."
     )
+    if optional:
+        kind = "section" if len(optional) == 1 else "sections"
+        listed = "; ".join(f"*{heading}*" for heading in optional)
+        time += (
+            f"\n\n**Optional** {kind}, {study['optional']} minutes more: {listed}. "
+            "Everything else is core."
+        )
+    return time + "\n\n" + " · ".join(links)
 
 
 def stamped(name):
@@ -126,11 +196,17 @@ def stamped(name):
 
 def table():
     """Returns the table of lessons for the syllabus, in Markdown."""
-    rows = ["| lesson | on | CPU, minutes | |", "|---|---|---|---|"]
+    rows = [
+        "| lesson | on | core, optional, exercises | CPU | |",
+        "|---|---|---|---|---|",
+    ]
     for name in names():
+        study = study_minutes(name)
         rows.append(
-            f"| [{title(name)}]({name}.ipynb) | {subject(name)} |"
-            f" {minutes(name)[1]:g} | [Colab]({colab(name)}) |"
+            f"| [{title(name)}](student/{name}.ipynb) | {subject(name)} |"
+            f" {study['core']}, {study['optional']}, {study['exercises']} |"
+            f" {minutes(name)[1]:g} | [Colab]({colab(name)}),"
+            f" [with outputs]({name}.ipynb) |"
         )
     return "\n".join(rows) + "\n"
 
@@ -149,7 +225,20 @@ def to_notebook(text):
     }
     notebook.metadata["language_info"] = {"name": "python"}
     seen = set()
+    optional_level = 0  # of the heading of the optional section, if in one
     for cell in notebook.cells:
+        for marks, heading in _HEADING.findall(_prose(cell)):
+            if heading.startswith("Optional: "):
+                optional_level = len(marks)
+            elif len(marks) <= optional_level:
+                optional_level = 0
+        if optional_level:
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "optional"]
+        if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", []):
+            # folds the source and the outputs, in Colab and in Jupyter
+            cell.metadata["cellView"] = "form"
+            cell.metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
+            cell.metadata["collapsed"] = True
         # an id that follows from the text, so that a rebuild changes nothing else
         identity = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
         while identity in seen:
@@ -159,8 +248,62 @@ def to_notebook(text):
     return notebook
 
 
-def execute(notebook, fast=False):
+def _prose(cell):
+    return cell.source if cell.cell_type == "markdown" else ""
+
+
+def to_student(name):
+    """Makes the student edition of a lesson: without solutions and outputs."""
+    notebook = to_notebook(source_path(name).read_text())
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if "solution" not in cell.metadata.get("tags", [])
+    ]
+    teacher = f"[Teacher edition, with outputs and solutions](../{name}.ipynb)"
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            # a copy of the repository is one folder further up
+            cell.source = cell.source.replace('"../sr_keras/', '"../../sr_keras/')
+            cell.source = cell.source.replace('".." if local', '"../.." if local')
+            continue
+        text = _PICTURE.sub(_embedded, cell.source)
+        text = re.sub(r"\[Student edition\]\([^)]*\)", teacher, text)
+        cell.source = re.sub(r"\]\(([^)\s]+)\)", _moved, text)
+    return notebook
+
+
+def _embedded(match):
+    """Makes a picture part of the notebook; of a drawing, the PNG beside it."""
+    path = FOLDER / match[2]
+    path = path.with_suffix(".png") if path.suffix == ".svg" else path
+    kind = "jpeg" if path.suffix == ".jpg" else "png"
+    code = base64.b64encode(path.read_bytes()).decode()
+    return f"![{match[1]}](data:image/{kind};base64,{code})"
+
+
+def _moved(match):
+    """Writes a link as it must be in the folder of the student edition."""
+    link = match[1]
+    stays = link.startswith(("http://", "https://", "mailto:", "data:", "#", "../"))
+    if re.match(r"\d\d_\w+\.ipynb", link) or (stays and not link.startswith("../")):
+        return match[0]
+    if re.fullmatch(r"\.\./\d\d_\w+\.ipynb", link):  # the teacher edition
+        return match[0]
+    return f"](../{link})"
+
+
+def student_text(name):
+    return nbformat.writes(to_student(name)) + "\n"
+
+
+def execute(notebook, fast=False, kernel="python3"):
     """Executes a notebook in place, with this Python and this working tree.
+
+    Args:
+        notebook: The notebook.
+        fast: Whether to shorten the lesson as its test does.
+        kernel: Name of the Jupyter kernel.
 
     Raises:
         nbclient.exceptions.CellExecutionError: If a cell fails.
@@ -175,7 +318,7 @@ def execute(notebook, fast=False):
     client = nbclient.NotebookClient(
         notebook,
         timeout=3600,
-        kernel_name="python3",
+        kernel_name=kernel,
         record_timing=False,
         resources={"metadata": {"path": str(FOLDER)}},
     )
@@ -266,6 +409,7 @@ def write(path, text):
     if path.exists() and path.read_text() == text:
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(exist_ok=True)
     try:
         temporary.write_text(text)
         os.replace(temporary, path)
@@ -282,6 +426,7 @@ def write_text_everywhere():
     stale = []
     for name in names():
         write(source_path(name), stamped(name))
+        write(student_path(name), student_text(name))
         fresh = to_notebook(source_path(name).read_text())
         if not notebook_path(name).exists():
             stale.append(name)
@@ -342,6 +487,9 @@ def staleness(name):
         for notebook in (fresh, built)
     ]
     if texts[0] == texts[1] and fresh.metadata == built.metadata:
+        student = student_path(name)
+        if not student.exists() or student.read_text() != student_text(name):
+            return [f"{name}: the student edition is not up to date"]
         return []
     pairs = zip(*texts, strict=False)
     place = next((i for i, (a, b) in enumerate(pairs) if a != b), len(texts[0]))
@@ -409,7 +557,7 @@ def _dead(link, path, prose):
                 if (ROOT / file).exists():
                     return None
         return f"{path.name}: {link} leads nowhere in {address()}"
-    if link.startswith("mailto:"):
+    if link.startswith(("mailto:", "data:")):
         return None
     file, _, anchor = link.partition("#")
     target = path.parent / file if file else path
@@ -431,11 +579,13 @@ def _anchors(prose):
 
 def pages():
     """Returns all notebooks and all Markdown files whose links are checked."""
-    folders = ("", "notebooks", "data", "benchmarks", "sr_keras/pretrained", "examples")
+    folders = ("", "docs", "notebooks", "notebooks/teaching")
+    folders += ("notebooks/teaching/handin",)
+    folders += ("notebooks/teaching/answers", "data", "benchmarks", "examples")
+    folders += ("sr_keras/pretrained",)
     found = [path for folder in folders for path in (ROOT / folder).glob("*.md")]
-    return sorted(found) + [
-        notebook_path(n) for n in names() if notebook_path(n).exists()
-    ]
+    notebooks = [path(n) for n in names() for path in (notebook_path, student_path)]
+    return sorted(found) + [path for path in notebooks if path.exists()]
 
 
 def faults():
@@ -443,7 +593,14 @@ def faults():
     found = []
     for name in names():
         found += staleness(name) + faults_of_outputs(name)
-    extra = {path.stem for path in FOLDER.glob("*.ipynb")} - set(names())
+    found += [
+        f"{name}: the core takes {study_minutes(name)['core']} minutes to read, more "
+        f"than {CORE_LIMIT}; split the lesson, or mark sections as optional"
+        for name in names()
+        if study_minutes(name)["core"] > CORE_LIMIT
+    ]
+    everything = [*FOLDER.glob("*.ipynb"), *FOLDER.glob("student/*.ipynb")]
+    extra = {path.stem for path in everything} - set(names())
     found += [f"{name}: this notebook has no source" for name in sorted(extra)]
     if f"\n{table()}\n" not in (FOLDER / "README.md").read_text():
         found.append("README.md: the table of lessons is not up to date")

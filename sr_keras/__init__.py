@@ -1,14 +1,22 @@
-"""Super-resolution in Keras 3: models, losses, data and training to build with.
+"""Image super-resolution in Keras 3: models, losses, data and training to build with.
 
     import sr_keras as sr
 
-What needs TensorFlow is imported when it is first used, so that `sr.models`,
-`sr.losses` and their like do without it on another Keras backend.
+Importing the package registers its layers, models, losses, metrics and optimizers with
+Keras, so that `keras.models.load_model` finds them. The other modules are imported
+when they are first used.
 """
 
 import importlib
-import pathlib
 import sys
+
+from sr_keras.processor import prefer_onednn
+
+prefer_onednn(sys.argv)  # before TensorFlow is imported
+
+import keras  # noqa: E402
+
+from sr_keras import layers, losses, metrics, models, optimizers  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -16,23 +24,38 @@ _MODULES = (
     "course",
     "datasets",
     "degradations",
+    "engines",
     "evaluation",
+    "exporting",
     "features",
     "images",
     "inference",
+    "lpips",
+    "pipeline",
+    "plotting",
+    "precision",
+    "published",
+    "quality",
+    "receptive_field",
+    "training",
+    "weights",
+)
+_FUNCTIONS = {"evaluate": "evaluation", "export": "exporting", "upscale": "inference"}
+
+__all__ = [
     "layers",
     "losses",
     "metrics",
     "models",
-    "pipeline",
-    "plotting",
-    "pretrained",
-    "quality",
-    "training",
-)
-_FUNCTIONS = {"evaluate": "evaluation", "export": "exporting", "upscale": "inference"}
+    "optimizers",
+    *_MODULES,
+    *_FUNCTIONS,
+]
 
-__all__ = [*_MODULES, *_FUNCTIONS]
+if keras.backend.backend() == "tensorflow":
+    # Registers GANs and VAEs. The module imports TensorFlow, so on other backends it
+    # is imported only when it is used.
+    importlib.import_module("sr_keras.training")
 
 
 def __getattr__(name):
@@ -45,15 +68,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return [*globals(), *__all__]
-
-
-def _register():
-    """Imports all that `keras.models.load_model` must know."""
-    from sr_keras import layers, losses, metrics, models  # noqa: F401
-
-
-# The command line does so later, so that `--help` need not wait for Keras.
-_program = pathlib.Path(sys.argv[0]).name
-if _program != "sr-keras" and not (_program == "-m" and "sr_keras" in sys.orig_argv):
-    _register()
+    return sorted({*globals(), *__all__})

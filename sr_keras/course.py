@@ -1,4 +1,4 @@
-"""What the notebooks of the course share: their first cell, and checks of answers."""
+"""What the course notebooks share: the first cell, and checks of answers."""
 
 import os
 import types
@@ -10,26 +10,26 @@ import tensorflow as tf
 
 
 def start(minutes, **settings):
-    """Says what hardware there is, what that means for a lesson, and what follows.
+    """Prints the hardware and how long the lesson takes, and chooses its settings.
 
-    The environment variable `SR_KERAS_FAST=1` shortens a lesson to what a test of
-    it needs. The random numbers of Python, NumPy and Keras start from 0.
+    If the environment variable `SR_KERAS_FAST` is 1, the lesson is shortened to what
+    its test needs. The random seed of Python, NumPy and Keras is set to 0.
 
     Args:
-        minutes: How long the lesson takes: (FAST, CPU, GPU).
-        **settings: The lesson's settings, such as numbers of steps, each a triple
+        minutes: Duration of the lesson in minutes: (FAST, CPU, GPU).
+        **settings: Settings of the lesson, such as numbers of steps, each a triple
             (FAST, CPU, GPU).
 
     Returns:
-        A namespace with the settings chosen, and `fast` and `gpu`, which are bools.
+        A namespace with the chosen settings, and the bools `fast` and `gpu`.
 
     Raises:
-        ValueError: If something has not three values.
+        ValueError: If an argument does not have three values.
     """
     for name, values in {"minutes": minutes, **settings}.items():
         if len(values) != 3:
             raise ValueError(
-                f"`{name}` must be a triple (FAST, CPU, GPU). Received: {values}"
+                f"`{name}` must be a triple (FAST, CPU, GPU). Received: {name}={values}"
             )
     gpus = tf.config.list_physical_devices("GPU")
     fast = os.environ.get("SR_KERAS_FAST", "") not in ("", "0")
@@ -39,16 +39,16 @@ def start(minutes, **settings):
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}")
     print(f"Hardware: {_hardware(gpus)}.")
     if fast:
-        print("FAST is on: everything is shortened, and the scores are lower.")
+        print("FAST is on: the lesson is shortened, and the scores are lower.")
     else:
         kind = "a GPU (an estimate)" if gpus else "two CPU cores"
-        print(f"This lesson computes for about {minutes[column]:g} min on {kind}.")
+        print(f"This lesson takes about {minutes[column]:g} min on {kind}.")
     if chosen:
         print("Settings:", ", ".join(f"{k} = {v}" for k, v in chosen.items()))
         if not gpus and "COLAB_RELEASE_TAG" in os.environ:
-            print("For a GPU: Runtime > Change runtime type, and start again.")
-    # in notebooks, warnings stand among the results; of the second, the default of
-    # `fit`, Keras warns whenever it is given a tf.data.Dataset
+            print("For a GPU, choose Runtime > Change runtime type and start again.")
+    # Notebooks show warnings among the results. The second one is raised by the
+    # default of `fit` whenever it is given a tf.data.Dataset.
     tf.get_logger().setLevel("ERROR")
     warnings.filterwarnings("ignore", "`shuffle=True` was passed")
     keras.utils.set_random_seed(0)
@@ -67,20 +67,20 @@ def _hardware(gpus):
 
 
 def check(answer, expected, tolerance=1e-4):
-    """Says whether an answer to an exercise is right, without telling the solution.
+    """Prints whether an answer to an exercise is right, without giving the solution.
 
     Args:
-        answer: A number or an array; None while there is no answer.
-        expected: What it should be.
-        tolerance: How far each value may be off.
+        answer: A number or an array, or None while there is no answer.
+        expected: The solution.
+        tolerance: Largest absolute difference that each value may have.
     """
     if answer is None or answer is ...:
         print("No answer yet.")
         return
     answer, expected = np.asarray(answer), np.asarray(expected)
     if answer.shape != expected.shape:
-        print(f"Not yet: the shape is {answer.shape}, and should be {expected.shape}.")
+        print(f"Not yet: the shape must be {expected.shape}, but it is {answer.shape}.")
     elif not np.allclose(answer, expected, rtol=0, atol=tolerance):
-        print("Not yet: the shape fits, the values do not.")
+        print("Not yet: the shape is right, but the values are not.")
     else:
         print("Right!")

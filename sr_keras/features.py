@@ -1,31 +1,26 @@
 """Features of VGG networks, which losses and metrics compare instead of pixels.
 
-A layer is named "vgg19/block5_conv4": a network, "vgg16" or "vgg19", and a layer by
-its name in `keras.applications`, `blockB_convC` or `blockB_pool`. A convolution's
-features come after its ReLU; "vgg19/block5_conv4/before_relu" has those before it.
-`ALIASES` has the papers' names, to which "/before_relu" may be added as well. Johnson
-et al. take VGG16, whose weights are a file of their own: where there is only VGG19,
-"vgg19/block3_conv3" stands in for "relu3_3".
+A layer is named like "vgg19/block5_conv4": the network, "vgg16" or "vgg19", followed
+by the name of the layer in `keras.applications`, `blockB_convC` or `blockB_pool`. The
+features of a convolution are taken after its ReLU;
+"vgg19/block5_conv4/before_relu" takes them before it. `ALIASES` holds the names that
+papers use; "/before_relu" can be appended to these as well. Johnson et al. use VGG16,
+whose weights are a separate file. If you only have VGG19, "vgg19/block3_conv3" can
+replace "relu3_3".
 
-Nothing here is a Keras layer, so that no model saves these networks as a part of
-itself.
+Nothing here is a Keras layer, so a model never saves these networks as part of itself.
 """
 
-import hashlib
-import http.client
+import contextlib
 import os
 import pathlib
-import shutil
-import sys
-import urllib.request
-import uuid
-import weakref
 
 import h5py
 import keras
 import numpy as np
 from keras import ops
 
+from sr_keras import files
 from sr_keras import images as pixels
 
 ALIASES = {
@@ -49,38 +44,50 @@ _MD5 = {
     "vgg16": "6d6bbae143d832006294945121d1f1fc",
     "vgg19": "253f8cb515780f3b799900260a226db6",
 }
-_TIMEOUT = 10  # seconds
 
-# extractors without variables yet, in the order they were made
-_waiting = weakref.WeakValueDictionary()
+# Whether extractors create their variables when they are constructed.
+_built_at_once = False
 
 
-def waiting():
-    """Returns the extractors that have no variables yet, in the order they were made.
+@contextlib.contextmanager
+def built_at_once(active=True):
+    """Within this context, extractors load their weights when they are constructed.
 
-    Under a `tf.distribute` strategy `build` must be called in its scope; the first call
-    is mostly inside of a step, where each replica would make the variables.
+    Under a `tf.distribute` strategy with several replicas, variables must be created
+    in the scope of the strategy. The first call usually happens inside a training
+    step, where every replica would try to create them.
+
+    Args:
+        active: False leaves the extractors as they are, loading at the first call.
     """
-    return list(_waiting.values())
+    global _built_at_once
+    before, _built_at_once = _built_at_once, active
+    try:
+        yield
+    finally:
+        _built_at_once = before
 
 
 class FeatureExtractor:
     """Computes the features of layers of VGG16 or VGG19 in one forward pass.
 
-    The weights are found at the first call, and those of deeper layers than are asked
-    for are dropped. All is computed in float32, whatever the precision policy.
+    The weights are loaded at the first call; weights of layers deeper than those asked
+    for are dropped. Features are float32. They are computed in float32 too, unless
+    Keras's dtype policy is "mixed_bfloat16" when the extractor is constructed, as it is
+    while a recipe builds such a model; then the convolutions compute in bfloat16.
+    float16 is never used, because features exceed its range.
 
     Args:
-        layers: Names of layers of one network, see above.
-        weights: "imagenet", the path of a file, or None for random weights, always
-            the same. "imagenet" is the first of these that exists: the file that the
-            environment variable `SR_KERAS_VGG19` (or `SR_KERAS_VGG16`) names; the
-            file of `keras.applications` in Keras's home; the file
+        layers: Names of layers of one network, see the module's docstring.
+        weights: "imagenet", the path of a file, or None for random weights, which
+            are always the same. "imagenet" is the first of these that exists: the
+            file that the environment variable `SR_KERAS_VGG19` (or `SR_KERAS_VGG16`)
+            names; the file of `keras.applications` in Keras's home; the file
             `vgg19/vgg19_imagenet_notop.weights.h5` in the folder that `SR_KERAS_DATA`
             names; a download into Keras's home.
 
     Raises:
-        ValueError: If there is no such layer, or the layers are of two networks.
+        ValueError: If a layer does not exist, or the layers belong to two networks.
 
     Reference:
         [Simonyan and Zisserman, 2014](https://arxiv.org/abs/1409.1556)
@@ -91,22 +98,43 @@ class FeatureExtractor:
         if len({network for network, _ in parsed}) != 1:
             raise ValueError(
                 "`layers` must be one or more layers of one network."
-                f" Received: {list(layers)}"
+                f" Received: layers={list(layers)}"
             )
         self.weights = weights
+        policy = keras.config.dtype_policy().compute_dtype
+        self.compute_dtype = "bfloat16" if policy == "bfloat16" else "float32"
         self._network = parsed[0][0]
         self._names = [name for _, name in parsed]
         steps = _steps(self._network)
         last = max(steps.index(name.split("/")[0]) for name in self._names)
         self._steps = steps[: last + 1]
-        self._variables = None
-        _waiting[id(self)] = self
+        self._arrays = self._variables = None
+        if _built_at_once:
+            self.build()
 
     def build(self):
-        """Makes the variables, which the first call does else; raises as that does."""
+        """Loads the weights into variables; raises the errors of a call.
+
+        On TensorFlow the first call does this as well, even inside a
+        `tf.function`. On the other backends, a call before `build` uses NumPy arrays,
+        because a compiled function cannot create variables there. Call `build` first
+        if you call the extractor many times outside a compiled function.
+        """
         if self._variables is None:
-            self._variables = self._make_variables()
-            _waiting.pop(id(self), None)
+            # The initializers are functions because the first call usually happens
+            # while a graph is built.
+            self._variables = [
+                keras.Variable(
+                    lambda shape, dtype, array=array: ops.convert_to_tensor(
+                        array, dtype
+                    ),
+                    shape=array.shape,
+                    dtype="float32",
+                    trainable=False,
+                    autocast=False,
+                )
+                for array in self._load()
+            ]
 
     def __call__(self, images):
         """Computes the features.
@@ -117,19 +145,18 @@ class FeatureExtractor:
 
         Returns:
             A list with the features of each layer, `(batch, height / n, width / n,
-            filters)`, float32, where n is 1 in the first block, 2 in the second, 4, 8
-            and 16, twice that for its pooling, and sizes are rounded down.
+            filters)`, float32. n is 1, 2, 4, 8 and 16 in the five blocks, and twice
+            that for the pooling at the end of a block. Sizes are rounded down.
 
         Raises:
             ValueError: If the images have another shape or are smaller than n, or a
-                file has other weights than these.
-            FileNotFoundError: If a file that was named does not exist.
-            OSError: If the weights cannot be downloaded; the message says where to
+                file holds other weights.
+            FileNotFoundError: If a given file does not exist.
+            OSError: If the weights cannot be downloaded. The message says where to
                 put them.
         """
-        x = _preprocess(images)
-        self.build()
-        weights = iter(self._variables)
+        x = ops.cast(_preprocess(images), self.compute_dtype)
+        weights = (ops.cast(value, self.compute_dtype) for value in self._weights())
         features = {}
         for name in self._steps:
             if "pool" in name:
@@ -139,27 +166,35 @@ class FeatureExtractor:
                 x = ops.conv(
                     x, next(weights), padding="same", data_format="channels_last"
                 )
-                x = x + ops.convert_to_tensor(next(weights))
+                x = x + next(weights)
                 features[f"{name}/before_relu"] = x
                 x = ops.relu(x)
             features[name] = x
-        return [features[name] for name in self._names]
+        return [ops.cast(features[name], "float32") for name in self._names]
 
-    def _make_variables(self):
+    def get_weights(self):
+        """Loads the weights of the convolutions in use.
+
+        Returns:
+            A list of NumPy arrays, kernel, bias, kernel, bias, ..., as a Keras model of
+            the same convolutions takes them in `set_weights`.
+
+        Raises:
+            OSError: As for a call, if the weights cannot be found or downloaded.
+        """
+        return [np.asarray(array) for array in self._load()]
+
+    def _weights(self):
         """Returns kernel, bias, kernel, bias, ... of the convolutions in use."""
-        count = 2 * sum("conv" in name for name in self._steps)
-        # Variables, because a compiled step would hold arrays as constants; made by
-        # functions, because the first call is mostly inside of a step.
-        return [
-            keras.Variable(
-                lambda shape, dtype, array=array: ops.convert_to_tensor(array, dtype),
-                shape=array.shape,
-                dtype="float32",
-                trainable=False,
-                autocast=False,
-            )
-            for array in _arrays(self._network, self.weights, count)
-        ]
+        if self._variables is None and keras.backend.backend() == "tensorflow":
+            self.build()  # arrays would become constants of the graph
+        return self._load() if self._variables is None else self._variables
+
+    def _load(self):
+        if self._arrays is None:
+            count = 2 * sum("conv" in name for name in self._steps)
+            self._arrays = _arrays(self._network, self.weights, count)
+        return self._arrays
 
 
 def _steps(network):
@@ -183,7 +218,7 @@ def _parse(layer):
         or (suffix and "pool" in base)
     ):
         raise ValueError(
-            'A layer must be named as "vgg19/block5_conv4" or'
+            'A layer must have a name like "vgg19/block5_conv4" or'
             f' "vgg19/block5_conv4/before_relu", or be one of {", ".join(ALIASES)}.'
             f" Received: {layer!r}"
         )
@@ -191,12 +226,12 @@ def _parse(layer):
 
 
 def _preprocess(images):
-    """Makes what VGG was trained on: BGR in 0-255, minus the mean colour."""
+    """Converts to what VGG was trained on: BGR in 0-255, minus the mean colour."""
     shape = tuple(images.shape)
     if len(shape) != 4 or shape[-1] not in (1, 3):
         raise ValueError(
-            "Images must come as (batch, height, width, channels) with 1 or 3 channels."
-            f" Received: {shape}"
+            "Images must have the shape (batch, height, width, channels) with 1 or 3"
+            f" channels. Received: shape={shape}"
         )
     x = ops.convert_to_tensor(pixels.to_float(images))
     if shape[-1] == 1:
@@ -208,7 +243,8 @@ def _check_size(x, name, images):
     if any(side is not None and side < 2 for side in x.shape[1:3]):
         height, width = images.shape[1:3]
         raise ValueError(
-            f"Images of {height}x{width} pixels are too small for VGG's {name}."
+            f"Images of {height}x{width} pixels are too small for the layer {name} of"
+            " VGG."
         )
 
 
@@ -229,24 +265,25 @@ def _arrays(network, weights, count):
         ]
     path = _find(network) if weights == "imagenet" else pathlib.Path(weights)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file of VGG weights {path}")
+        raise FileNotFoundError(f"The file of VGG weights {path} does not exist.")
     try:
         arrays = _read(path, network)
     except (OSError, KeyError) as error:
         raise ValueError(f"{path} cannot be read as Keras weights: {error}") from error
     if [array.shape for array in arrays] != shapes:
         raise ValueError(
-            f"{path} does not hold the weights of {network.upper()} without its top."
+            f"{path} does not hold the weights of {network.upper()} without its dense"
+            " layers."
         )
     return arrays[:count]
 
 
 def _read(path, network):
-    """Reads all kernels and biases from a file of Keras 3 or of an older Keras."""
+    """Reads all kernels and biases from a file of Keras 3 or an older Keras."""
     names = [name for name in _steps(network) if "conv" in name]
     arrays = []
     with h5py.File(path) as file:
-        if "layers" in file:  # Keras 3 counts the layers of a class
+        if "layers" in file:  # Keras 3 numbers the layers of each class
             count = len(names)
             names = ["layers/conv2d", *(f"layers/conv2d_{i}" for i in range(1, count))]
         for name in names:
@@ -258,14 +295,13 @@ def _read(path, network):
 
 
 def _find(network):
-    """Returns the file of the ImageNet weights, downloaded if need be."""
+    """Returns the file of the ImageNet weights, which is downloaded if needed."""
     variable = f"SR_KERAS_{network.upper()}"
     if os.environ.get(variable):
         return pathlib.Path(os.environ[variable])
-    home = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    path = home / "models" / _FILE.format(network)
+    path = files.keras_home() / "models" / _FILE.format(network)
     if path.is_file():
-        _check_md5(path, network)
+        files.check_digest(path, _MD5[network], "md5")
         return path
     if os.environ.get("SR_KERAS_DATA"):
         folder = pathlib.Path(os.environ["SR_KERAS_DATA"])
@@ -274,38 +310,11 @@ def _find(network):
             return shipped
     url = f"{_URL}/{network}/{_FILE.format(network)}"
     try:
-        _download(url, path, network)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        files.download(url, path, _MD5[network], "md5")
+    except (OSError, ValueError) as error:
         raise OSError(
             f"The weights of {network.upper()} could not be downloaded: {error}. Put"
-            f" {url} at {path}, or say in the environment variable {variable} where"
-            " they are."
+            f" {url} at {path}, or set the environment variable {variable} to their"
+            " path."
         ) from error
     return path
-
-
-def _check_md5(path, network):
-    with open(path, "rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    if md5 != _MD5[network]:
-        raise ValueError(
-            f"{path} has the MD5 {md5}, not {_MD5[network]}: it is damaged, incomplete"
-            " or another file. Delete it, and it will be downloaded again."
-        )
-
-
-def _download(url, path, network):
-    """Downloads to another name first: a file that was there stays until the end."""
-    print(f"Downloading {url} to {path}", file=sys.stderr)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{uuid.uuid4().hex}.part")
-    try:
-        with (
-            urllib.request.urlopen(url, timeout=_TIMEOUT) as response,
-            open(partial, "wb") as file,
-        ):
-            shutil.copyfileobj(response, file)
-        _check_md5(partial, network)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,30 +1,27 @@
-"""Image files and pixel values: reading, writing, [0, 1] floats, luma.
+"""Image files and pixel values: reading, writing, resizing, conversions, luma.
 
-Integer images exist in files, datasets and the pipeline only. `to_float` is
-the one place where they become what networks see, `to_integer` the way back.
+Integer images exist only in files, datasets and the pipeline. `to_float` converts
+them to what networks see, and `to_integer` converts back.
 """
 
-import contextlib
-import errno
-import os
+import functools
+import math
 import pathlib
-import struct
-import uuid
-import warnings
-import zlib
 
 import cv2
 import keras
 import numpy as np
 from keras import ops
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.lib.stride_tricks import as_strided
+
+from sr_keras import image_files
+from sr_keras.checks import check_count_lists
+from sr_keras.layers import cubic
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 _PEAKS = {"uint8": 255, "uint16": 65535}
-_ORIENTATION = 0x0112  # the EXIF tag
-_FAULTS_OF_DISKS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
-_PNG_HEAD = 33  # bytes of signature and first chunk
+_BLOCK = 4  # pixels that one matrix product makes
 
 # MATLAB's rgb2ycbcr (ITU-R BT.601, "studio swing"): rows are R, G, B in
 # [0, 1], columns Y, Cb, Cr in 0-255, before the offsets are added.
@@ -38,142 +35,74 @@ _YCBCR = np.array(
 _YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
 
 
-def read(path):
-    """Reads an image file, upright, with the bit depth it has.
+def read(path, max_pixels=None):
+    """Reads an image file at its own bit depth and applies its EXIF orientation.
 
-    Palette and CMYK images become RGB; with alpha, or a transparent colour, they
-    and grey images become RGBA. A 1-bit image becomes 8-bit grey. The EXIF
-    orientation is applied. Colour images of 16 bits keep them in PNG and TIFF; in
-    other formats, and as CMYK, they are read with 8.
+    Palette and CMYK images become RGB. Images with an alpha channel or a transparent
+    colour become RGBA. A 1-bit image becomes 8-bit grey. 16-bit colour images keep
+    their 16 bits if they are PNG or TIFF files; other formats, and CMYK, are read with
+    8 bits. Of an animation or of several pages, the first is read.
 
     Args:
-        path: Path of a file in a format Pillow reads.
+        path: Path of a file in a format that Pillow reads. HEIC files need the package
+            pillow-heif.
+        max_pixels: The most pixels that are read. None for Pillow's limit against
+            decompression bombs, 179 million; 0 for no limit.
 
     Returns:
-        `(height, width)` for a grey image, else `(height, width, 3)` or
-        `(height, width, 4)`, a uint8 or uint16 array.
+        A uint8 or uint16 array: `(height, width)` for a grey image, otherwise
+        `(height, width, 3)` or `(height, width, 4)`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is no image, is empty, truncated or corrupt,
-            has no pixels, or more than Pillow's limit against decompression
-            bombs (179 million). The message names the file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a readable image: empty, truncated, corrupt,
+            without pixels, of floats or of integers with a sign, or above the limit.
+            The message names the file.
         OSError: If the disk cannot be read.
     """
-    with _open(path) as image:
-        if not _has_deep_channels(path, image):
-            return _to_array(ImageOps.exif_transpose(image))
-        image.load()  # finds out whether the file is complete, as OpenCV does not
-        # OpenCV turns a TIFF upright, and no other; Pillow has dropped a TIFF's tag
-        return _read_deep(path, image.getexif().get(_ORIENTATION, 1))
+    with image_files.ImageFile(path, max_pixels) as file:
+        image = file.read()
+    return image[..., [0, 0, 0, 1]] if image.shape[2:] == (2,) else image
 
 
 def color_profile(path):
-    """Returns the ICC profile of an image file, which says what its RGB values mean.
+    """Returns the ICC profile of an image file as bytes.
 
-    Bytes, or None if there is none, or it is of other colours than those that `read`
-    makes (of CMYK, say). `read` leaves values as they are, whatever their profile.
+    The result is None if the file has no profile, or if the profile does not describe
+    the pixels that `read` returns (a CMYK profile, for example). `read` never converts
+    colours, whatever the profile.
+
+    Args:
+        path: Path of the image file.
 
     Raises:
-        FileNotFoundError: As `read`.
-        ValueError: As `read`.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a readable image.
     """
-    with _open(path) as image:
-        is_grey = image.mode in ("1", "L", "I") or image.mode.startswith("I;16")
-        is_grey = is_grey and not image.has_transparency_data
-        profile = image.info.get("icc_profile") or b""
-        space = b"GRAY" if is_grey else b"RGB "
+    with image_files.ImageFile(path) as file:
+        profile = file.metadata.icc_profile or b""
+        space = b"GRAY" if file.is_grey else b"RGB "
         return profile if profile[16:20] == space else None
 
 
-@contextlib.contextmanager
-def _open(path):
-    """Opens an image file with Pillow; whatever is wrong with it names the file."""
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image file {path}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is an empty file, not an image.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            # an open file, because Pillow maps grey TIFFs by name, and turns them wrong
-            with open(path, "rb") as file, Image.open(file) as image:
-                yield image
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is no image, or one without pixels.") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large to be read safely: {error}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # corrupt bytes make decoders raise anything
-        if isinstance(error, OSError) and error.errno in _FAULTS_OF_DISKS:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+def write(path, image, icc_profile=None, quality=None):
+    """Writes an image file atomically.
 
-
-def _has_deep_channels(path, image):
-    """Whether the file has several channels of 16 bits, which Pillow halves."""
-    if image.format == "PNG":
-        with open(path, "rb") as file:
-            bit_depth, color_type = file.read(26)[24:]
-        return bit_depth == 16 and color_type in (2, 4, 6)
-    if image.format == "TIFF" and image.mode in ("RGB", "RGBA"):
-        is_deep = image.tag_v2.get(258, (8,))[0] == 16
-        if is_deep and image.tag_v2.get(284, 1) != 1:
-            raise ValueError("its 16-bit channels lie in separate planes")
-        return is_deep
-    return False
-
-
-def _read_deep(path, orientation):
-    # imdecode, because imread does not open every path on every system
-    data = np.fromfile(path, np.uint8)
-    array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16:
-        raise ValueError("its 16-bit pixels cannot be decoded")
-    code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    array = cv2.cvtColor(array, code)
-    if orientation in (5, 6, 7, 8):
-        array = np.swapaxes(array, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
-
-
-def _to_array(image):
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        array = np.asarray(image)
-        if array.min() < 0 or array.max() > 65535:
-            raise ValueError("its pixels have more than 16 bits")
-        return array.astype(np.uint16)
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, without a range")
-    if image.has_transparency_data:
-        return np.array(image.convert("RGBA"))
-    return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-
-
-def write(path, image, icc_profile=None):
-    """Writes an image file, whole or not at all.
-
-    The file appears under its name only when it is complete, so that an
-    interrupted write leaves a former file as it was.
-
-    JPEG has quality 95; all other formats keep the pixels.
+    An interrupted write leaves an existing file untouched.
 
     Args:
-        path: Where to write; the suffix says the format. Folders are made.
-        image: `(height, width)`, `(height, width, 1)`, `(height, width, 3)` or
-            `(height, width, 4)` array; uint8, uint16 (PNG and TIFF only), or
-            float in [0, 1], which is written with 8 bits.
-        icc_profile: None, or what `color_profile` returns; it is left out of BMP, PPM
-            and TIFF of 16 bits.
+        path: File to write. The suffix determines the format; missing folders are
+            created.
+        image: `(height, width)` array, or `(height, width, channels)` with 1, 2 (grey
+            and alpha), 3 or 4 channels: uint8, uint16 (PNG and TIFF only), or float
+            in [0, 1], which is written with 8 bits.
+        icc_profile: None, or a profile from `color_profile`. BMP and PPM files are
+            written without it.
+        quality: 1 to 100 for JPEG and WebP. None means 95 for JPEG, and lossless for
+            WebP.
 
     Raises:
-        ValueError: If the shape or the format does not fit.
+        ValueError: If the shape, the dtype, the suffix or the quality is not supported.
     """
     path = pathlib.Path(path)
     image = np.asarray(image)
@@ -181,74 +110,31 @@ def write(path, image, icc_profile=None):
         image = to_integer(image)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
-    if image.dtype.name not in _PEAKS:
-        raise ValueError(
-            f"{path}: pixels must be uint8, uint16 or float. Received: {image.dtype}"
-        )
-    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,), (4,)):
-        raise ValueError(
-            f"{path}: an image must have the shape (height, width[, 1, 3 or 4])."
-            f" Received: {image.shape}"
-        )
-    if image.size == 0:
-        raise ValueError(f"{path}: an image without pixels cannot be written.")
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    image_files.check_pixels(path, image)
+    image_files.check_quality(quality)
+    if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}.")
-    if image.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
-        raise ValueError(f"{path}: 16 bits can be written as .png or .tif only.")
-    if image.shape[2:] == (4,) and suffix not in (".png", ".tif", ".tiff", ".webp"):
-        raise ValueError(f"{path}: alpha can be written as .png, .tif or .webp only.")
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}{suffix}")
-    try:
-        _encode(temporary, image, icc_profile)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _encode(path, image, icc_profile):
-    if image.dtype == np.uint16:
-        if image.ndim == 3:
-            code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-            image = cv2.cvtColor(image, code)
-        _, data = cv2.imencode(path.suffix, image)
-        data = data.tobytes()
-        if icc_profile and path.suffix == ".png":  # which OpenCV does not write
-            data = data[:_PNG_HEAD] + _profile_chunk(icc_profile) + data[_PNG_HEAD:]
-        path.write_bytes(data)
-        return
-    options = {"icc_profile": icc_profile}
-    if path.suffix in (".jpg", ".jpeg"):
-        options["quality"] = 95
-    elif path.suffix == ".webp":
-        options["lossless"] = True
-    Image.fromarray(image).save(path, **options)
-
-
-def _profile_chunk(icc_profile):
-    body = b"iCCPicc\0\0" + zlib.compress(icc_profile)
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    metadata = image_files.Metadata(icc_profile)
+    image_files.write(path, [image], metadata, quality)
 
 
 def to_float(images):
-    """Turns integer pixels into float32 in [0, 1]; floats are only cast.
+    """Converts integer pixels to float32 in [0, 1]; floats are only cast.
 
     Args:
         images: Array or tensor of any shape; uint8, uint16 or float.
 
     Returns:
-        An array if an array came, else a tensor; float32.
+        A float32 array if `images` is an array, otherwise a float32 tensor.
 
     Raises:
-        ValueError: If the dtype is another one.
+        ValueError: If the dtype is not supported.
     """
     dtype = keras.backend.standardize_dtype(images.dtype)
     if dtype not in _PEAKS and "float" not in dtype:
-        raise ValueError(f"Pixels must be uint8, uint16 or float. Received: {dtype}")
+        raise ValueError(
+            f"`images` must be uint8, uint16 or float. Received: dtype={dtype}"
+        )
     peak = np.float32(_PEAKS.get(dtype, 1))
     if isinstance(images, np.ndarray):
         return images.astype("float32") / peak
@@ -256,39 +142,40 @@ def to_float(images):
 
 
 def to_integer(images, dtype="uint8"):
-    """Turns floats in [0, 1] into rounded, clipped integer pixels.
+    """Converts floats in [0, 1] to integer pixels, clipped and rounded.
 
     Args:
         images: Float array or tensor of any shape.
         dtype: "uint8" or "uint16".
 
     Returns:
-        A numpy array of that dtype.
+        A NumPy array of that dtype.
 
     Raises:
-        ValueError: If `dtype` is another one, or the pixels are no floats, or NaN.
+        ValueError: If `dtype` is not supported, or `images` are not floats or contain
+            NaN.
     """
     peak = _PEAKS.get(np.dtype(dtype).name)
     if peak is None:
-        raise ValueError(f"`dtype` must be uint8 or uint16. Received: {dtype}")
+        raise ValueError(f"`dtype` must be uint8 or uint16. Received: dtype={dtype}")
     images = np.asarray(images)
     if "float" not in images.dtype.name:
         raise ValueError(
-            f"`images` must be floats in [0, 1]. Received: {images.dtype.name}"
+            f"`images` must be floats in [0, 1]. Received: dtype={images.dtype.name}"
         )
     images = images.astype("float32")
     if np.isnan(images).any():
         raise ValueError("`images` must be floats in [0, 1]. Received: NaN")
-    # add before flooring: halves are rounded up, as MATLAB does
+    # halves are rounded up, as in MATLAB
     return np.floor(np.clip(images, 0.0, 1.0) * np.float32(peak) + 0.5).astype(dtype)
 
 
 def rgb_to_ycbcr(images):
-    """Computes MATLAB's `rgb2ycbcr` (ITU-R BT.601; Y is 16-235 of 255).
+    """Converts RGB to YCbCr as MATLAB's `rgb2ycbcr` (ITU-R BT.601, Y in 16-235).
 
     Args:
-        images: Array or tensor `(..., 3)`, RGB; float in [0, 1], or a uint8 or uint16
-            array, whose result is rounded to integers as MATLAB does it.
+        images: Array or tensor `(..., 3)`, RGB: float in [0, 1], or a uint8 or uint16
+            array, for which the result is rounded as in MATLAB.
 
     Returns:
         Y, Cb and Cr in the same shape and dtype.
@@ -297,7 +184,7 @@ def rgb_to_ycbcr(images):
 
 
 def ycbcr_to_rgb(images):
-    """Inverts `rgb_to_ycbcr`; colours outside of RGB are not clipped.
+    """Converts YCbCr to RGB, the inverse of `rgb_to_ycbcr`, without clipping.
 
     Args:
         images: Array or tensor `(..., 3)`, float.
@@ -310,21 +197,21 @@ def ycbcr_to_rgb(images):
 
 
 def luma(images):
-    """Computes the luma (Y) that papers compute their scores on.
+    """Computes the luma (Y) on which papers compute their scores.
 
-    A grey image is its own luma, unscaled, as in the published scores.
+    A grey image is returned unchanged, as for the published scores.
 
     Args:
         images: Array or tensor: RGB `(..., 3)`, or grey `(..., 1)` or
             `(height, width)`; float in [0, 1], or a uint8 or uint16 array.
 
     Returns:
-        `(..., 1)`, or the grey image as it came. For float RGB the values lie
-        in [16/255, 235/255].
+        `(..., 1)`, or the grey image. For float RGB the values are in
+        [16/255, 235/255].
 
     Raises:
-        ValueError: If the last axis has neither 1 nor 3 channels, or RGB another
-            dtype.
+        ValueError: If the last axis has neither 1 nor 3 channels, or the dtype is not
+            supported.
     """
     if len(images.shape) == 2 or images.shape[-1] == 1:
         return images
@@ -332,48 +219,227 @@ def luma(images):
 
 
 def _affine(images, matrix, offset):
-    """Computes `images @ matrix + offset`, where the result is in 0-255."""
+    """Computes `images @ matrix + offset`; `matrix` and `offset` are for 0-255."""
     if images.shape[-1] != 3:
-        raise ValueError(f"Images must have 3 channels, RGB. Received: {images.shape}")
+        raise ValueError(
+            f"`images` must have 3 channels (RGB). Received: shape={images.shape}"
+        )
     dtype = keras.backend.standardize_dtype(images.dtype)
     if dtype in _PEAKS:
         result = images / _PEAKS[dtype] @ matrix + offset  # float64
         result = np.clip(result * (_PEAKS[dtype] / 255), 0, _PEAKS[dtype])
         return np.floor(result + 0.5).astype(dtype)
     if "float" not in dtype:
-        raise ValueError(f"Pixels must be uint8, uint16 or float. Received: {dtype}")
+        raise ValueError(
+            f"`images` must be uint8, uint16 or float. Received: dtype={dtype}"
+        )
     matrix, offset = (matrix / 255).astype(dtype), (offset / 255).astype(dtype)
-    if not isinstance(images, np.ndarray):  # torch mixes its tensors with no arrays
+    if not isinstance(images, np.ndarray):  # torch cannot mix tensors and arrays
         matrix, offset = ops.convert_to_tensor(matrix), ops.convert_to_tensor(offset)
-    # no matmul, whose factors a GPU may round to 11 bits
+    # not matmul, because a GPU may round its factors to 11 bits
     return sum(images[..., i : i + 1] * matrix[i] for i in range(3)) + offset
 
 
 def crop_border(images, border):
     """Cuts `border` pixels from every side of `(..., height, width, channels)`.
 
+    Args:
+        images: Array or tensor `(..., height, width, channels)`.
+        border: Number of pixels to cut.
+
     Raises:
-        ValueError: If nothing would be left (in a graph, if the size is known), or
-            `border` is negative.
+        ValueError: If `border` is negative, or nothing would be left (in a graph: if
+            the size is known).
     """
     if border < 0:
-        raise ValueError(f"`border` must be 0 or more. Received: {border}")
+        raise ValueError(f"`border` must not be negative. Received: border={border}")
     if border == 0:
         return images
     height, width = images.shape[-3:-1]
     if min(height or border * 3, width or border * 3) <= 2 * border:
         raise ValueError(
-            f"A border of {border} leaves nothing of an image of {height}x{width}."
+            f"`border` must be smaller than half of the image. Received:"
+            f" border={border} for an image of {height}x{width} pixels"
         )
     return images[..., border:-border, border:-border, :]
 
 
 def crop_to_multiple(image, factor):
-    """Cuts bottom and right so that both sides are multiples of `factor`.
+    """Cuts bottom and right so that height and width are multiples of `factor`.
 
     Args:
         image: `(height, width)` or `(height, width, channels)`.
-        factor: The multiple, as a rule `scale`.
+        factor: A positive integer, usually `scale`.
     """
     height, width = image.shape[:2]
     return image[: height - height % factor, : width - width % factor]
+
+
+def resize(image, size, method="bicubic", border="replicate"):
+    """Resizes an image with antialiasing, as MATLAB's `imresize` does.
+
+    Rows are resized first, then columns. Integer images are rounded and clipped after
+    each of the two passes, which reproduces the LR files of the benchmark sets exactly.
+    Floats are not clipped: bicubic interpolation overshoots at edges.
+
+    Args:
+        image: NumPy array `(height, width)` or `(height, width, channels)`: uint8,
+            uint16 or float.
+        size: `(height, width)` of the result.
+        method: "bicubic" (a = -0.5), "bilinear" or "area" (a box filter). When an
+            axis shrinks, the kernel is stretched by the factor.
+        border: How the image continues beyond its border: "replicate", as in the
+            MATLAB version that made the benchmark sets; "symmetric", as in newer
+            ones; or "wrap", on the opposite side, as a texture that is tiled.
+
+    Returns:
+        An array of the same dtype and rank. Floats are computed in float32.
+
+    Raises:
+        ValueError: If the dtype, `size`, `method` or `border` is not supported.
+
+    Reference:
+        [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711)
+    """
+    peak = _PEAKS.get(image.dtype.name)
+    if peak is None and image.dtype.kind != "f":
+        raise ValueError(
+            f"`image` must be uint8, uint16 or float. Received: dtype={image.dtype}"
+        )
+    check_count_lists(2, size=list(size))
+    if method not in _KERNELS:
+        raise ValueError(
+            f"`method` must be one of {', '.join(_KERNELS)}."
+            f" Received: method={method!r}"
+        )
+    if border not in (*BORDERS, "wrap"):
+        raise ValueError(
+            f"`border` must be one of {', '.join(BORDERS)}, wrap."
+            f" Received: border={border!r}"
+        )
+    x = image
+    for axis in (0, 1):
+        if x.shape[axis] != size[axis]:
+            x = _resize_axis(x, axis, size[axis], method, border, peak)
+            if peak is not None:  # truncation, so that halves are rounded up
+                x = (np.clip(x, 0, peak, out=x) + 0.5).astype(image.dtype)
+    return x.astype(image.dtype, copy=x is image)
+
+
+def _resize_axis(x, axis, size, method, border, peak):
+    """Resizes one axis; returns floats that are neither rounded nor clipped."""
+    first, weights = _contributions(x.shape[axis], size, method)
+    taps = weights.shape[1]
+    stride, rest = divmod(x.shape[axis], size)
+    # Sums of 8-bit pixels times 12-bit weights are exact in float32, in any order.
+    is_exact = peak is None or (peak == 255 and not np.any(weights * 4096 % 1))
+    if is_exact and rest == 0:
+        return _downscale_axis(x, axis, size, method, border)
+    dtype = np.float32 if is_exact else np.float64
+    rows = np.ascontiguousarray(np.moveaxis(x, axis, 0)).astype(dtype)
+    weights = weights.astype(dtype).reshape(size, taps, *[1] * (rows.ndim - 1))
+    if rest == 0:  # all outputs have the same weights, and slices are fast
+        index = np.arange(first[0], first[-1] + taps)
+        padded = rows[_continue(index, len(rows), border)]
+        parts = (padded[t : t + stride * (size - 1) + 1 : stride] for t in range(taps))
+    else:
+        index = _continue(first[:, None] + np.arange(taps), len(rows), border)
+        parts = (rows[index[:, t]] for t in range(taps))
+    result = np.zeros((size, *rows.shape[1:]), dtype)
+    product = np.empty_like(result)
+    for t, part in enumerate(parts):
+        result += np.multiply(weights[:, t], part, out=product)
+    return np.ascontiguousarray(np.moveaxis(result, 0, axis))
+
+
+def _downscale_axis(x, axis, size, method, border):
+    """Shrinks one axis by an integer factor: a matrix product for every few outputs.
+
+    A matrix for all outputs would be nearly empty.
+    """
+    channels = math.prod(x.shape[2:]) if axis == 1 else 1
+    if channels > 4:
+        rows = _downscale_axis(np.swapaxes(x, 0, 1), 0, size, method, border)
+        return np.ascontiguousarray(np.swapaxes(rows, 0, 1))
+    before, pixels, matrix = _block(x.shape[axis], size, method, channels)
+    stride = x.shape[axis] // size * _BLOCK
+    count = -(-size // _BLOCK)
+    after = max(stride * (count - 1) + pixels - before - x.shape[axis], 0)
+    margins = (before, after, 0, 0) if axis == 0 else (0, 0, before, after)
+    x = np.ascontiguousarray(x, x.dtype if x.dtype == np.uint8 else "float32")
+    flat = x.reshape(len(x), -1) if axis == 0 else x
+    padded = cv2.copyMakeBorder(flat, *margins, _OPENCV_BORDERS[border])
+    padded = padded.reshape(len(padded), -1).astype("float32", copy=False)
+    down, right = padded.strides
+    if axis == 0:
+        shape, strides = (count, pixels, padded.shape[1]), (stride * down, down, right)
+        result = matrix @ as_strided(padded, shape, strides, writeable=False)
+        return result.reshape(-1, *x.shape[1:])[:size]
+    shape = count, len(x), pixels * channels
+    strides = stride * channels * right, down, right
+    result = as_strided(padded, shape, strides, writeable=False) @ matrix.T
+    result = np.swapaxes(result, 0, 1).reshape(len(x), -1, *x.shape[2:])
+    return np.ascontiguousarray(result[:, :size])
+
+
+@functools.lru_cache(maxsize=64)
+def _block(old_size, new_size, method, channels):
+    """Returns the matrix that makes `_BLOCK` outputs of the pixels they depend on.
+
+    Returns:
+        How many of the pixels of the first block lie before the image, the number of
+        pixels, and a matrix `(_BLOCK * channels, pixels * channels)`.
+    """
+    first, weights = _contributions(old_size, new_size, method)
+    stride, taps = old_size // new_size, weights.shape[1]
+    matrix = np.zeros((_BLOCK, stride * (_BLOCK - 1) + taps), "float32")
+    for i, row in enumerate(matrix):
+        row[i * stride : i * stride + taps] = weights[0]
+    spread = np.kron(matrix, np.eye(channels, dtype="float32"))
+    return -int(first[0]), matrix.shape[1], spread
+
+
+@functools.lru_cache(maxsize=64)
+def _contributions(old_size, new_size, method):
+    """Returns the first pixel of each output pixel's window, and `(new_size, taps)`.
+
+    Output pixel i is centred at `(i + 0.5) * old_size / new_size - 0.5`.
+    """
+    kernel, support = _KERNELS[method]
+    ratio = old_size / new_size
+    stretch = max(ratio, 1.0)  # antialiasing
+    centre = (np.arange(new_size) + 0.5) * ratio - 0.5
+    first = np.floor(centre - support * stretch).astype(int)
+    offsets = np.arange(int(np.ceil(2 * support * stretch)) + 2)
+    weights = kernel((first[:, None] + offsets - centre[:, None]) / stretch)
+    weights[np.abs(weights) <= 1e-12] = 0
+    used = np.flatnonzero(weights.any(axis=0))
+    weights = weights[:, used[0] : used[-1] + 1]
+    return first + used[0], weights / weights.sum(axis=1, keepdims=True)
+
+
+def _continue(index, size, border):
+    """Maps indices beyond the border of an image to pixels inside it."""
+    if border == "wrap":
+        return index % size
+    if border == "symmetric":
+        index = np.where(index < 0, -index - 1, index)
+        index = np.where(index >= size, 2 * size - 1 - index, index)
+    return np.clip(index, 0, size - 1)
+
+
+def _box(x):
+    return np.where((x >= -0.5) & (x < 0.5), 1.0, 0.0)
+
+
+def _triangle(x):
+    return np.maximum(1 - np.abs(x), 0)
+
+
+BORDERS = ("replicate", "symmetric")
+_OPENCV_BORDERS = {
+    "replicate": cv2.BORDER_REPLICATE,
+    "symmetric": cv2.BORDER_REFLECT,
+    "wrap": cv2.BORDER_WRAP,
+}
+_KERNELS = {"bicubic": (cubic, 2), "bilinear": (_triangle, 1), "area": (_box, 0.5)}

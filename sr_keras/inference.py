@@ -1,212 +1,461 @@
-"""Upscaling whole photos and folders with a network, in tiles."""
+"""Upscaling images, files and videos with networks, to any size."""
 
-import contextlib
 import functools
 import itertools
 import math
+import mimetypes
+import os
 import pathlib
 import warnings
-import weakref
 
-import keras
 import numpy as np
+from PIL import Image, ImageOps
 
-from sr_keras import images, models
+from sr_keras import (
+    engines,
+    files,
+    image_files,
+    images,
+    models,
+    tiles,
+    video,
+    weights,
+)
+from sr_keras.checks import check_name, is_count
+from sr_keras.tiles import NotFiniteError
 
-# Pixels of a tile's window beyond the tile, where no halo would be enough.
-_FALLBACK_HALO = 64
-# Lengths of the strips on which the receptive field is measured.
-_LENGTHS = (96, 192, 384)
-# Multiples of pixels by which an image may be cut, likely ones first.
-_STEPS = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48)
-# Pixels by which colours are continued into transparent regions.
-_BLEEDING = 8
+__all__ = [
+    "Networks",
+    "NotFiniteError",
+    "is_out_of_memory",
+    "upscale",
+    "upscale_files",
+    "upscale_video",
+]
 
-_fields = weakref.WeakKeyDictionary()  # network: what `_receptive_field` found
+# Image files that `mimetypes` does not know on every system.
+_MORE_IMAGES = (".avif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jxl", ".exr")
+# Raw files of cameras: Pillow would read the preview in them.
+_RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
+_SUFFIXES = {
+    "png": ".png",
+    "jpeg": ".jpg",
+    "webp": ".webp",
+    "tiff": ".tif",
+    "gif": ".gif",
+}
+# Results for images of more pixels are written while they are computed.
+_STREAM_ABOVE = 4_000_000
+_STRIP = 512  # columns or rows that are resized at once, which bounds the memory
 
 
-class NotFiniteError(ValueError):
-    """A network made NaN or infinite values of an image."""
+def upscale(
+    model,
+    image,
+    tile=256,
+    self_ensemble=False,
+    progress=None,
+    halo=None,
+    scale=None,
+    size=None,
+    tileable=False,
+):
+    """Upscales an image, or a batch of images, of any kind and to any size.
 
+    The image is cut into tiles. Each is computed from a window that is larger by the
+    receptive field of the network, so that the result equals that of the whole image
+    (float32 sums depend on the size of the window, so that one 8-bit value in 100,000
+    may be rounded the other way). Memory is bounded by one window and the result.
 
-def upscale(model, image, tile=256, self_ensemble=False, progress=None):
-    """Enlarges an image of any size and kind with a network.
+    A grey image is given to an RGB network as three equal channels, and the mean of
+    the three results is taken, which has the smallest error. Of an RGB image, a
+    one-channel network gets the luma, as in `models.on_luma`. Alpha is upscaled by
+    bicubic interpolation. Before that, visible colours are continued into transparent
+    regions, so that the hidden colours there leave no fringe.
 
-    The image is cut into tiles, and each is computed from a window that is
-    larger by the network's receptive field, so that the result equals that of
-    the whole image (where a network's float32 sums depend on the size of the
-    window, an 8-bit value in 100,000 may be rounded the other way). Memory is
-    bounded by one window and the result. The receptive field is measured once
-    for each network.
-
-    A grey image is given to an RGB network three times, and the mean of the
-    three results is taken: grey prefers no channel, and the mean has the
-    smallest error. An RGB image goes through a one-channel network as luma
-    (`models.on_luma`). Alpha is enlarged by bicubic interpolation; the colours
-    around transparent regions are first continued into them, so that what is
-    hidden there leaves no fringe.
+    `scale` or `size` ask for a size that is not the network's. The result of the
+    network is then made smaller by antialiased bicubic interpolation.
 
     Args:
-        model: A `keras.Model` with one output, or any callable, that maps
-            float32 `(1, height, width, channels)` in [0, 1] to a whole number
-            of times its height and width. The channels are 1 or 3; those of a
-            callable are read from its `input_shape`, and are 3 without one.
-        image: Array `(height, width)`, or `(height, width, channels)` with 1, 3
-            or 4 (RGBA) channels; uint8, uint16, or float in [0, 1].
-        tile: Side of the tiles in pixels of `image`; None or 0 for the whole
-            image at once, which is faster, but may need a lot of memory.
-        self_ensemble: Whether to take the mean over the eight flips and
-            rotations of the image, which is better and eight times slower.
+        model: What `models.load` takes (the name of shipped weights, a file, or the
+            folder of a run); a `keras.Model` with one output; or any callable. Models
+            and callables map float32 `(1, height, width, channels)` in [0, 1] to
+            floats of an integer multiple of its height and width. The number of
+            channels, 1 or 3, is read from `model.input_shape`; it is 3 without one.
+            A list of models is applied one after another, so that x4 and x2 make x8,
+            until the size that is asked for is reached. None means the best networks
+            that are shipped for that size, x4 without one. The name of a network or
+            of an interpolation means what fits the size.
+        image: Array `(height, width)`, or `(height, width, channels)` with 1, 2 (grey
+            and alpha), 3 or 4 (RGBA) channels; uint8, uint16, or float in [0, 1].
+            Also a batch of images, `(batch, height, width, channels)`, or a Pillow
+            image, which is turned upright if its EXIF data says so.
+        tile: Side of the tiles in pixels of `image`. None or 0 computes the whole
+            image at once, which is faster but may need a lot of memory.
+        self_ensemble: Whether to take the mean over the eight flips and rotations
+            of the image. This is better, and takes eight times as long.
         progress: None, or a function that is called as `progress(done, total)`
             after each tile.
+        halo: How many pixels a window extends beyond its tile. None takes them from
+            the receptive field of the network, which has to be measured if the model
+            is a callable or has layers of your own, see `receptive_field`. An int
+            is used as it is; for a callable that reduces images inside, pass a
+            `ReceptiveField(halo, step)`.
+        scale: None for the factor of the network, or the factor of the result, such
+            as 2.5. Sides are rounded to whole pixels.
+        size: None, or `(height, width)` of the result, instead of `scale`. One of
+            them may be None, which keeps the proportions.
+        tileable: Whether the image continues on its opposite side, as a texture that
+            is repeated without seams. The result then does, too.
 
     Returns:
-        An array with the dtype, rank and channels of `image`, `scale` times as
-        high and wide. Floats are clipped to [0, 1].
+        An image of the kind that was given: an array with the same dtype, rank and
+        channels, or a Pillow image. Floats are clipped to [0, 1].
 
     Raises:
-        ValueError: If the image is of another kind, or does not fit the network, or
-            the network makes NaN or infinite values of it.
+        ValueError: If the image is of another kind or does not fit the network, the
+            network returns integers, NaN or infinite values, or `scale` and `size`
+            are not as described or both given.
 
     Warns:
         UserWarning: If tiles cannot equal the whole image, because the network
-            looks at all of it (as global pooling does), or too far.
+            looks at all of it (as with global pooling) or further than 192 pixels.
+            If the network returns values far outside [0, 1]. If the networks do not
+            reach the size that was asked for, and bicubic interpolation does the rest.
 
     Reference:
         [Timofte et al., 2016](https://arxiv.org/abs/1511.02228) for the ensemble.
     """
+    if not isinstance(model, Networks):
+        model = Networks(model)
+    _check_size(scale, size)
+    options = {"tile": tile, "self_ensemble": self_ensemble, "halo": halo}
+    options |= {"scale": scale, "size": size, "tileable": tileable}
+    if isinstance(image, Image.Image):
+        return _upscale_pillow(model, image, {**options, "progress": progress})
     image = np.asarray(image)
-    _check_image(image)
-    if tile is not None and (not isinstance(tile, int) or tile < 0):
-        raise ValueError(f"`tile` must be a number of pixels or None. Received: {tile}")
-    pixels = image[..., None] if image.ndim == 2 else image
-    height, width, channels = pixels.shape
-    network, network_channels = _fit(model, min(channels, 3))
+    if image.ndim == 4 and len(image):
+        results = []
+        for i, one in enumerate(image):
+            report = _progress_of_part(progress, i, len(image))
+            results.append(upscale(model, one, **options, progress=report))
+        return np.stack(results)
 
-    halo, step = 0, 1
-    if tile and max(height, width) > tile:
-        halo, step = _halo_and_step(network, network_channels)
-        halo += _BLEEDING if channels == 4 else 0
-    rows = _windows(height, tile or height, halo, step)
-    columns = _windows(width, tile or width, halo, step)
-
-    function = network
-    if isinstance(network, keras.Model):
-        function = network.predict_on_batch  # compiled once for all sizes
-    if self_ensemble:
-        function = functools.partial(_mean_of_eight, function)
-    result = None
-    windows = list(itertools.product(rows, columns))
-    for done, ((y, tall), (x, wide)) in enumerate(windows, start=1):
-        window = images.to_float(pixels[tall, wide])
-        sr = _enlarge(function, network_channels, window)
-        if not np.isfinite(sr).all():
-            raise NotFiniteError(
-                "The network made NaN or infinite values of the image: its training"
-                " diverged, or it needs float32."
-            )
-        scale = len(sr) // len(window)
-        if result is None:
-            shape = (scale * height, scale * width, channels)
-            result = np.empty(shape, image.dtype)
-        sr = sr[_scaled(y, scale, tall.start), _scaled(x, scale, wide.start)]
-        if image.dtype.kind == "f":
-            sr = np.clip(sr, 0.0, 1.0)
-        else:
-            sr = images.to_integer(sr, image.dtype)
-        result[_scaled(y, scale), _scaled(x, scale)] = sr
-        if progress:
-            progress(done, len(windows))
-    return result[..., 0] if image.ndim == 2 else result
+    tiles.check_image(image)
+    if model.is_open and size is None:
+        scale = scale or 4
+    target = _target_size(image.shape, scale, size)
+    factor = None if target is None else max(np.divide(target, image.shape[:2]))
+    networks = model.for_factor(factor)
+    result = image
+    for i, network in enumerate(networks):
+        report = _progress_of_part(progress, i, len(networks))
+        result = tiles.enlarge(
+            network, result, tile, self_ensemble, report, halo, tileable
+        )
+        if target is not None and np.all(np.greater_equal(result.shape[:2], target)):
+            break
+    if target is None or result.shape[:2] == target:
+        return result
+    if np.any(np.less(result.shape[:2], target)):
+        height, width = result.shape[:2]
+        warnings.warn(
+            f"The networks make {width}x{height} pixels, and bicubic interpolation"
+            f" makes the {target[1]}x{target[0]} that were asked for of them, without"
+            " more detail. Add another network.",
+            stacklevel=2,
+        )
+    return _resize(result, target, "wrap" if tileable else "replicate")
 
 
-def upscale_files(model, paths, out, tile=256, self_ensemble=False, progress=None):
-    """Enlarges image files and all images in folders, one after the other.
+class Networks:
+    """The networks for a size, each loaded once.
 
-    The results are PNG files with the names of the images, 16 bits deep where
-    the image is, with its colour profile. Whatever goes wrong with one file does not
-    stop the others. No image that was given is overwritten, no result by another one,
-    and in a folder of such images no file at all.
+    `upscale` takes it as its model. The other functions of this module make one.
 
     Args:
         model: As for `upscale`.
-        paths: Paths of image files and of folders. In a folder, other files
-            and subfolders are left out.
-        out: Folder for the results; it is made.
+        precision: A precision policy for networks that are loaded by their name.
+        engine: What runs these: one of `engines.ENGINES`, or "auto".
+        detail: How much of these may be invented, see `models.load`.
+
+    Raises:
+        ValueError: If `model` is empty or an argument does not fit.
+    """
+
+    def __init__(self, model, precision="float32", engine="keras", detail=None):
+        self._models = model if isinstance(model, (list, tuple)) else [model]
+        if not self._models:
+            raise ValueError(f"`model` must not be empty. Received: model={model!r}")
+        check_name("an engine", engine, ["auto", *engines.ENGINES])
+        if engine != "keras" and precision != "float32":
+            raise ValueError(
+                f"The engine {engine} computes in float32. Received:"
+                f" precision={precision!r}"
+            )
+        self.is_open = self._models == [None]  # the size decides
+        self._precision = precision
+        self._engine = engine
+        self._detail = detail
+        self._loaded = {}
+
+    def for_factor(self, factor):
+        """Returns the networks to apply one after another.
+
+        Args:
+            factor: Factor of the result, or None for that of the network.
+        """
+        (first, *others) = self._models
+        is_name = isinstance(first, str) and not others
+        if self.is_open:
+            sources = [(name, None) for name in weights.reaching(factor or 4)]
+        elif factor and is_name and first in models.INTERPOLATIONS:
+            sources = [(first, max(math.ceil(factor - 1e-9), 1))]
+        elif factor and is_name and first in models.NETWORKS:
+            sources = [(name, None) for name in weights.reaching(factor, first)]
+        else:
+            sources = [(source, None) for source in self._models]
+        return [self._load(*source) for source in sources]
+
+    def _load(self, source, scale):
+        if not isinstance(source, (str, os.PathLike)):
+            return source
+        if (source, scale) not in self._loaded:
+            network = models.load(source, scale, self._detail)
+            if self._precision != "float32":
+                from sr_keras.precision import with_precision
+
+                network = with_precision(network, self._precision)
+            if self._engine != "keras":
+                network = engines.Engine(network, self._engine)
+            self._loaded[source, scale] = network
+        return self._loaded[source, scale]
+
+
+def _check_size(scale, size):
+    if scale is not None and size is not None:
+        raise ValueError(
+            "`scale` and `size` exclude each other. Received:"
+            f" scale={scale!r}, size={size!r}"
+        )
+    is_number = isinstance(scale, (int, float, np.integer, np.floating))
+    if scale is not None and not (
+        is_number and not isinstance(scale, bool) and 0 < scale < math.inf
+    ):
+        raise ValueError(
+            f"`scale` must be a positive number. Received: scale={scale!r}"
+        )
+    if size is not None:
+        sides = [side for side in size if side is not None] if np.iterable(size) else []
+        if not sides or len(size) != 2 or not all(map(is_count, sides)):
+            raise ValueError(
+                "`size` must be (height, width), two positive integers of which one"
+                f" may be None. Received: size={size!r}"
+            )
+
+
+def _target_size(shape, scale, size):
+    """Returns the height and width that are asked for, or None."""
+    height, width = shape[:2]
+    if scale is not None:
+        size = height * scale, width * scale
+    elif size is None:
+        return None
+    elif size[0] is None:
+        size = height * size[1] / width, size[1]
+    elif size[1] is None:
+        size = size[0], width * size[0] / height
+    return tuple(max(math.floor(side + 0.5), 1) for side in size)
+
+
+def _resize(image, size, border):
+    """Resizes like `images.resize`, in strips."""
+    for axis in (0, 1):
+        shape = list(image.shape)
+        if shape[axis] == size[axis]:
+            continue
+        shape[axis] = size[axis]
+        result = np.empty(shape, image.dtype)
+        for start in range(0, shape[1 - axis], _STRIP):
+            strip = slice(start, min(start + _STRIP, shape[1 - axis]))
+            part = (slice(None), strip) if axis == 0 else strip
+            pixels = image[part]
+            one = list(pixels.shape[:2])
+            one[axis] = size[axis]
+            result[part] = images.resize(pixels, one, border=border)
+        image = result
+    return np.clip(image, 0.0, 1.0, out=image) if image.dtype.kind == "f" else image
+
+
+def upscale_files(
+    model,
+    paths,
+    out,
+    tile=256,
+    self_ensemble=False,
+    progress=None,
+    skip_existing=False,
+    halo=None,
+    scale=None,
+    size=None,
+    tileable=False,
+    format=None,
+    quality=None,
+    max_pixels=None,
+    precision="float32",
+    engine="keras",
+    crf=16,
+    detail=None,
+):
+    """Upscales image files, videos and all images in folders, one after the other.
+
+    Images become PNG files, 16 bits deep where the image is. Animations (GIF, WebP,
+    APNG) are upscaled frame by frame, and keep their format and their timing; so do
+    TIFF files of several pages. Results have the colour profile of their image, and
+    its EXIF data as far as they still hold: the image is upright, its size is the new
+    one, previews and the maker note are dropped. `upscale_video` describes videos.
+
+    The PNG or TIFF file of an image of more than 4 megapixels is written while it is
+    computed, row by row of tiles, so that the result need not fit into memory. This
+    needs a single network, and no `scale` or `size`.
+
+    Results have the names of the images: `cat.jpg` becomes `cat.png`, and a `cat.webp`
+    after it `cat.webp.png`. If one file fails, the others are still upscaled. No image
+    that was given is overwritten, and no other file in a folder of such images.
+
+    Args:
+        model: As for `upscale`.
+        paths: Paths of image files, of videos and of folders. Of a folder, the images
+            directly in it are taken; subfolders, videos and other files are ignored.
+        out: Folder for the results. It is created, and checked to be writable before
+            anything is computed.
         tile: As for `upscale`.
         self_ensemble: As for `upscale`.
         progress: None, or a function that is called as
             `progress(path, done, total)` after each tile.
+        skip_existing: Whether images whose result exists are not computed again.
+        halo: As for `upscale`.
+        scale: As for `upscale`.
+        size: As for `upscale`.
+        tileable: As for `upscale`.
+        format: None, as described, or the format of all images: "png", "jpeg", "webp",
+            "tiff" or "gif". 16-bit images get 8 bits in JPEG, WebP and GIF files.
+        quality: As for `images.write`.
+        max_pixels: As for `images.read`.
+        precision: A precision policy for networks that are loaded by their name.
+        engine: What runs networks that are loaded by their name: one of
+            `engines.ENGINES`, or "auto", see `engines.Engine`.
+        crf: As for `upscale_video`.
+        detail: How much networks that are loaded by their name may invent, from 0 to
+            1, see `models.load`.
 
-    Yields:
-        `(path, target, error)` for each image: the path of its result and
-        None, or None and the exception that says what went wrong.
+    Returns:
+        An iterator that yields `(path, target, error)` for each image: the path of
+        its result and None, or None and the exception. Folders without images are
+        among the errors.
+
+    Raises:
+        OSError: If `out` cannot be written to.
+        ValueError: If an argument is not as described.
     """
-    files, missing = [], []
-    for path in map(pathlib.Path, paths):
-        if not path.is_dir():
-            files.append(path)
-            continue
-        found = [file for file in sorted(path.iterdir()) if _is_image(file)]
-        files += found
-        if not found:
-            missing.append((path, None, ValueError(f"There are no images in {path}")))
-    yield from missing
-
-    sources = {file.resolve() for file in files}
-    folders = {source.parent for source in sources}
-    written = {}
-    for path in files:
-        target = pathlib.Path(out) / f"{path.stem}.png"
-        try:
-            if target.resolve() in sources:
-                raise ValueError(
-                    f"The result of {path} would overwrite the image {target}."
-                    " Choose another folder."
-                )
-            if target in written:
-                raise ValueError(
-                    f"The result of {path} would overwrite that of {written[target]}."
-                )
-            if target.exists() and target.parent.resolve() in folders:
-                raise ValueError(
-                    f"The result of {path} would overwrite {target}, in a folder of"
-                    " images that were given. Choose another folder."
-                )
-            image, profile = images.read(path), images.color_profile(path)
-            report = functools.partial(progress, path) if progress else None
-            sr = upscale(model, image, tile, self_ensemble, report)
-            images.write(target, sr, profile)
-        except Exception as error:
-            if is_out_of_memory(error):
-                size = f"tiles of {tile} pixels" if tile else "the whole image at once"
-                error = MemoryError(f"{path}: no memory for {size}; smaller tiles help")
-            elif not isinstance(error, (OSError, ValueError)):
-                raise
-            yield path, None, error
-        else:
-            written[target] = path
-            yield path, target, None
+    _check_size(scale, size)
+    image_files.check_quality(quality)
+    video.check_crf(crf)
+    if format is not None and format not in _SUFFIXES:
+        raise ValueError(
+            f"`format` must be one of {', '.join(_SUFFIXES)}."
+            f" Received: format={format!r}"
+        )
+    files.check_writable(out)
+    networks = model
+    if not isinstance(model, Networks):
+        networks = Networks(model, precision, engine, detail)
+    # A wrong name is an error before the first file. Without names, the size decides.
+    if not networks.is_open or size is None:
+        networks.for_factor(scale if size is None else 1)
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    found, errors = _find_images(paths)
+    options = {"tile": tile, "self_ensemble": self_ensemble, "halo": halo}
+    options |= {"scale": scale, "size": size, "tileable": tileable}
+    job = _Job(networks, options, format, quality, max_pixels, crf)
+    results = _upscale_each(job, found, pathlib.Path(out), progress, skip_existing)
+    return itertools.chain(errors, results)
 
 
-def on_cpu():
-    """Returns a scope in which is computed exactly what a GPU may round.
+def upscale_video(
+    model,
+    source,
+    target,
+    tile=256,
+    self_ensemble=False,
+    progress=None,
+    halo=None,
+    scale=None,
+    size=None,
+    crf=16,
+):
+    """Upscales a video, frame by frame, with one frame at a time in memory.
 
-    A GPU may round the factors of convolutions to 11 bits.
+    Every frame is shown when it was in the source, also at a variable frame rate, and
+    sound and subtitles are copied. Videos that are stored rotated come out upright.
+    The result is H.264 video with the colour space of the source, of 10 bits if the
+    source has more than 8. Where H.264 needs an even side, the last row or column is
+    repeated. Frames that are done are kept in a folder `.NAME.parts` beside the
+    result; if the work is interrupted, the same call continues there. Needs the
+    package PyAV: `pip install av`.
+
+    Args:
+        model: As for `upscale`.
+        source: Path of a video.
+        target: Path of the result: .mp4, .m4v, .mov or .mkv, which takes every sound.
+        tile: As for `upscale`.
+        self_ensemble: As for `upscale`.
+        progress: None, or a function that is called as `progress(done, total)` after
+            each frame. The total is an estimate for some videos.
+        halo: As for `upscale`.
+        scale: As for `upscale`.
+        size: As for `upscale`.
+        crf: Quality of the video, from 0 (lossless) to 51 (worst).
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ImportError: If PyAV is not installed.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a readable video, or has no pictures.
     """
-    if keras.backend.backend() != "jax":
-        return keras.device("cpu")
-    import jax
+    networks = model if isinstance(model, Networks) else Networks(model)
+    _check_size(scale, size)
+    options = {"tile": tile, "self_ensemble": self_ensemble, "halo": halo}
+    options |= {"scale": scale, "size": size}
 
-    try:
-        # the first of all is another process's, perhaps, for which it would wait
-        return keras.device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # JAX was told to know no CPU
-        return contextlib.nullcontext()
+    def enlarge(frame):
+        return upscale(networks, frame, **options)
+
+    def describe(shape):
+        target = _target_size(shape, scale, size)
+        factor = None if target is None else max(np.divide(target, shape[:2]))
+        digests = [_digest(network) for network in networks.for_factor(factor)]
+        return None if None in digests else [*digests, repr(options)]
+
+    return video.convert(source, target, enlarge, describe, progress, crf)
+
+
+def _digest(network):
+    """Returns a string that differs for networks of other weights, or None."""
+    keras_network = getattr(network, "network", network)  # of an `Engine`
+    get_weights = getattr(keras_network, "get_weights", None)
+    if get_weights is None:
+        return None
+    return files.digest(
+        [network.name.encode(), *map(np.ascontiguousarray, get_weights())]
+    )
 
 
 def is_out_of_memory(error):
-    """Says whether that is what an exception of NumPy or of a backend means."""
+    """Returns True if an exception of NumPy or a backend means out of memory."""
     names = {"ResourceExhaustedError", "OutOfMemoryError"}  # TensorFlow's, PyTorch's
     return (
         isinstance(error, MemoryError)
@@ -215,323 +464,189 @@ def is_out_of_memory(error):
     )
 
 
-def with_precision(model, policy):
-    """Copies a network, weights included, under another precision policy.
-
-    The layers that make the output, from the last ones with weights on, stay
-    float32, as in every network of this package; so do those that make an image
-    from which the output is enlarged.
-
-    Args:
-        model: A functional `keras.Model`.
-        policy: Name of a policy, such as "mixed_bfloat16".
-
-    Returns:
-        A `keras.Model` of the same class of graph, with weights of its own.
-
-    Raises:
-        ValueError: If the model is not functional, or there is no such policy.
-    """
-    model = _uncompiled(model)
-    makers = {}  # id of a tensor: the layer that made it, and from what
-
-    def record(layer, *args, **kwargs):
-        outputs = layer(*args, **kwargs)
-        inputs = keras.tree.flatten((args, kwargs))
-        sources = [x for x in inputs if isinstance(x, keras.KerasTensor)]
-        for tensor in keras.tree.flatten(outputs):
-            makers[id(tensor)] = layer, sources
-        return outputs
-
-    recorded = keras.models.clone_model(model, call_function=record)
-    channels = {tensor.shape[-1] for tensor in recorded.outputs}
-    last, tensors = set(), list(recorded.outputs)
-    while tensors:
-        layer, sources = makers.pop(id(tensors.pop()), (None, []))
-        if layer is not None:  # else an input
-            last.add(layer.name)
-        if getattr(layer, "weights", []):  # go on to images, not to feature maps
-            sources = [tensor for tensor in sources if tensor.shape[-1] in channels]
-        tensors += sources
-
-    def copy(layer):
-        if isinstance(layer, keras.Model):
-            return with_precision(layer, policy)
-        return _with_dtype(layer, "float32" if layer.name in last else policy)
-
-    copied = keras.models.clone_model(model, clone_function=copy)
-    copied.set_weights(model.get_weights())
-    return copied
-
-
-def _uncompiled(model):
-    """The same graph without its loss, which `clone_model` would have to save."""
-    if not model.compiled:
-        return model
-    return keras.Model(model.input, model.output, name=model.name)
-
-
-def _with_dtype(layer, dtype, layer_class=None):
-    """A new layer with the configuration of `layer`, and another precision."""
-    if not isinstance(layer, keras.Layer):
-        return layer  # a function of `keras.ops`
-    config = {**layer.get_config(), "dtype": dtype}
-    return (layer_class or layer.__class__).from_config(config)
-
-
-def _check_image(image):
-    if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
-        raise ValueError(
-            f"`image` must be uint8, uint16 or float. Received: {image.dtype}"
-        )
-    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,), (4,)):
-        raise ValueError(
-            "`image` must have the shape (height, width[, 1, 3 or 4])."
-            f" Received: {image.shape}"
-        )
-    if 0 in image.shape:
-        raise ValueError(f"`image` must have pixels. Received: {image.shape}")
-    if image.dtype.kind == "f":
-        low, high = image.min(), image.max()
-        if not (-0.5 <= low and high <= 1.5):  # overshoot is fine, 255 is not
-            raise ValueError(
-                f"A float `image` must be in [0, 1]. Received: [{low:g}, {high:g}]"
-            )
+def _find_images(paths):
+    """Returns the images in paths, and `(path, None, error)` for what is left out."""
+    found, errors = [], []
+    for path in map(pathlib.Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        names = [
+            file
+            for file in sorted(path.iterdir())
+            if file.is_file() and not file.name.startswith(".") and _is_image(file)
+        ]
+        found += names
+        if not names:
+            errors.append((path, None, ValueError(f"There are no images in {path}")))
+    return found, errors
 
 
 def _is_image(path):
-    hidden = path.name.startswith(".")
-    return path.is_file() and not hidden and path.suffix.lower() in images.SUFFIXES
+    kind, _ = mimetypes.guess_type(path.name)
+    suffixes = (*images.SUFFIXES, *_MORE_IMAGES, *_RAW)
+    return path.suffix.lower() in suffixes or (kind or "").startswith("image/")
 
 
-def _fit(model, channels):
-    """The network for images of 1 or 3 channels, and its number of channels."""
-    if isinstance(model, keras.Model) and len(getattr(model, "outputs", [0])) != 1:
-        raise ValueError(f"The network must have one output. Its: {model.output_shape}")
-    shape = getattr(model, "input_shape", None)
-    expected = 3 if shape is None else shape[-1]
-    if expected not in (1, 3):
-        raise ValueError(
-            f"The network must take images of 1 or 3 channels. Its input: {shape}"
-        )
-    if expected == 3 or channels == 1:
-        return model, expected
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            "An RGB image needs an RGB network, or a `keras.Model` of one channel."
-            f" Received a callable of one channel: {model}"
-        )
-    return _rgb_form(model), 3
+class _Job:
+    """How files are upscaled."""
 
+    def __init__(self, networks, options, format, quality, max_pixels, crf):
+        self.networks, self.options = networks, options
+        self.format, self.quality, self.crf = format, quality, crf
+        self.max_pixels = max_pixels
 
-@functools.lru_cache(maxsize=4)  # it holds its networks: a few, not all
-def _rgb_form(model):
-    return models.on_luma(model)
+    def suffix(self, path):
+        """Returns the suffix of the result; raises if the file cannot be opened."""
+        if video.is_video(path):
+            return video.target_suffix(path)
+        if path.suffix.lower() in _RAW:
+            raise ValueError(
+                f"{path} is a raw file of a camera, in which only the preview could be"
+                " read. Develop it into a TIFF or PNG file first."
+            )
+        with image_files.ImageFile(path, self.max_pixels) as file:
+            if len(file) == 1:
+                return _SUFFIXES[self.format or "png"]
+            kept = {"PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "tiff"}
+            format = self.format or kept.get(file.format, "webp")
+            possible = ("png", "webp", "gif") if file.is_animation else ("tiff",)
+            if format not in possible:
+                kind = "frames" if file.is_animation else "pages"
+                raise ValueError(
+                    f"{path} has {len(file)} {kind}, which only files of the format"
+                    f" {' or '.join(possible)} can have. Received: format={format!r}"
+                )
+            return _SUFFIXES[format]
 
+    def upscale(self, path, target, progress):
+        """Upscales one file."""
+        if video.is_video(path):
+            options = {k: v for k, v in self.options.items() if k != "tileable"}
+            if self.options["tileable"]:
+                raise ValueError(f"{path} is a video, which cannot be tileable.")
+            upscale_video(
+                self.networks, path, target, progress=progress, crf=self.crf, **options
+            )
+            return
+        with image_files.ImageFile(path, self.max_pixels) as file:
+            file.scan()
+            try:
+                if len(file) == 1 and self._upscale_in_strips(file, target, progress):
+                    return
+                frames = self._frames(file, target, progress)
+                image_files.write(
+                    target,
+                    frames,
+                    file.metadata,
+                    self.quality,
+                    file.durations,
+                    file.loop,
+                    len(file),
+                )
+            except OSError as error:  # a full disk does not say where
+                if error.filename == str(path):
+                    raise
+                raise OSError(f"{target} cannot be written: {error}") from error
 
-@functools.cache
-def _bicubic(scale):
-    return models.bicubic(scale, channels=1)
-
-
-def _enlarge(function, network_channels, window):
-    """Enlarges a float window `(height, width, 1, 3 or 4)`."""
-    color = window[..., :3]
-    channels = color.shape[-1]
-    alpha = window[..., 3:]
-    if alpha.size:
-        color = _continue_colors(color, alpha)
-    if channels < network_channels:
-        color = np.repeat(color, network_channels, axis=-1)
-    sr = _apply(function, color)
-    if channels < network_channels:
-        sr = sr.mean(axis=-1, keepdims=True)
-    if not alpha.size:
-        return sr
-    scale = len(sr) // len(window)
-    return np.concatenate([sr, _apply(_bicubic(scale).predict_on_batch, alpha)], -1)
-
-
-def _apply(function, lr):
-    """Calls a network with one image, and checks the size that comes back."""
-    sr = keras.ops.convert_to_numpy(function(lr[None])).astype("float32", copy=False)
-    height, width, channels = lr.shape
-    scale = sr.shape[1] // height if sr.ndim == 4 else 0
-    if scale < 1 or sr.shape != (1, scale * height, scale * width, channels):
-        raise ValueError(
-            "The network must return a whole number of times the height and width of"
-            f" its input. It made {sr.shape} of {(1, *lr.shape)}"
-        )
-    return sr[0]
-
-
-def _mean_of_eight(function, lr):
-    total = 0.0
-    for turns in range(4):
-        turned = np.rot90(lr, turns, axes=(1, 2))
-        sr = keras.ops.convert_to_numpy(function(np.ascontiguousarray(turned)))
-        mirrored = function(np.ascontiguousarray(turned[:, :, ::-1]))
-        sr = sr + keras.ops.convert_to_numpy(mirrored)[:, :, ::-1]
-        total = total + np.rot90(sr, -turns, axes=(1, 2))
-    return total / 8
-
-
-def _continue_colors(color, alpha):
-    """Gives transparent pixels the colours of the visible ones beside them."""
-    known = (alpha > 0).astype("float32")
-    if known.all() or not known.any():
-        return color
-    for _ in range(_BLEEDING):
-        count = _sum_of_nine(known)
-        mean = _sum_of_nine(color * known) / np.maximum(count, 1)
-        color = np.where(known > 0, color, mean)
-        known = (count > 0).astype("float32")
-    return color
-
-
-def _sum_of_nine(x):
-    x = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    x = x[:-2] + x[1:-1] + x[2:]
-    return x[:, :-2] + x[:, 1:-1] + x[:, 2:]
-
-
-def _windows(size, tile, halo, step):
-    """Cuts one axis into equal tiles, each with the window it is computed from.
-
-    Windows are cut at the image's border instead of padded. They begin at a
-    multiple of `step`, and end at one if counted from the end of the image, so
-    that layers with strides divide them as they divide the whole image.
-    """
-    windows = []
-    count = math.ceil(size / tile)
-    tile = math.ceil(size / count)
-    for start in range(0, size, tile):
-        stop = min(start + tile, size)
-        first = max(start - halo, 0) // step * step
-        last = size - max(size - stop - halo, 0) // step * step
-        windows.append((slice(start, stop), slice(first, last)))
-    return windows
-
-
-def _scaled(pixels, scale, origin=0):
-    return slice(scale * (pixels.start - origin), scale * (pixels.stop - origin))
-
-
-def _halo_and_step(network, channels):
-    try:
-        field = _fields[network]
-    except (KeyError, TypeError):  # TypeError: some callables have no weak references
-        field = _receptive_field(network, channels)
-        with contextlib.suppress(TypeError):
-            _fields[network] = field
-    if field is None:
-        warnings.warn(
-            f"The network {getattr(network, 'name', network)!r} looks at the whole"
-            " image, or too far around each pixel, for tiles to give the same result."
-            " Pass tile=None if memory allows.",
-            stacklevel=3,
-        )
-        return _FALLBACK_HALO, 32
-    return field
-
-
-def _receptive_field(network, channels):
-    """Measures how far a network looks, and by what multiples it may be cut.
-
-    Returns:
-        `(halo, step)` in pixels, or None if there is no bound.
-    """
-    halo, step = 0, 1
-    with on_cpu():  # convolutions of a GPU may spread NaN further
-        function, bad_pixel = _probe(network)
-        for axis in (1, 2):
-            strip = functools.partial(_strip, channels, axis)
-            radii = (_radius(function, strip(n), axis, bad_pixel) for n in _LENGTHS)
-            radius = next((r for r in radii if r is not None), None)
-            if radius is None:
-                return None
-            fits = functools.partial(_may_cut, function, strip, axis, radius)
-            fitting = next(filter(fits, _STEPS), None)
-            if fitting is None:
-                return None
-            # Strides round positions: by less than a step where the radius was
-            # measured, and again where the image is no multiple of the step.
-            halo = max(halo, radius + 2 * (fitting - 1))
-            step = math.lcm(step, fitting)
-    return halo, step
-
-
-def _probe(network):
-    """What `network` is measured by, and the pixel to measure with.
-
-    NaN reaches every value that depends on it, whatever the weights are, but for
-    two exceptions: compiled graphs merge convolution and ReLU into one operation
-    that turns NaN into 0, so the model is called without compiling it; and
-    maximum pooling passes over NaN, so a copy has mean pooling in its place. All
-    weights of the copy differ from 0, as those of a trained network.
-    """
-
-    if not isinstance(network, keras.Model):
-        return lambda x: keras.ops.convert_to_numpy(network(x)), 1e30
-
-    def copy(layer):
-        pools = isinstance(layer, keras.layers.MaxPooling2D)
-        other = keras.layers.AveragePooling2D if pools else None
-        return _with_dtype(layer, "float32", other)
-
-    try:
-        model = keras.models.clone_model(
-            _uncompiled(network), clone_function=copy, recursive=True
-        )
-    except (AttributeError, ValueError):  # a subclass of `keras.Model`, not a graph
-        model = network
-    else:
-        rng = np.random.default_rng(0)
-        weights = [w + rng.uniform(-0.01, 0.01, w.shape) for w in model.get_weights()]
-        model.set_weights(weights)
-    return lambda x: keras.ops.convert_to_numpy(model(x, training=False)), np.nan
-
-
-def _strip(channels, axis, length):
-    """Noise of 32 pixels by `length`: far cheaper than a square."""
-    shape = [1, 32, 32, channels]
-    shape[axis] = length
-    return np.random.default_rng(0).random(shape, "float32")
-
-
-def _radius(function, strip, axis, bad_pixel):
-    """How many pixels from a bad one outputs change; None if all of them may."""
-    length = strip.shape[axis]
-    before = function(strip)
-    index = [0, 16, 16]
-    index[axis] = length // 2
-    strip[tuple(index)] = bad_pixel
-    changed = np.any(function(strip) != before, axis=(0, 3 - axis, 3))
-    reached = np.flatnonzero(changed) // (len(changed) // length)
-    if changed[0] or changed[-1]:
-        return None
-    return int(np.abs(reached - length // 2).max(initial=0))
-
-
-def _may_cut(function, strip, axis, radius, step):
-    """Whether cutting `step` pixels off an end changes only outputs nearby."""
-    margin = radius + step
-    length = -(-(margin + 32) // 96) * 96  # what paddings of most networks fit
-    noise = np.moveaxis(strip(length + step), axis, 1)
-    outputs = []
-    for x in (noise, noise[:, step:], noise[:, :-step]):
-        try:
-            y = np.moveaxis(function(np.moveaxis(x, 1, axis)), axis, 1)
-        except Exception:  # of any backend: an image of this size does not fit
+    def _upscale_in_strips(self, file, target, progress):
+        """Upscales a large image without having the result in memory, if possible."""
+        options, networks = dict(self.options), self.networks
+        size = options.pop("scale"), options.pop("size")
+        suffix = target.suffix
+        if size != (None, None) or suffix not in image_files.STREAMED:
             return False
-        outputs.append(y)
-    whole, later, earlier = outputs
-    scale = later.shape[1] // length
-    if {y.shape[1] for y in outputs} != {scale * length, scale * (length + step)}:
-        return False
-    near, far = margin * scale, (margin + step) * scale
-    change = max(
-        np.abs(whole[:, far:] - later[:, near:]).max(),
-        np.abs(whole[:, :-far] - earlier[:, :-near]).max(),
-    )
-    return change <= 1e-4 * np.abs(whole).max()
+        networks = networks.for_factor(4 if networks.is_open else None)
+        if len(networks) > 1 or file.num_pixels <= _STREAM_ABOVE:
+            return False
+        image = file.read()
+        strips = tiles.strips(networks[0], image, progress=progress, **options)
+        first = next(strips)
+        height = first.shape[1] // image.shape[1] * len(image)
+        strips = itertools.chain([first], strips)
+        image_files.write_strips(target, strips, height, file.metadata)
+        return True
+
+    def _frames(self, file, target, progress):
+        for i in range(len(file)):
+            image = file.read(i)
+            is_deep = image.dtype == np.uint16
+            if is_deep and target.suffix in (".jpg", ".webp", ".gif"):
+                image = images.to_integer(images.to_float(image))
+            image_files.check_pixels(target, image)
+            report = _progress_of_part(progress, i, len(file))
+            yield upscale(self.networks, image, progress=report, **self.options)
+
+
+def _upscale_each(job, paths, out, progress, skip_existing):
+    sources = {path.resolve() for path in paths}
+    folders = {source.parent for source in sources}
+    taken = set()
+    for path in paths:
+        target = None
+        try:
+            try:
+                target = _target(path, out, job.suffix(path), taken)
+            except BaseException:
+                _target(path, out, ".png", taken)  # its name, for when it is repaired
+                raise
+            if target.resolve() in sources:
+                raise ValueError(
+                    f"The result of {path} would overwrite the image {target}."
+                    " Choose another folder."
+                )
+            if target.exists() and skip_existing:
+                yield path, target, None
+                continue
+            if target.exists() and target.parent.resolve() in folders:
+                raise ValueError(
+                    f"The result of {path} would overwrite {target}, in a folder of"
+                    " images that were given. Choose another folder."
+                )
+            report = functools.partial(progress, path) if progress else None
+            job.upscale(path, target, report)
+        except Exception as error:
+            if is_out_of_memory(error):
+                tile = job.options["tile"]
+                size = f"tiles of {tile} pixels" if tile else "the whole image at once"
+                error = MemoryError(f"{path}: no memory for {size}; smaller tiles help")
+            elif not isinstance(error, (OSError, ValueError, ImportError)):
+                raise
+            yield path, None, error
+        else:
+            yield path, target, None
+
+
+def _target(path, out, suffix, taken):
+    """Returns the result file of an image, no two the same."""
+    numbers = (f"{path.name}.{i}{suffix}" for i in itertools.count(2))
+    names = itertools.chain([f"{path.stem}{suffix}", f"{path.name}{suffix}"], numbers)
+    target = next(out / name for name in names if out / name not in taken)
+    taken.add(target)
+    return target
+
+
+def _upscale_pillow(model, image, options):
+    image = ImageOps.exif_transpose(image)
+    profile = image.info.get("icc_profile")
+    if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(
+                "A Pillow `image` must have pixels of 8 bits, or the mode I;16."
+                f" Received: image.mode={image.mode}"
+            )
+        has_alpha = image.has_transparency_data
+        if image.mode == "CMYK":
+            profile = None  # of colours that the result does not have
+        mode = "L" if image.mode in ("1", "La") else "RGB"
+        image = image.convert(f"{mode}A" if has_alpha else mode)
+    result = Image.fromarray(upscale(model, np.asarray(image), **options))
+    if profile:
+        result.info["icc_profile"] = profile
+    return result
+
+
+def _progress_of_part(progress, index, count):
+    if progress is None:
+        return None
+    return lambda done, total: progress(index * total + done, count * total)

@@ -4,49 +4,109 @@ import keras
 import numpy as np
 from keras import ops
 
+from sr_keras.checks import check_counts, check_option, check_scale
+
+# Channel orders of `PixelShuffle`.
+ORDERS = ("tensorflow", "torch")
+
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class PixelShuffle(keras.layers.Layer):
     """Rearranges depth into space: the sub-pixel layer.
 
-    Every `scale**2` channels become one tile of `scale x scale` pixels.
+    The `scale**2 * channels` values of an input pixel become a tile of
+    `scale x scale` output pixels. TensorFlow and PyTorch disagree on which of them
+    becomes channel `c` at `(row, column)` of the tile:
+
+    - "tensorflow": `(row * scale + column) * channels + c`. The channels of an output
+      pixel are neighbours, as in `tf.nn.depth_to_space`.
+    - "torch": `c * scale**2 + row * scale + column`. The tile of an output channel is
+      contiguous, as in `torch.nn.PixelShuffle` and in the paper.
+
+    The two are the same for a single output channel.
 
     Args:
-        scale: Side of the tile.
+        scale: Side of the tile, a positive integer.
+        order: Order of the input channels, "tensorflow" or "torch".
 
     Input shape:
-        `(batch, height, width, channels * scale**2)`
+        `(batch, height, width, scale**2 * channels)`
 
     Output shape:
-        `(batch, height * scale, width * scale, channels)`
+        `(batch, scale * height, scale * width, channels)`
 
     Raises:
-        ValueError: If the channels are no multiple of `scale**2`.
+        ValueError: If the number of input channels is not a multiple of `scale**2`, or
+            an argument is not valid.
 
     Reference:
         [Shi et al., 2016](https://arxiv.org/abs/1609.05158)
     """
 
-    def __init__(self, scale, **kwargs):
+    def __init__(self, scale, order="tensorflow", **kwargs):
         super().__init__(**kwargs)
-        self.scale = scale
+        check_option("order", order, ORDERS)
+        self.scale = check_scale(scale)
+        self.order = order
 
     def build(self, input_shape):
         if input_shape[-1] % self.scale**2:
             raise ValueError(
-                f"The channels must be a multiple of scale**2 = {self.scale**2}."
-                f" Received: input_shape={input_shape}"
+                "The number of input channels must be a multiple of scale**2 ="
+                f" {self.scale**2}. Received: input_shape={input_shape}"
             )
         super().build(input_shape)
 
     def call(self, inputs):
-        return inputs if self.scale == 1 else ops.depth_to_space(inputs, self.scale)
+        if self.scale == 1:
+            return inputs
+        x = inputs
+        if self.order == "torch" and x.shape[-1] > self.scale**2:
+            indices = np.arange(x.shape[-1]).reshape(-1, self.scale**2)
+            x = ops.take(x, indices.T.ravel(), axis=-1)
+        return ops.depth_to_space(x, self.scale, data_format="channels_last")
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        height = None if height is None else height * self.scale
-        width = None if width is None else width * self.scale
-        return (batch, height, width, channels // self.scale**2)
+        *shape, channels = _enlarge(input_shape, self.scale)
+        return (*shape, channels // self.scale**2)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale, "order": self.order}
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class PixelUnshuffle(keras.layers.Layer):
+    """Rearranges space into depth: the inverse of `PixelShuffle`.
+
+    The value of channel `c` at `(row, column)` of a tile of `scale x scale` pixels
+    becomes channel `(row * scale + column) * channels + c`.
+
+    Args:
+        scale: Side of the tile, a positive integer.
+
+    Input shape:
+        `(batch, height, width, channels)`, height and width multiples of `scale`.
+
+    Output shape:
+        `(batch, height / scale, width / scale, scale**2 * channels)`
+
+    Raises:
+        ValueError: If `scale` is not a positive integer.
+    """
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = check_scale(scale)
+
+    def call(self, inputs):
+        if self.scale == 1:
+            return inputs
+        return ops.space_to_depth(inputs, self.scale, data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, channels = input_shape
+        sides = [None if side is None else side // self.scale for side in sides]
+        return (batch, *sides, channels * self.scale**2)
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
@@ -54,55 +114,65 @@ class PixelShuffle(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class ICNR(keras.initializers.Initializer):
-    """Starts a convolution before `PixelShuffle` free of checkerboards.
+    """Initializes a convolution before `PixelShuffle` without checkerboard artifacts.
 
-    All filters that end in one tile start equal, so that before training the
-    pair enlarges like nearest-neighbour interpolation.
+    All filters that end in the same tile start equal. Before training, the
+    convolution and the pixel shuffle together therefore upscale by nearest-neighbour
+    interpolation.
 
     Args:
-        scale: The factor of the `PixelShuffle` that follows.
-        initializer: Draws the filters that are then repeated.
+        scale: Scale of the `PixelShuffle` that follows.
+        initializer: Initializer of the filters that are then repeated.
+        order: Order of the `PixelShuffle` that follows, "tensorflow" or "torch".
+
+    Raises:
+        ValueError: If the number of filters is not a multiple of `scale**2`, or an
+            argument is not valid.
 
     Reference:
         [Aitken et al., 2017](https://arxiv.org/abs/1707.02937)
     """
 
-    def __init__(self, scale, initializer="glorot_uniform"):
-        self.scale = scale
+    def __init__(self, scale, initializer="glorot_uniform", order="tensorflow"):
+        check_option("order", order, ORDERS)
+        self.scale = check_scale(scale)
         self.initializer = keras.initializers.get(initializer)
+        self.order = order
 
     def __call__(self, shape, dtype=None):
-        *rest, channels = shape
-        if channels % self.scale**2:
+        *rest, filters = shape
+        if filters % self.scale**2:
             raise ValueError(
-                f"The filters must be a multiple of scale**2 = {self.scale**2}."
-                f" Received: {channels}"
+                "The number of filters must be a multiple of scale**2 ="
+                f" {self.scale**2}. Received: shape={tuple(shape)}"
             )
-        kernel = self.initializer((*rest, channels // self.scale**2), dtype=dtype)
+        kernel = self.initializer((*rest, filters // self.scale**2), dtype=dtype)
+        if self.order == "torch":
+            return ops.repeat(kernel, self.scale**2, axis=-1)
         return ops.tile(kernel, (1,) * len(rest) + (self.scale**2,))
 
     def get_config(self):
         return {
             "scale": self.scale,
             "initializer": keras.initializers.serialize(self.initializer),
+            "order": self.order,
         }
 
 
-class _Upsampling(keras.layers.Layer):
-    """Enlarges by interpolation with the kernel that a subclass defines.
+class _Interpolation(keras.layers.Layer):
+    """Upscales by interpolation with the kernel that a subclass defines.
 
-    Each of the `scale**2` positions that an output pixel can have relative to
-    its input pixel has one fixed 5x5 kernel; a pixel shuffle then puts the
-    results in place. This is for images: the work grows with the square of the number
-    of channels. The border is continued with its own pixels. Keras's
-    `UpSampling2D` fails in graphs of unknown height and width.
+    Each of the `scale**2` positions that an output pixel can have relative to its
+    input pixel has one fixed 5x5 kernel; a pixel shuffle then puts the results in
+    place. The layer is meant for images: the work grows with the square of the number
+    of channels. Pixels outside the image are those nearest to them at its border.
 
     The layer computes in float32 under every precision policy.
     """
 
     def __init__(self, scale, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
-        self.scale = scale
+        self.scale = check_scale(scale)
 
     def build(self, input_shape):
         # kernel[y, x, channel, (phase_y, phase_x, channel)]
@@ -126,30 +196,30 @@ class _Upsampling(keras.layers.Layer):
         return ops.depth_to_space(x, self.scale, data_format="channels_last")
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        height = None if height is None else height * self.scale
-        width = None if width is None else width * self.scale
-        return (batch, height, width, channels)
+        return _enlarge(input_shape, self.scale)
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
-class BicubicUpsampling(_Upsampling):
-    """Enlarges by bicubic interpolation (a = -0.5), as MATLAB's `imresize`.
+class BicubicUpsampling(_Interpolation):
+    """Upscales by bicubic interpolation (a = -0.5), like MATLAB's `imresize`.
 
-    Values are not clipped: bicubic overshoots at edges. The layer computes in
-    float32 under every precision policy.
+    Values are not clipped: bicubic interpolation overshoots at edges. The layer
+    computes in float32 under every precision policy.
 
     Args:
-        scale: Upscaling factor, a whole number.
+        scale: Upscaling factor, a positive integer.
 
     Input shape:
         `(batch, height, width, channels)`
 
     Output shape:
-        `(batch, height * scale, width * scale, channels)`, float32.
+        `(batch, scale * height, scale * width, channels)`, float32.
+
+    Raises:
+        ValueError: If `scale` is not a positive integer.
 
     Reference:
         [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711)
@@ -160,73 +230,138 @@ class BicubicUpsampling(_Upsampling):
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
-class BilinearUpsampling(_Upsampling):
-    """Enlarges by bilinear interpolation; shapes as `BicubicUpsampling`."""
+class BilinearUpsampling(_Interpolation):
+    """Upscales by bilinear interpolation; arguments and shapes as `BicubicUpsampling`.
+
+    The layer computes in float32 under every precision policy.
+    """
 
     def _weights(self, distance):
         return np.maximum(1 - np.abs(distance), 0)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
-class NearestUpsampling(_Upsampling):
-    """Enlarges by repeating pixels; shapes as `BicubicUpsampling`."""
+class NearestUpsampling(keras.layers.Layer):
+    """Upscales by repeating pixels; arguments and shapes as `BicubicUpsampling`.
 
-    def _weights(self, distance):
-        return (np.abs(distance) < 0.5).astype(float)
+    It is as fast for feature maps as for images, and keeps the dtype of the precision
+    policy. Unlike with `keras.layers.UpSampling2D`, a convolution after it can be
+    exported to LiteRT for inputs of any size.
+    """
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = check_scale(scale)
+
+    def call(self, inputs):
+        if self.scale == 1:
+            return inputs
+        x = ops.concatenate([inputs] * self.scale**2, axis=-1)
+        return ops.depth_to_space(x, self.scale, data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        return _enlarge(input_shape, self.scale)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
+def _enlarge(shape, scale):
+    """Returns `(batch, scale * height, scale * width, channels)`."""
+    batch, height, width, channels = shape
+    height = None if height is None else scale * height
+    width = None if width is None else scale * width
+    return (batch, height, width, channels)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class PadToMultiple(keras.layers.Layer):
-    """Continues the lower and right border to the next multiple of a size.
+    """Pads the bottom and right so that height and width are multiples of a number.
 
-    The padding repeats the border's own pixels. `CropLike` takes it off again.
+    The padding repeats the last row and column, or reflects the rows and columns
+    before them. `CropLike` removes it again.
 
     Args:
-        multiple: What height and width become a multiple of.
+        multiple: The number, a positive integer.
+        minimum: Smallest height and width of the output, a multiple of `multiple`, or
+            None.
+        mode: "edge" repeats the last row and column; "reflect" continues with the
+            rows and columns before the last, as often as needed.
 
     Input shape:
         `(batch, height, width, channels)`
 
     Output shape:
         `(batch, height, width, channels)`, height and width rounded up.
+
+    Raises:
+        ValueError: If `multiple` is not a positive integer, or `minimum` is not a
+            multiple of it, or there is no such mode.
     """
 
-    def __init__(self, multiple, **kwargs):
+    def __init__(self, multiple, minimum=None, mode="edge", **kwargs):
         super().__init__(**kwargs)
+        check_counts(multiple=multiple)
+        check_option("mode", mode, ("edge", "reflect"))
+        if minimum is not None:
+            check_counts(minimum=minimum)
+            if minimum % multiple:
+                raise ValueError(
+                    "`minimum` must be a multiple of `multiple`. Received:"
+                    f" minimum={minimum}, multiple={multiple}"
+                )
         self.multiple = multiple
+        self.minimum = minimum
+        self.mode = mode
 
     def call(self, inputs):
         x = inputs
         for axis in (1, 2):
             size = ops.shape(x)[axis]
-            rows = ops.minimum(ops.arange(self._round_up(size)), size - 1)
+            padded = self._round_up(size)
+            if self.minimum is not None:
+                padded = ops.maximum(padded, self.minimum)
+            rows = ops.arange(padded)
+            if self.mode == "edge":
+                rows = ops.minimum(rows, size - 1)
+            else:  # there and back again, without repeating the ends
+                period = ops.maximum(2 * (size - 1), 1)
+                rows = rows - rows // period * period
+                rows = ops.minimum(rows, period - rows)
             x = ops.take(x, rows, axis=axis)
         return x
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        height = None if height is None else self._round_up(height)
-        width = None if width is None else self._round_up(width)
-        return (batch, height, width, channels)
+        batch, *sides, channels = input_shape
+        sides = [
+            None if side is None else max(self._round_up(side), self.minimum or 0)
+            for side in sides
+        ]
+        return (batch, *sides, channels)
 
     def _round_up(self, size):
         # written so that it survives the export to ONNX
         return (size + self.multiple - 1) // self.multiple * self.multiple
 
     def get_config(self):
-        return {**super().get_config(), "multiple": self.multiple}
+        return {
+            **super().get_config(),
+            "multiple": self.multiple,
+            "minimum": self.minimum,
+            "mode": self.mode,
+        }
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class CropLike(keras.layers.Layer):
-    """Cuts the lower and right border of one map to the size of another.
+    """Crops the bottom and right of a tensor to the height and width of another.
 
     Call arguments:
-        inputs: A list of two maps: the one to cut, and the one with the size.
+        inputs: A list of two tensors: the one to crop, and the one that has the size.
 
     Output shape:
-        `(batch, height of the second, width of the second, channels of the
-        first)`
+        `(batch, height, width, channels)`, with height and width of the second tensor
+        and the channels of the first.
     """
 
     def call(self, inputs):
@@ -240,7 +375,15 @@ class CropLike(keras.layers.Layer):
 
 
 def cubic(x, a=-0.5):
-    """Computes the cubic convolution kernel of Keys (1981) at distances `x`."""
+    """Computes the cubic convolution kernel of Keys (1981).
+
+    Args:
+        x: Array of distances in pixels.
+        a: Slope of the kernel at a distance of 1.
+
+    Returns:
+        An array of weights, of the shape of `x`.
+    """
     x = np.abs(x)
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a

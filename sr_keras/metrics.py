@@ -1,17 +1,32 @@
-"""PSNR, SSIM, MS-SSIM, HFENN and VGG distance of each image, and their means.
+"""PSNR, SSIM, MS-SSIM, HFENN, VGG distance and LPIPS per image, and their means.
 
 A score says little without its conditions. Papers score the luma (`luma=True`)
-without `scale` pixels at every side (`border=scale`), of images rounded to 8 bits,
-and take the mean over images. All but the rounding is done here; the evaluation of
-whole files rounds. `sr_keras.quality` has scores that need whole images.
+without `scale` pixels at every side (`border=scale`) of images rounded to 8 bits,
+and take the mean over images. Everything but the rounding is done here;
+`sr_keras.evaluate` rounds as well. `sr_keras.quality` has scores that need whole
+images.
+
+All scores are finite if the images are. PSNR ends at 100 dB, equal images (black and
+flat ones included) have the best score, and images that are too small raise an error.
+
+The official programs of SSIM and MS-SSIM take grey images in 0-255, which papers often
+make by MATLAB's `rgb2gray`. Here, RGB images are scored on the BT.601 luma in 16-235
+(`luma=True`) or on all three channels. Of grey images, the PSNR and the SSIM equal
+those of the official programs. The MS-SSIM is the product of the paper's formula. The
+official values that are often quoted, such as those of TID2013's I03 and I19, are of
+the weighted mean that the same program offers: 0.6733 and 0.8462 instead of 0.6700 and
+0.8418. Where the distortion is small, both are the same to 0.0001. The later program of
+SSIM first averages images over windows so that the shorter side has about 256 pixels;
+papers on super-resolution do not, and neither does this module.
 """
 
 import keras
 from keras import ops
 
 from sr_keras import images, losses
+from sr_keras.lpips import Distance
 
-# of `VGGDistance`: neither SRGAN nor Johnson et al. train on it
+# Layer of `VGGDistance`. Neither SRGAN nor Johnson et al. use it for training.
 VGG_LAYER = "vgg19/block4_conv4"
 
 
@@ -24,17 +39,17 @@ def psnr(y_true, y_pred, luma=False, border=0):
         luma: True scores the BT.601 luma of RGB images, in [16/255, 235/255];
             one-channel images are scored as they are. False scores all channels
             together.
-        border: Number of pixels to cut from every side first, as a rule `scale`.
+        border: Number of pixels to cut from every side first, usually `scale`.
 
     Returns:
-        `(batch,)`, float32. The mean over images is the mean of these: papers do
-        not pool the error over images, which gives another, lower number. Equal
-        images score 100: a mean squared error counts as 1e-10 at least.
+        `(batch,)`, float32. Papers report the mean of these over images; pooling the
+        error over images first gives a different, lower number. Equal images score
+        100, because a mean squared error below 1e-10 counts as 1e-10.
 
     Raises:
-        ValueError: If the shapes differ, the values are integers, `border` is
-            negative or leaves nothing, or `luma` is asked of other than 1 or 3
-            channels.
+        ValueError: If the shapes differ, the values are integers, there are no pixels,
+            `border` is negative or leaves nothing, or `luma` is True and the images
+            have neither 1 nor 3 channels.
     """
     y_true, y_pred = _prepare(y_true, y_pred, luma, border)
     return -losses.psnr(y_true, y_pred)
@@ -43,8 +58,8 @@ def psnr(y_true, y_pred, luma=False, border=0):
 def ssim(y_true, y_pred, luma=False, border=0):
     """Computes the SSIM of each image, in [-1, 1]; 1 for equal images.
 
-    A Gaussian window of 11 x 11 pixels with sigma 1.5, only where it fits into
-    the image, K1 = 0.01, K2 = 0.03, and the mean over channels.
+    The window is Gaussian, 11 x 11 pixels with sigma 1.5, and is used only where it
+    fits into the image. K1 = 0.01, K2 = 0.03, and the score is the mean over channels.
 
     Args:
         y_true: As in `psnr`; at least 11 x 11 pixels after the border is cut.
@@ -68,8 +83,8 @@ def ssim(y_true, y_pred, luma=False, border=0):
 def ms_ssim(y_true, y_pred, luma=False, border=0):
     """Computes the MS-SSIM of each image, in [0, 1]; 1 for equal images.
 
-    Five scales, halved by 2 x 2 averages, with the published weights. A negative
-    contrast term, which has no real power, counts as 0, and so does the score.
+    There are five scales, each half as large by 2 x 2 averages, with the published
+    weights. A negative contrast term, which has no real power, makes the score 0.
 
     Args:
         y_true: As in `psnr`; at least 161 x 161 pixels after the border is cut.
@@ -94,8 +109,9 @@ def hfenn(y_true, y_pred, luma=False, border=0):
     """Computes the normalized high-frequency error norm of each image.
 
     `|LoG(y_true) - LoG(y_pred)| / |LoG(y_true)|` with a Laplacian of Gaussian of sigma
-    1.5 in 15 x 15 pixels, only where they fit into the image: 0 for equal images, 1 if
-    all edges are missing.
+    1.5 in 15 x 15 pixels, used only where it fits into the image. The score is 0 for
+    equal images and 1 if all edges are missing. A `y_true` without edges is divided by
+    1e-5, so that the score can be in the thousands: leave flat images out of a mean.
 
     Args:
         y_true: As in `psnr`; at least 15 x 15 pixels after the border is cut.
@@ -118,8 +134,10 @@ def hfenn(y_true, y_pred, luma=False, border=0):
 
 def _prepare(y_true, y_pred, luma, border):
     if border < 0:
-        raise ValueError(f"`border` must be 0 or more pixels. Received: {border}")
+        raise ValueError(f"`border` must be 0 or more. Received: border={border}")
     y_true, y_pred = losses.to_float32(y_true, y_pred, rank=4)
+    if 0 in y_true.shape[1:]:
+        raise ValueError(f"Images must have pixels. Received: {tuple(y_true.shape)}")
     pair = y_true, ops.clip(y_pred, 0.0, 1.0)
     pair = [images.crop_border(image, border) for image in pair]
     return [images.luma(image) for image in pair] if luma else pair
@@ -194,12 +212,12 @@ class HFENN(_MeanOverImages):
 class VGGDistance(keras.metrics.Mean):
     """Reports the mean over images of the squared error of VGG features.
 
-    It is `losses.Content` of RGB images, and says little of a network that was trained
-    with just that: choose other layers than the loss has.
+    This is `losses.Content` of RGB images. It says little about a network that was
+    trained with the same loss, so choose other layers than those of the loss.
 
     Args:
-        layers: The name of a layer, see `sr_keras.features`, a list of names, or a
-            dict of names and weights.
+        layers: Name of a layer (see `sr_keras.features`), list of names, or dict of
+            names and weights.
         border: As in `psnr`.
         vgg_weights: The `weights` of `features.FeatureExtractor`.
         name: Metric name.
@@ -228,4 +246,48 @@ class VGGDistance(keras.metrics.Mean):
             "layers": self.loss.content,
             "border": self.border,
             "vgg_weights": self.loss.vgg_weights,
+        }
+
+
+@keras.saving.register_keras_serializable(package="sr_keras")
+class LPIPS(keras.metrics.Mean):
+    """Reports the mean over images of LPIPS v0.1, a perceptual distance.
+
+    It compares RGB images, or grey ones, in the features of a classification network.
+    0 for equal images; 0.1 is a slight and 0.5 a severe degradation. See
+    `sr_keras.lpips.Distance`.
+
+    Args:
+        net: "alex" (which papers report) or "squeeze".
+        weights: Path of an `.npz` file of weights, see `sr_keras.lpips`. None takes
+            `lpips/alex.npz` (or `lpips/squeeze.npz`) in the folder that the environment
+            variable `SR_KERAS_DATA` names.
+        border: As in `psnr`. At least 31 x 31 pixels must be left.
+        name: Metric name.
+        dtype: Metric dtype.
+
+    Raises:
+        ValueError: If there is no such network.
+        FileNotFoundError: At the first update, if there is no file of weights. The
+            message says where to put it.
+
+    Reference:
+        [Zhang et al., 2018](https://arxiv.org/abs/1801.03924)
+    """
+
+    def __init__(self, net="alex", weights=None, border=0, name="lpips", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.border = border
+        self.distance = Distance(net, weights)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = _prepare(y_true, y_pred, luma=False, border=self.border)
+        super().update_state(self.distance(y_true, y_pred), sample_weight)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "net": self.distance.net,
+            "weights": self.distance.weights,
+            "border": self.border,
         }

@@ -1,16 +1,16 @@
-"""Fixtures that several tests share."""
+"""Settings and fixtures that several test files share."""
 
 import os
 import pathlib
 
 import pytest
 
-# One thread for each process of pytest-xdist; TensorFlow reads this when it starts.
+# One thread per process of pytest-xdist. TensorFlow reads these when it is imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
-# so that programs which tests start find the package, installed or not
+# Programs that the tests start find the package, whether it is installed or not.
 _ROOT = str(pathlib.Path(__file__).parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [_ROOT, os.environ.get("PYTHONPATH")])
@@ -19,11 +19,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 @pytest.fixture
 def data_dir():
-    """The folder of the real photos, which data/README.md describes."""
+    """Returns the folder of real photos, which data/README.md describes."""
     path = os.environ.get("SR_KERAS_DATA")
     if not path:
         pytest.skip(
-            "SR_KERAS_DATA is not set: it must name the folder that has `benchmark`,"
-            " `bsds500` and `t91` in it, see data/README.md"
+            "SR_KERAS_DATA is not set. It must be the folder that contains"
+            " `benchmark`, `bsds500` and `t91`; see data/README.md."
         )
     return pathlib.Path(path)

@@ -11,8 +11,8 @@ from sr_keras import course
     "fast, steps, said",
     [
         ("1", 5, "FAST is on"),
-        ("0", 100, "computes for about 3 min on two CPU cores"),
-        ("", 100, "computes for about 3 min on two CPU cores"),
+        ("0", 100, "takes about 3 min on two CPU cores"),
+        ("", 100, "takes about 3 min on two CPU cores"),
     ],
 )
 def test_start_chooses_settings(monkeypatch, capsys, fast, steps, said):
@@ -24,7 +24,7 @@ def test_start_chooses_settings(monkeypatch, capsys, fast, steps, said):
     assert said in text and f"Settings: steps = {steps}" in text and "no GPU" in text
 
 
-def test_start_names_the_gpu_and_takes_its_settings(monkeypatch, capsys):
+def test_start_prints_the_gpu_and_uses_its_settings(monkeypatch, capsys):
     monkeypatch.delenv("SR_KERAS_FAST", raising=False)
     monkeypatch.setattr(course.tf.config, "list_physical_devices", lambda kind: ["0"])
     monkeypatch.setattr(
@@ -38,7 +38,7 @@ def test_start_names_the_gpu_and_takes_its_settings(monkeypatch, capsys):
     assert "1 x Tesla T4" in text and "1 min on a GPU (an estimate)" in text
 
 
-def test_a_lesson_is_free_of_the_warning_that_keras_gives_about_datasets():
+def test_no_warning_of_keras_about_datasets():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     data = course.tf.data.Dataset.from_tensors((np.zeros((2, 1)), np.zeros((2, 1))))
@@ -49,8 +49,8 @@ def test_a_lesson_is_free_of_the_warning_that_keras_gives_about_datasets():
     assert not [str(w.message) for w in caught if "shuffle" in str(w.message)]
 
 
-def test_start_needs_triples():
-    with pytest.raises(ValueError, match=r"`steps` must be a triple.* \(1, 2\)"):
+def test_settings_must_be_triples():
+    with pytest.raises(ValueError, match=r"`steps` must be a triple.* steps=\(1, 2\)"):
         course.start(minutes=(1, 2, 3), steps=(1, 2))
 
 
@@ -60,11 +60,11 @@ def test_start_needs_triples():
         (None, "No answer yet."),
         (..., "No answer yet."),
         (2.00001, "Right!"),
-        (2.1, "Not yet: the shape fits, the values do not."),
-        ([2.0], r"Not yet: the shape is (1,), and should be ()."),
-        (np.nan, "Not yet: the shape fits, the values do not."),
+        (2.1, "Not yet: the shape is right, but the values are not."),
+        ([2.0], "Not yet: the shape must be (), but it is (1,)."),
+        (np.nan, "Not yet: the shape is right, but the values are not."),
     ],
 )
-def test_check_says_whether_an_answer_is_right(capsys, answer, said):
+def test_check_prints_whether_an_answer_is_right(capsys, answer, said):
     course.check(answer, 2.0)
     assert capsys.readouterr().out == said + "\n"

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tifffile
 from PIL import Image, ImageCms
 
-from sr_keras import images
+from sr_keras import image_files, images
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 7), np.uint8)
@@ -97,6 +97,10 @@ def test_grey_with_alpha_or_a_transparent_colour_becomes_rgba(tmp_path):
     transparent = [(b"tRNS", struct.pack(">H", 8))]
     write_png(tmp_path / "b.png", pixels[..., 0], color_type=0, chunks=transparent)
     np.testing.assert_array_equal(images.read(tmp_path / "b.png"), expected)
+    deep = pixels[..., 0].astype("uint16")
+    write_png(tmp_path / "c.png", deep, color_type=0, chunks=transparent)
+    expected = [[[7, 7, 7, 65535], [8, 8, 8, 0]]]
+    np.testing.assert_array_equal(images.read(tmp_path / "c.png"), expected)
 
 
 def test_alpha_is_kept(tmp_path):
@@ -140,31 +144,38 @@ def test_reads_16_bits_of_a_tiff(tmp_path, pixels, options):
 
 
 @pytest.mark.parametrize(
-    "pixels, options, message",
+    "pixels, message",
     [
-        (GREY.astype("float32"), {}, "floating-point numbers"),
-        (GREY16.astype("int32") * 2, {}, "more than 16 bits"),
-        (
-            np.moveaxis(RGB16, 2, 0),
-            {"photometric": "rgb", "planarconfig": "separate"},
-            "separate planes",
-        ),
+        (GREY.astype("float32"), "cannot be read.*floats of unknown range"),
+        (GREY.astype("int16") - 9, "cannot be read.*integers with a sign"),
+        (GREY16.astype("uint32") * 2, "cannot be read.*more than 16 bits"),
+        (RGB.astype("float32"), "not a readable image: it is a TIFF of float32 pixels"),
     ],
-    ids=["float", "32 bits", "planes"],
+    ids=["float", "signed", "32 bits", "float RGB"],
 )
-def test_a_kind_of_pixels_without_a_meaning_here_is_named(
-    tmp_path, pixels, options, message
-):
-    tifffile.imwrite(tmp_path / "odd.tif", pixels, **options)
-    with pytest.raises(ValueError, match=rf"odd\.tif cannot be read.*{message}"):
+def test_unsupported_pixel_types_are_refused(tmp_path, pixels, message):
+    tifffile.imwrite(tmp_path / "odd.tif", pixels)
+    with pytest.raises(ValueError, match=rf"odd\.tif .*{message}"):
         images.read(tmp_path / "odd.tif")
+
+
+def test_channels_in_planes_and_white_as_0_are_read(tmp_path):
+    planes = np.moveaxis(RGB16, 2, 0)
+    tifffile.imwrite(
+        tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate"
+    )
+    np.testing.assert_array_equal(images.read(tmp_path / "a.tif"), RGB16)
+    for name, pixels in (("b.tif", GREY), ("c.tif", GREY16)):
+        tifffile.imwrite(tmp_path / name, pixels, photometric="miniswhite")
+        expected = np.iinfo(pixels.dtype).max - pixels
+        np.testing.assert_array_equal(images.read(tmp_path / name), expected)
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "rgb"])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_images_are_read_upright(tmp_path, suffix, channels, dtype, orientation):
+def test_exif_orientation_is_applied(tmp_path, suffix, channels, dtype, orientation):
     def pixels(values):
         values = np.array(values, dtype) * (np.iinfo(dtype).max // 10)
         return np.stack([values, values + 1, values + 2], -1) if channels else values
@@ -184,7 +195,7 @@ def test_images_are_read_upright(tmp_path, suffix, channels, dtype, orientation)
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_a_jpeg_is_read_upright(tmp_path, orientation):
+def test_exif_orientation_of_a_jpeg_is_applied(tmp_path, orientation):
     blocks = np.kron(np.uint8(UPRIGHT[1]) * 40, np.ones((16, 16), np.uint8))
     path = tmp_path / "photo.jpg"
     Image.fromarray(blocks).save(path, exif=exif(orientation), quality=95)
@@ -193,7 +204,7 @@ def test_a_jpeg_is_read_upright(tmp_path, orientation):
     np.testing.assert_allclose(image[8::16, 8::16], expected, atol=2)
 
 
-def test_what_is_no_image_is_named(tmp_path):
+def test_files_that_are_not_images_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no image file .*missing\.png"):
         images.read(tmp_path / "missing.png")
     (tmp_path / "folder.png").mkdir()
@@ -203,14 +214,24 @@ def test_what_is_no_image_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"empty\.png is an empty file"):
         images.read(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("Not an image at all.")
-    with pytest.raises(ValueError, match=r"text\.png is no image"):
+    with pytest.raises(ValueError, match=r"text\.png is not a readable image"):
         images.read(tmp_path / "text.png")
     write_png(tmp_path / "no_width.png", GREY, 0, size=(5, 0))
-    with pytest.raises(ValueError, match=r"no_width\.png is no image, or one without"):
+    with pytest.raises(ValueError, match=r"no_width\.png is not a readable image"):
         images.read(tmp_path / "no_width.png")
     write_png(tmp_path / "bomb.png", GREY, 0, size=(60_000, 60_000))
-    with pytest.raises(ValueError, match=r"bomb\.png is too large to be read safely"):
+    with pytest.raises(ValueError, match=r"bomb\.png is too large .*--max-megapixels"):
         images.read(tmp_path / "bomb.png")
+
+
+def test_the_limit_of_pixels_can_be_changed(tmp_path):
+    images.write(tmp_path / "a.png", RGB)  # of 35 pixels
+    for limit in (None, 0, 35, 1000):
+        assert images.read(tmp_path / "a.png", limit).shape == RGB.shape
+    former = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ValueError, match="a.png is too large"):
+        images.read(tmp_path / "a.png", max_pixels=34)
+    assert Image.MAX_IMAGE_PIXELS == former
 
 
 @pytest.mark.parametrize(
@@ -228,8 +249,23 @@ def test_a_truncated_file_is_named(tmp_path, suffix, dtype, share):
     images.write(path, noise)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(ValueError, match=rf"cut\{suffix} (cannot be read|is no image)"):
+    with pytest.raises(
+        ValueError, match=rf"cut\{suffix} (cannot be read|is not a readable)"
+    ):
         images.read(path)
+
+
+def test_quality_decides_on_the_size(tmp_path):
+    noise = RNG.integers(0, 256, (64, 64, 3), np.uint8)
+    for name in ("a.jpg", "a.webp"):
+        sizes = []
+        for quality in (20, 90, None):
+            images.write(tmp_path / name, noise, quality=quality)
+            sizes.append((tmp_path / name).stat().st_size)
+        assert sizes == sorted(set(sizes))
+    for quality in (0, 101, 9.5):
+        with pytest.raises(ValueError, match=f"1 to 100. Received: quality={quality}"):
+            images.write(tmp_path / "a.jpg", noise, quality=quality)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +274,7 @@ def test_a_truncated_file_is_named(tmp_path, suffix, dtype, share):
     ids=["grey", "rgb", "rgba", "grey16", "rgb16", "rgba16"],
 )
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".PNG"])
-def test_what_is_written_is_read_again(tmp_path, pixels, suffix):
+def test_written_images_are_read_back(tmp_path, pixels, suffix):
     path = tmp_path / "new" / "folder" / f"image{suffix}"
     images.write(path, pixels)
     image = images.read(path)
@@ -276,14 +312,14 @@ def test_jpeg_is_close(tmp_path):
 @pytest.mark.parametrize("pixels", [RGB, RGB16], ids=["8 bit", "16 bit"])
 @pytest.mark.parametrize("error", [OSError("disk is full"), KeyboardInterrupt()])
 @pytest.mark.parametrize("fault", ["half-way", "at the end"])
-def test_an_interrupted_write_leaves_the_former_file_and_no_litter(
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
     tmp_path, monkeypatch, pixels, error, fault
 ):
     path = tmp_path / "image.png"
     images.write(path, pixels)
     former = path.read_bytes()
 
-    def encode(path, image, icc_profile):
+    def encode(path, *_):
         path.write_bytes(former[: len(former) // 2])
         raise error
 
@@ -291,7 +327,7 @@ def test_an_interrupted_write_leaves_the_former_file_and_no_litter(
         raise error
 
     if fault == "half-way":
-        monkeypatch.setattr(images, "_encode", encode)
+        monkeypatch.setattr(image_files, "_encode", encode)
     else:
         monkeypatch.setattr(os, "replace", replace)
     for target in (path, tmp_path / "new.png"):
@@ -310,22 +346,31 @@ def test_a_written_file_has_the_usual_permissions(tmp_path):
 @pytest.mark.parametrize(
     "name, image, message",
     [
-        ("a.png", GREY.astype("int32"), "must be uint8, uint16 or float. .*: int32"),
-        ("a.png", RGB[..., :2], r"must have the shape .* Received: \(5, 7, 2\)"),
-        ("a.png", RGB[None], r"must have the shape .* Received: \(1, 5, 7, 3\)"),
-        ("a.png", RGB[:0], "without pixels"),
+        (
+            "a.png",
+            GREY.astype("int32"),
+            "must be uint8, uint16 or float. .*: dtype=int32",
+        ),
+        (
+            "a.png",
+            np.zeros((5, 7, 5), np.uint8),
+            r"must have the shape .* Received: shape=\(5, 7, 5\)",
+        ),
+        ("a.png", RGB[None], r"must have the shape .* Received: shape=\(1, 5, 7, 3\)"),
+        ("a.png", RGB[:0], "has no pixels"),
         ("a.xyz", RGB, "suffix must be one of .png, .jpg"),
-        ("a.jpg", RGB16, "16 bits can be written as .png or .tif only"),
-        ("a.jpg", RGBA, "alpha can be written as .png, .tif or .webp only"),
+        ("a.jpg", RGB16, "16-bit images need the suffix .png or .tif"),
+        ("a.jpg", RGBA, "images with alpha need the suffix .png, .tif"),
+        ("a.webp", np.zeros((1, 16384), np.uint8), "sides are at most 16383 pixels"),
     ],
 )
-def test_what_cannot_be_written_is_named(tmp_path, name, image, message):
+def test_unsupported_images_are_not_written(tmp_path, name, image, message):
     with pytest.raises(ValueError, match=rf"{name}: .*{message}"):
         images.write(tmp_path / name, image)
     assert os.listdir(tmp_path) == []
 
 
-def test_integers_become_floats_and_back():
+def test_integers_are_converted_to_floats_and_back():
     assert images.to_float(np.uint8([0, 51, 255])).tolist() == [0, np.float32(0.2), 1]
     assert images.to_float(np.uint16([0, 13107, 65535])).tolist()[1] == np.float32(0.2)
     for dtype in ("uint8", "uint16"):
@@ -348,25 +393,29 @@ def test_floats_are_only_cast():
 
 
 @pytest.mark.parametrize("dtype", [tf.uint8, tf.uint16])
-def test_a_tensor_becomes_a_tensor(dtype):
+def test_a_tensor_is_converted_to_a_tensor(dtype):
     floats = tf.function(images.to_float)(tf.constant([[dtype.max, 0]], dtype))
     assert floats.dtype == tf.float32
     np.testing.assert_array_equal(floats, [[1, 0]])
 
 
 def test_other_dtypes_are_refused():
-    with pytest.raises(ValueError, match=r"uint8, uint16 or float. Received: int32"):
+    with pytest.raises(
+        ValueError, match=r"uint8, uint16 or float. Received: dtype=int32"
+    ):
         images.to_float(np.zeros((1, 1), "int32"))
-    with pytest.raises(ValueError, match=r"uint8 or uint16. Received: int32"):
+    with pytest.raises(ValueError, match=r"uint8 or uint16. Received: dtype=int32"):
         images.to_integer(np.zeros((1, 1)), "int32")
-    with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: uint8"):
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: dtype=uint8"):
         images.to_integer(np.zeros((1, 1), np.uint8))
-    with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: int64"):
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: dtype=int64"):
         images.to_integer(np.full((1, 1), 128))
     with pytest.raises(ValueError, match="Received: NaN"):
         images.to_integer(np.array([[0.5, np.nan]]))
     for function in (images.luma, images.rgb_to_ycbcr, images.ycbcr_to_rgb):
-        with pytest.raises(ValueError, match="uint8, uint16 or float. Received: int64"):
+        with pytest.raises(
+            ValueError, match="uint8, uint16 or float. Received: dtype=int64"
+        ):
             function(np.full((1, 1, 3), 128))
 
 
@@ -406,7 +455,7 @@ def test_luma_has_the_precision_of_its_dtype():
     np.testing.assert_allclose(luma, [[[81.481 / 255]]], rtol=1e-6)
 
 
-def test_rgb_comes_back_unclipped():
+def test_ycbcr_to_rgb_does_not_clip():
     rgb = RNG.random((2, 5, 7, 3), "float32") * 3 - 1
     back = images.ycbcr_to_rgb(images.rgb_to_ycbcr(rgb))
     assert back.dtype == np.float32
@@ -431,7 +480,9 @@ def test_a_grey_image_is_its_own_luma():
 
 
 def test_luma_of_other_channels_is_refused():
-    with pytest.raises(ValueError, match=r"3 channels, RGB. Received: \(5, 7, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"3 channels \(RGB\). Received: shape=\(5, 7, 4\)"
+    ):
         images.luma(RGBA)
 
 
@@ -441,9 +492,13 @@ def test_border_is_cut_from_every_side():
     assert inner[0, ..., 0].tolist() == [[16, 17, 18]]
     assert images.crop_border(image, 0) is image
     assert images.crop_border(image[0], 1).shape == (3, 5, 1)
-    with pytest.raises(ValueError, match="border of 3 leaves nothing .* of 5x7"):
+    with pytest.raises(
+        ValueError, match="Received: border=3 for an image of 5x7 pixels"
+    ):
         images.crop_border(image, 3)
-    with pytest.raises(ValueError, match="`border` must be 0 or more. Received: -1"):
+    with pytest.raises(
+        ValueError, match="`border` must not be negative. Received: border=-1"
+    ):
         images.crop_border(image, -1)
 
 
@@ -475,7 +530,7 @@ def test_a_file_with_damaged_bytes_is_named(tmp_path, file_format):
 
 
 @pytest.mark.parametrize("pixels", [RGB, RGB16], ids=["8 bit", "16 bit"])
-def test_a_colour_profile_is_carried_on(tmp_path, pixels):
+def test_colour_profiles_are_kept(tmp_path, pixels):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     images.write(tmp_path / "a.png", pixels, profile)
     assert images.color_profile(tmp_path / "a.png") == profile
@@ -486,7 +541,7 @@ def test_a_colour_profile_is_carried_on(tmp_path, pixels):
     assert images.color_profile(tmp_path / "grey.png") is None
 
 
-def test_a_fault_of_the_disk_or_memory_is_none_of_the_file(tmp_path, monkeypatch):
+def test_disk_and_memory_errors_do_not_blame_the_file(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     images.write(path, RGB)
     for error in (OSError(errno.EIO, "Input/output error"), MemoryError()):
@@ -494,9 +549,119 @@ def test_a_fault_of_the_disk_or_memory_is_none_of_the_file(tmp_path, monkeypatch
         def fail(image, error=error):
             raise error
 
-        monkeypatch.setattr(images, "_to_array", fail)
+        monkeypatch.setattr(image_files, "_to_array", fail)
         with pytest.raises(type(error), match="a.png" if error.args else ""):
             images.read(path)
     with pytest.raises(ValueError, match="a.png cannot be read"):
-        monkeypatch.setattr(images, "_to_array", lambda image: os.lstat("nowhere"))
+        monkeypatch.setattr(image_files, "_to_array", lambda image: os.lstat("nowhere"))
         images.read(path)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("border", ["replicate", "symmetric"])
+@pytest.mark.parametrize("size", [(20, 30), (10, 10), (7, 13), (33, 61), (20, 15)])
+def test_resize_equals_the_plain_loop(dtype, border, size):
+    peak = 1 if dtype == "float32" else np.iinfo(dtype).max
+    image = (np.random.default_rng(0).random((20, 30, 3)) * peak).astype(dtype)
+
+    def kernel(x):
+        x = abs(x)
+        if x <= 1:
+            return 1.5 * x**3 - 2.5 * x**2 + 1
+        return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0
+
+    def shrink_rows(x, count):
+        ratio = len(x) / count
+        stretch = max(ratio, 1)
+        rows = []
+        for i in range(count):
+            centre = (i + 0.5) * ratio - 0.5
+            total, row = 0.0, 0.0
+            for j in range(
+                int(centre - 2 * stretch) - 2, int(centre + 2 * stretch) + 3
+            ):
+                weight = kernel((centre - j) / stretch)
+                inside = j
+                if border == "symmetric":
+                    inside = -1 - j if j < 0 else j
+                    inside = 2 * len(x) - 1 - inside if inside >= len(x) else inside
+                total += weight
+                row = row + weight * x[min(max(inside, 0), len(x) - 1)]
+            rows.append(row / total)
+        result = np.stack(rows)
+        return result if peak == 1 else np.floor(np.clip(result, 0, peak) + 0.5)
+
+    x = image.astype("float64")
+    for count in size:
+        x = shrink_rows(x, count).swapaxes(0, 1)
+    result = images.resize(image, size, border=border)
+    assert result.dtype == dtype
+    # a sum that is half a level may be rounded either way
+    np.testing.assert_allclose(result, x, atol=1e-5 if peak == 1 else 1)
+    assert np.mean(np.abs(result - x) > 1e-5) < 0.01
+
+
+@pytest.mark.parametrize("method", ["bicubic", "bilinear", "area"])
+@pytest.mark.parametrize("size", [(3, 5), (9, 14), (11, 9), (22, 40)])
+def test_resize_keeps_constant_images(method, size):
+    image = np.full((9, 14, 1), 77, np.uint8)
+    result = images.resize(image, size, method)
+    assert result.shape == (*size, 1)
+    assert np.unique(result).tolist() == [77]
+    assert images.resize(image[..., 0], size, method).shape == size
+
+
+@pytest.mark.parametrize("size", [(4, 5), (7, 9), (16, 30)])
+def test_resize_wraps_around(size):
+    tile = np.random.default_rng(0).random((8, 15, 3), "float32")
+    result = images.resize(tile, size, border="wrap")
+    nine = images.resize(np.tile(tile, (3, 3, 1)), (3 * size[0], 3 * size[1]))
+    middle = nine[size[0] : -size[0], size[1] : -size[1]]
+    np.testing.assert_allclose(result, middle, atol=1e-6)
+
+
+def test_resize_to_the_same_size_is_a_copy():
+    image = np.arange(12, dtype="uint8").reshape(3, 4)
+    result = images.resize(image, (3, 4))
+    np.testing.assert_array_equal(result, image)
+    assert not np.shares_memory(result, image)
+
+
+def test_resize_by_area_takes_means():
+    image = np.array([[0, 2, 4, 6], [2, 4, 6, 8]], "float32")
+    assert images.resize(image, (1, 2), "area").tolist() == [[2, 6]]
+    halves = images.resize(image, (2, 2), "bilinear")
+    np.testing.assert_allclose(halves[0], [(3 * 0 + 3 * 2 + 4 + 0) / 8, 4.75])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((np.zeros((4, 4), int), (2, 2)), "Received: dtype=int64"),
+        ((np.zeros((4, 4)), (0, 2)), "`size` must be a list of 2 positive integers"),
+        ((np.zeros((4, 4)), (2, 2), "cubic"), "Received: method='cubic'"),
+        ((np.zeros((4, 4)), (2, 2), "area", "zero"), "wrap. Received: border='zero'"),
+    ],
+)
+def test_resize_refuses_unsupported_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        images.resize(*arguments)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_resize_takes_any_number_of_channels(dtype):
+    image = np.random.default_rng(0).integers(0, 256, (18, 24, 300)).astype(dtype)
+    found = images.resize(image, (6, 8))
+    for channel in (0, 150, 299):
+        expected = images.resize(image[..., channel], (6, 8))
+        np.testing.assert_allclose(found[..., channel], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_many_channels_are_resized_like_single_ones(dtype):
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 130)).astype(dtype)
+    small = images.resize(image, (8, 6))
+    assert small.shape == (8, 6, 130) and small.dtype == dtype
+    for channel in (0, 64, 129):
+        single = images.resize(image[..., channel], (8, 6))
+        np.testing.assert_allclose(small[..., channel], single, atol=1e-4)

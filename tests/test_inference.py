@@ -1,3 +1,6 @@
+import errno
+import subprocess
+import sys
 import tracemalloc
 import warnings
 
@@ -6,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
-from sr_keras import images, inference, models
-from sr_keras.inference import upscale, upscale_files, with_precision
+from sr_keras import image_files, images, models, weights
+from sr_keras.inference import upscale, upscale_files
 from sr_keras.layers import CropLike
+from sr_keras.precision import with_precision
+from sr_keras.receptive_field import ReceptiveField, measure
 
 
 def noise(*shape, seed=0):
@@ -54,24 +59,8 @@ def global_pooling():
     return keras.Model(inputs, layers.Multiply()([inputs, mean]), name="attention")
 
 
-def dead():
-    """Two 3x3 convolutions; the ReLU between them lets nothing through at first."""
-    bias = keras.initializers.Constant(-9)
-    first = layers.Conv2D(
-        4, 3, padding="same", activation="relu", bias_initializer=bias
-    )
-    inputs = keras.Input((None, None, 3))
-    return keras.Model(inputs, layers.Conv2D(3, 3, padding="same")(first(inputs)))
-
-
-def maximum():
-    """The largest of 9x9 pixels."""
-    inputs = keras.Input((None, None, 3))
-    return keras.Model(inputs, layers.MaxPooling2D(9, 1, padding="same")(inputs))
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3), (5, 7, 4)])
+@pytest.mark.parametrize("shape", [(5, 7), *((5, 7, n) for n in (1, 2, 3, 4))])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_returns_the_kind_of_image_that_came(channels, shape, dtype):
     image = np.full(shape, 0.4)
@@ -119,6 +108,267 @@ def test_rgb_through_one_channel_is_upscaled_on_luma():
     np.testing.assert_allclose(upscale(core, image, tile=5), expected, atol=1e-6)
 
 
+def test_rgb_through_a_callable_of_one_channel_is_upscaled_on_luma():
+    keras.utils.set_random_seed(0)
+    core = randomized(models.espcn(3, filters=(4, 4)))
+
+    def function(x):
+        assert x.shape[-1] == 1
+        return core.predict_on_batch(x)
+
+    function.input_shape = (None, None, None, 1)
+    image = noise(9, 11, 3)
+    expected = upscale(core, image)
+    np.testing.assert_allclose(upscale(function, image), expected, atol=1e-6)
+    np.testing.assert_allclose(upscale(function, image, tile=5), expected, atol=1e-6)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.conv = layers.Conv2D(12, 3, padding="same")
+
+    def call(self, inputs):
+        return keras.ops.depth_to_space(self.conv(inputs), 2)
+
+
+def same_size():
+    return keras.Sequential([layers.Conv2D(3, 3, padding="same")])
+
+
+@pytest.mark.parametrize(("build", "scale"), [(Subclassed, 2), (same_size, 1)])
+def test_takes_models_without_a_graph(build, scale):
+    keras.utils.set_random_seed(0)
+    network, image = build(), noise(40, 25, 3)
+    whole = upscale(network, image, tile=None)
+    assert whole.shape == (40 * scale, 25 * scale, 3)
+    network = build()  # not yet called when it is measured
+    np.testing.assert_array_equal(upscale(network, image, tile=13).shape, whole.shape)
+    np.testing.assert_allclose(
+        upscale(network, image, tile=13), upscale(network, image, None), atol=5e-6
+    )
+
+
+def test_takes_names_and_files(tmp_path):
+    image = noise(7, 9, 3)
+    name = "espcn-x3-bsds"
+    expected = upscale(models.load(name), image)
+    np.testing.assert_array_equal(upscale(name, image), expected)
+    path = tmp_path / "network.keras"
+    models.load(name).save(path)
+    np.testing.assert_array_equal(upscale(path, image), expected)
+    with pytest.raises(ValueError, match="Did you mean 'espcn-x3-bsds'"):
+        upscale("espcn-x3-bsd", image)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16", "P", "1", "LA", "CMYK"])
+def test_a_pillow_image_comes_back_as_one(mode):
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(array[..., 0].astype("uint16") * 257)
+    else:
+        image = Image.fromarray(array).convert(mode)
+    expected_mode = {"P": "RGB", "1": "L", "CMYK": "RGB"}.get(mode, mode)
+    pixels = np.asarray(image if mode == "I;16" else image.convert(expected_mode))
+    result = upscale(models.nearest(2), image, tile=3)
+    assert isinstance(result, Image.Image) and result.mode == expected_mode
+    expected = pixels.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(np.asarray(result), expected)
+
+
+def test_a_pillow_image_is_turned_upright_and_keeps_its_profile():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(np.arange(105, dtype="uint8").reshape(5, 7, 3))
+    image.getexif()[0x0112] = 6  # to be turned by 90 degrees clockwise
+    image.info["icc_profile"] = profile
+    result = upscale(models.nearest(1), image)
+    np.testing.assert_array_equal(np.asarray(result), np.rot90(np.asarray(image), -1))
+    assert result.info["icc_profile"] == profile
+    with pytest.raises(ValueError, match="8 bits.*Received: image.mode=F"):
+        upscale(models.nearest(1), Image.fromarray(noise(4, 5)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_batch_comes_back_as_one(channels):
+    batch = np.random.default_rng(0).integers(0, 256, (3, 5, 7, channels), np.uint8)
+    calls = []
+    result = upscale(
+        models.bicubic(2), batch, tile=5, progress=lambda *call: calls.append(call)
+    )
+    assert result.dtype == np.uint8
+    expected = np.stack([upscale(models.bicubic(2), image) for image in batch])
+    np.testing.assert_array_equal(result, expected)
+    assert calls == [(i, 6) for i in range(1, 7)]
+
+
+def test_a_network_that_returns_integers_is_refused():
+    def eight_bits(x):
+        return (x * 255).astype("uint8")
+
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\]. Received: uint8"):
+        upscale(eight_bits, noise(4, 5, 3))
+
+
+def test_warns_of_values_up_to_255():
+    image = np.full((4, 5, 3), 0.5)
+    with pytest.warns(UserWarning, match="values of up to 127.5: it is untrained, or"):
+        upscale(lambda x: x * 255, image)
+
+
+@pytest.mark.parametrize(
+    "asked, expected",
+    [
+        ({"scale": 2.5}, (23, 33)),
+        ({"scale": np.float32(3)}, (27, 39)),
+        ({"scale": 0.01}, (1, 1)),
+        ({"size": (20, None)}, (20, 29)),
+        ({"size": (None, 26)}, (18, 26)),
+        ({"size": (31, 17)}, (31, 17)),
+        ({}, (36, 52)),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_result_has_the_size_that_is_asked_for(asked, expected, dtype):
+    image = noise(9, 13, 3)
+    image = (image * 255).astype(dtype) if dtype == "uint8" else image
+    result = upscale(models.nearest(4), image, **asked)
+    assert result.shape == (*expected, 3) and result.dtype == dtype
+    large = image.repeat(4, axis=0).repeat(4, axis=1)
+    resized = images.resize(large, expected)
+    np.testing.assert_allclose(
+        result, np.clip(resized, 0, 1 if dtype != "uint8" else 255), atol=1e-6
+    )
+    batch = upscale(models.nearest(4), image[None], **asked)
+    np.testing.assert_array_equal(batch[0], result)
+    if dtype == "uint8":
+        pillow = upscale(models.nearest(4), Image.fromarray(image), **asked)
+        np.testing.assert_array_equal(np.asarray(pillow), result)
+
+
+def test_large_images_are_resized_in_strips_without_seams():
+    image = noise(700, 610, 3)
+    result = upscale(models.nearest(1), image, scale=0.9)
+    expected = images.resize(image, (630, 549)).clip(0, 1)
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_networks_follow_each_other_until_the_size_is_reached():
+    calls = []
+
+    def network(scale):
+        def call(x):
+            calls.append((scale, x.shape[1:3]))
+            return x.repeat(scale, axis=1).repeat(scale, axis=2)
+
+        return call
+
+    image = noise(5, 7, 3)
+    chain = [network(4), network(2), network(3)]
+    steps = []
+    result = upscale(
+        chain, image, scale=8, progress=lambda *step: steps.append(step), tile=0
+    )
+    np.testing.assert_array_equal(result, image.repeat(8, axis=0).repeat(8, axis=1))
+    assert calls == [(4, (5, 7)), (2, (20, 28))]
+    assert steps == [(1, 3), (2, 3)]
+    assert upscale(chain, image, tile=0).shape == (120, 168, 3)
+    with pytest.raises(ValueError, match=r"must not be empty. Received: model=\[\]"):
+        upscale([], image)
+
+
+def test_warns_if_the_networks_do_not_reach_the_size():
+    with pytest.warns(UserWarning, match="make 14x10 pixels, and bicubic .* 21x15"):
+        result = upscale(models.nearest(2), noise(5, 7), scale=3)
+    assert result.shape == (15, 21)
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        ({"scale": 0}, "positive number. Received: scale=0"),
+        ({"scale": np.nan}, "positive number. Received: scale=nan"),
+        ({"scale": "2"}, "positive number. Received: scale='2'"),
+        ({"size": 100}, r"must be \(height, width\).* Received: size=100"),
+        ({"size": (None, None)}, r"Received: size=\(None, None\)"),
+        ({"size": (0, 5)}, r"Received: size=\(0, 5\)"),
+        ({"scale": 2, "size": (4, 4)}, "exclude each other"),
+    ],
+)
+def test_sizes_that_are_none_are_refused(asked, message):
+    with pytest.raises(ValueError, match=message):
+        upscale(models.nearest(2), noise(5, 7), **asked)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """Tiny sets for x2, x3 and x4, and two for x4 of which "good" scored better."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    monkeypatch.setattr(weights, "FOLDER", folder)
+    for scale, name, psnr in [(1, "a", 9), (2, "a", 1), (3, "a", 1), (4, "b", 1)]:
+        model = models.espcn(scale, filters=(4, 4), channels=3)
+        path = folder / f"espcn-x{scale}-{name}.weights.h5"
+        weights.save(model, path, history={"validation": {"psnr_y": psnr}})
+
+
+@pytest.mark.parametrize(
+    "model, scale, expected",
+    [
+        (None, None, ["x4-b"]),
+        (None, 0.5, ["x2-a"]),
+        (None, 2, ["x2-a"]),
+        (None, 2.5, ["x3-a"]),
+        ("espcn", 4, ["x4-b"]),
+        (None, 8, ["x4-b", "x2-a"]),
+        (None, 9, ["x4-b", "x3-a"]),
+        (None, 50, ["x4-b", "x4-b", "x4-b"]),
+    ],
+)
+def test_chooses_from_what_is_shipped(shipped, monkeypatch, model, scale, expected):
+    load, loaded = models.load, []
+
+    def watch(source, scale=None, detail=None):
+        loaded.append(source.removeprefix("espcn-"))
+        return models.nearest(load(source, scale).scale)
+
+    monkeypatch.setattr(models, "load", watch)
+    image = noise(2, 3, 3)
+    result = upscale(model, image, scale=scale)
+    assert loaded == list(dict.fromkeys(expected))  # each once
+    factor = scale or 4
+    assert result.shape == (round(2 * factor), int(3 * factor + 0.5), 3)
+
+
+def test_an_interpolation_has_the_next_whole_scale():
+    image = noise(5, 7, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert upscale("bicubic", image, scale=4.2).shape == (21, 29, 3)
+        assert upscale("nearest", image, size=(None, 7)).shape == (5, 7, 3)
+    with pytest.raises(ValueError, match="so `scale` is needed"):
+        upscale("bicubic", image)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("scale", [None, 2.5])
+def test_a_tileable_texture_stays_tileable(channels, scale):
+    keras.utils.set_random_seed(0)
+    network = randomized(models.espcn(3, filters=(4, 4), channels=3))
+    texture = noise(21, 34, channels) / 2 + 0.3
+    result = upscale(network, texture, tile=16, scale=scale, tileable=True)
+    nine = upscale(network, np.tile(texture, (3, 3, 1)), tile=None)
+    middle = nine[63:-63, 102:-102]
+    if scale is not None:
+        size = [3 * n for n in result.shape[:2]]
+        nine = images.resize(np.tile(middle, (3, 3, 1)), size)
+        height, width = result.shape[:2]
+        middle = nine[height:-height, width:-width]
+    assert result.shape == middle.shape
+    np.testing.assert_allclose(result, middle.clip(0, 1), atol=1e-5)
+    plain = upscale(network, texture, scale=scale)
+    assert np.abs(plain - result).max() > 0.01  # at the borders
+
+
 def test_takes_callables():
     def double(x):
         assert x.shape == (1, 4, 6, 3) and x.dtype == np.float32
@@ -129,22 +379,18 @@ def test_takes_callables():
     np.testing.assert_array_equal(upscale(double, image), expected)
 
 
-NETWORKS = {
-    "edsr": lambda: models.edsr(2, filters=4, num_blocks=2),
-    "espcn": lambda: models.espcn(3, filters=(4, 4), bicubic_skip=True, channels=3),
-    "fsrcnn on luma": lambda: models.fsrcnn(3, 8, 4, 1),
-    "unet": lambda: models.unet(1, filters=2, num_levels=3),
-    "strides": strided,
-    "pools": lambda: strided(pool=True),
-    "pools beside a wide convolution": lambda: strided(pool=True, skip=37),
-    "mixed_bfloat16": lambda: with_precision(convolutions(), "mixed_bfloat16"),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_tiles_equal_the_whole_image(name):
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: models.espcn(3, filters=(4, 4), bicubic_skip=True, channels=3),
+        lambda: models.fsrcnn(3, 8, 4, 1),
+        lambda: models.unet(1, filters=2, num_levels=3),
+        lambda: with_precision(convolutions(), "mixed_bfloat16"),
+    ],
+)
+def test_tiles_equal_the_whole_image(build):
     keras.utils.set_random_seed(0)
-    network = randomized(NETWORKS[name]())
+    network = randomized(build())
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for height, width, tile in [(81, 54, 26), (78, 91, 40)]:
@@ -159,47 +405,78 @@ def test_tiles_equal_the_whole_image(name):
             assert change.max() <= 1 and change.mean() < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("network", "halo"),
-    [
-        (convolutions(3), 3),
-        (convolutions(3, activation="tanh"), 3),
-        (dead(), 2),
-        (maximum(), 4),
-        # 4 and 2 pixels of the enlarged image, and 2 of bicubic interpolation
-        (models.srcnn(2, (9, 1, 5), (2, 2), channels=3), 2 + 1 + 2),
-        # head, 2 blocks of 2, body, upsampling, and half a pixel of the tail
-        (models.edsr(2, filters=4, num_blocks=2), 1 + 4 + 1 + 1 + 1),
-    ],
-)
-def test_windows_are_no_larger_than_needed(network, halo, monkeypatch):
+def test_windows_are_larger_than_tiles_by_the_receptive_field(monkeypatch):
     sizes = []
 
     def watch(window):
         sizes.append(window.shape[1:3])
         return network(window)
 
+    network = convolutions(3)
     monkeypatch.setattr(network, "predict_on_batch", watch)
     upscale(network, noise(60, 30, 3), tile=20)
-    assert sizes == [
-        (20 + halo, 15 + halo),
-        (20 + halo, 15 + halo),
-        (20 + 2 * halo, 15 + halo),
-        (20 + 2 * halo, 15 + halo),
-        (20 + halo, 15 + halo),
-        (20 + halo, 15 + halo),
-    ]
+    assert sizes == [(23, 18), (23, 18), (26, 18), (26, 18), (23, 18), (23, 18)]
 
 
-def test_the_receptive_field_does_not_depend_on_the_weights():
+def test_an_explicit_halo_is_used_without_measuring():
+    shapes = []
+
+    def double(x):
+        shapes.append(x.shape[1:3])
+        return x.repeat(2, axis=1).repeat(2, axis=2)
+
+    image = noise(60, 20, 3)
+    for halo in (5, np.int64(5), ReceptiveField(5, 1)):
+        upscale(double, image, tile=20, halo=halo)
+        assert shapes == [(25, 20), (30, 20), (25, 20)]
+        shapes.clear()
+    upscale(double, image, tile=20, halo=ReceptiveField(5, 8))
+    # from 20 - 5 down to a multiple of 8, and so from the end of the image
+    assert shapes == [(28, 20), (44, 20), (28, 20)]
+
+
+def test_an_explicit_halo_keeps_to_the_steps_of_a_graph():
+    keras.utils.set_random_seed(0)
+    network = randomized(strided(pool=True))
+    image = noise(62, 54, 3)
+    np.testing.assert_allclose(
+        upscale(network, image, tile=21, halo=30),
+        upscale(network, image, tile=None),
+        atol=5e-6,
+    )
+
+
+@pytest.mark.parametrize("halo", [-1, 2.5, True, ReceptiveField(-1, 1)])
+def test_an_invalid_halo_is_refused(halo):
+    with pytest.raises(ValueError, match="`halo` must be a non-negative integer"):
+        upscale(lambda x: x, noise(9, 9), tile=4, halo=halo)
+    with pytest.raises(ValueError, match="step must be a positive .* Received: 0"):
+        upscale(lambda x: x, noise(9, 9), tile=4, halo=ReceptiveField(1, 0))
+
+
+def test_warns_if_an_exact_halo_would_be_very_large():
+    inputs = keras.Input((None, None, 3))
+    network = keras.Model(
+        inputs,
+        layers.Conv2D(3, 3, padding="same", dilation_rate=200)(inputs),
+        name="far",
+    )
+    image = noise(300, 20, 3)
+    whole = upscale(network, image, tile=None)
+    with pytest.warns(UserWarning, match="'far' looks 200 pixels far.*Pass halo=200"):
+        assert np.abs(upscale(network, image, tile=30) - whole).max() > 1e-3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        result = upscale(network, image, tile=30, halo=200)
+    np.testing.assert_allclose(result, whole, atol=5e-6)
+
+
+def test_a_measurement_does_not_depend_on_the_weights():
     keras.utils.set_random_seed(0)
     network = strided(pool=True, skip=37, last="zeros")
-    image = noise(50, 42, 3)
-    upscale(network, image, tile=20)  # measures, where one branch has no effect yet
-    randomized(network)
-    np.testing.assert_allclose(
-        upscale(network, image, tile=20), upscale(network, image, None), atol=5e-6
-    )
+    before = measure(network)  # where one branch has no effect yet
+    field = measure(keras.models.clone_model(randomized(network)))
+    assert before == field and field.halo >= 18
 
 
 def test_tiles_of_a_callable_equal_the_whole_image():
@@ -219,19 +496,6 @@ def test_warns_if_tiles_cannot_equal_the_whole_image():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         upscale(network, image, tile=50)
-
-
-def test_the_receptive_field_is_measured_once(monkeypatch):
-    measured = []
-    monkeypatch.setattr(
-        inference, "_receptive_field", lambda network, _: measured.append(1) or (1, 1)
-    )
-    network = convolutions(1)
-    upscale(network, noise(5, 6, 3), tile=6)
-    assert not measured
-    for _ in range(2):
-        upscale(network, noise(5, 6, 3), tile=4)
-    assert measured == [1]
 
 
 def test_all_window_sizes_share_one_graph():
@@ -312,86 +576,49 @@ def test_progress_is_called_after_each_tile():
     ("image", "message"),
     [
         (np.zeros((4, 5), "int32"), "uint8, uint16 or float. Received: int32"),
-        (np.zeros((4, 5, 2)), r"must have the shape .* Received: \(4, 5, 2\)"),
-        (np.zeros((1, 4, 5, 3)), r"Received: \(1, 4, 5, 3\)"),
+        (np.zeros((4, 5, 5)), r"must have the shape .* Received: \(4, 5, 5\)"),
+        (np.zeros((1, 4, 5, 5)), r"Received: \(4, 5, 5\)"),
+        (np.zeros((0, 4, 5, 3)), r"Received: \(0, 4, 5, 3\)"),
+        (np.zeros((1, 1, 4, 5, 3)), r"Received: \(1, 1, 4, 5, 3\)"),
         (np.zeros((0, 5)), r"must have pixels. Received: \(0, 5\)"),
         (np.full((4, 5), 255.0), r"must be in \[0, 1\]. Received: \[255, 255\]"),
         (np.full((4, 5), np.nan), r"must be in \[0, 1\]. Received: \[nan, nan\]"),
     ],
 )
-def test_refuses_what_is_no_image(image, message):
+def test_what_is_not_an_image_is_refused(image, message):
     with pytest.raises(ValueError, match=message):
         upscale(models.nearest(2), image)
 
 
-@pytest.mark.parametrize("tile", [-1, 2.5])
-def test_refuses_tiles_without_pixels(tile):
-    with pytest.raises(ValueError, match=f"number of pixels or None. Received: {tile}"):
+@pytest.mark.parametrize("tile", [-1, 2.5, True])
+def test_an_invalid_tile_is_refused(tile):
+    message = f"positive integer, 0 or None. Received: tile={tile}"
+    with pytest.raises(ValueError, match=message):
         upscale(models.nearest(2), noise(4, 5), tile)
 
 
-def test_refuses_networks_that_do_not_fit():
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
+def test_tiles_may_be_integers_of_numpy(dtype):
+    image = noise(9, 7, 3)
+    tile = np.array(4, dtype)[()]
+    result = upscale(models.nearest(2), image, tile)
+    np.testing.assert_array_equal(result, image.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_networks_that_do_not_fit_are_refused():
     def conv(channels, **kwargs):
         inputs = keras.Input((None, None, channels))
         return keras.Model(inputs, layers.Conv2D(channels, 3, **kwargs)(inputs))
 
     inputs = keras.Input((None, None, 3))
-    with pytest.raises(ValueError, match="channels. Its input: .None, None, None, 2"):
+    with pytest.raises(ValueError, match="1 or 3 channels. Received: input shape"):
         upscale(conv(2), noise(4, 5))
     with pytest.raises(
-        ValueError, match="whole number of times .* It made .1, 2, 3, 3"
+        ValueError, match="integer multiple .* Received: .1, 2, 3, 3. for .*1, 4, 5, 3"
     ):
         upscale(conv(3), noise(4, 5))
     with pytest.raises(ValueError, match="must have one output"):
         upscale(keras.Model(inputs, [inputs, inputs * 2]), noise(4, 5))
-
-
-def policies(model):
-    return {
-        layer.name: policies(layer)
-        if isinstance(layer, keras.Model)
-        else layer.dtype_policy.name
-        for layer in model.layers
-        if not isinstance(layer, layers.InputLayer)
-    }
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: models.edsr(3, filters=4, num_blocks=1),
-        lambda: models.espcn(3, bicubic_skip=True),
-        lambda: models.fsrcnn(2),
-        lambda: models.lapsrn(4, filters=4),
-        lambda: models.on_luma(models.srcnn(2)),
-    ],
-)
-def test_with_precision_is_what_the_builder_makes_under_that_policy(build):
-    model = build()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        expected = build()
-    finally:
-        keras.config.set_dtype_policy("float32")
-    expected.set_weights(model.get_weights())
-
-    copied = with_precision(model, "mixed_bfloat16")
-    assert policies(copied) == policies(expected)
-    assert "mixed_bfloat16" in str(policies(copied))
-    lr = noise(1, 9, 8, model.input_shape[-1])
-    assert copied(lr).dtype == "float32"
-    np.testing.assert_array_equal(copied(lr), expected(lr))
-    assert np.abs(copied(lr) - model(lr)).max() > 0
-    np.testing.assert_array_equal(with_precision(copied, "float32")(lr), model(lr))
-
-
-def test_with_precision_leaves_the_model_alone():
-    model = models.edsr(2, filters=4, num_blocks=1)
-    model.compile("adam", lambda y_true, y_pred: y_true - y_pred)
-    copied = with_precision(model, "mixed_bfloat16")
-    assert set(policies(model).values()) == {"float32"}
-    copied.layers[1].kernel.assign(copied.layers[1].kernel * 0)
-    assert np.abs(model.layers[1].kernel).max() > 0
 
 
 def test_upscales_files_and_folders(tmp_path):
@@ -451,25 +678,84 @@ def test_no_file_overwrites_another(tmp_path):
     assert [(p.name, target and target.name) for p, target, _ in results] == [
         ("a.png", None),
         ("b.bmp", None),
-        ("b.png", None),
+        ("b.png", "b.png.png"),
         ("c.bmp", "c.png"),
     ]
-    for path, _, error in results[:3]:
+    for path, _, error in results[:2]:
         assert f"The result of {path} would overwrite the image" in str(error)
     assert (tmp_path / "in" / "a.png").read_bytes() == before
 
-    (tmp_path / "in" / "b.png").rename(tmp_path / "in" / "c.png")
     path = tmp_path / "in" / "c.bmp"  # beside a c.png that was not given
     ((_, target, error),) = upscale_files(models.nearest(2), [path], path.parent)
     assert target is None and "c.png, in a folder of images" in str(error)
-    (tmp_path / "in" / "c.png").rename(tmp_path / "in" / "b.png")
 
-    paths = [tmp_path / "in" / "b.png", tmp_path / "in" / "b.bmp"]
-    (_, first, _), (_, second, error) = upscale_files(
-        models.nearest(2), paths, tmp_path / "out"
-    )
-    assert first == tmp_path / "out" / "b.png" and second is None
-    assert f"would overwrite that of {paths[0]}" in str(error)
+
+def test_images_of_the_same_name_have_results_of_their_own(tmp_path):
+    paths = []
+    for i, name in enumerate(["a/cat.png", "a/cat.bmp", "b/cat.bmp", "c/cat.bmp"]):
+        paths.append(tmp_path / name)
+        images.write(paths[-1], np.full((3, 4, 3), 50 * i, "uint8"))
+    results = list(upscale_files(models.nearest(1), paths, tmp_path / "out"))
+    assert [(target.name, images.read(target).max()) for _, target, _ in results] == [
+        ("cat.png", 0),
+        ("cat.bmp.png", 50),
+        ("cat.bmp.2.png", 100),
+        ("cat.bmp.3.png", 150),
+    ]
+
+
+def test_existing_results_are_skipped_on_request(tmp_path):
+    out = tmp_path / "out"
+    for name in ("a.png", "b.png"):
+        images.write(tmp_path / "in" / name, np.zeros((3, 4, 3), "uint8"))
+    images.write(out / "a.png", np.ones((3, 4, 3), "uint8"))
+    calls = []
+
+    def network(x):
+        calls.append(x.shape)
+        return x
+
+    results = list(upscale_files(network, tmp_path / "in", out, skip_existing=True))
+    assert [(p.name, t.name, e) for p, t, e in results] == [
+        ("a.png", "a.png", None),
+        ("b.png", "b.png", None),
+    ]
+    assert len(calls) == 1 and images.read(out / "a.png").max() == 1
+    assert len(list(upscale_files(network, tmp_path / "in", out))) == 2
+    assert len(calls) == 3 and images.read(out / "a.png").max() == 0
+
+
+def test_no_image_of_a_folder_is_left_out_without_a_word(tmp_path):
+    photo = Image.fromarray(np.zeros((3, 4, 3), np.uint8))
+    photo.save(tmp_path / "a.jfif", "JPEG")
+    photo.save(tmp_path / "b.gif")
+    expected = {"a.jfif": True, "b.gif": True, "c.HEIC": False, "d.dng": False}
+    if "AVIF" in Image.registered_extensions().values():
+        photo.save(tmp_path / "e.avif")
+        expected["e.avif"] = True
+    for name in ("c.HEIC", "d.dng", "notes.txt", "f.mp4"):
+        (tmp_path / name).write_bytes(b"anything")
+    results = list(upscale_files(models.nearest(2), tmp_path, tmp_path / "out"))
+    assert {path.name: error is None for path, _, error in results} == expected
+    assert "d.dng is a raw file" in str(results[3][2])
+
+
+def test_the_folder_is_checked_before_anything_is_computed(tmp_path):
+    images.write(tmp_path / "a.png", np.zeros((3, 4, 3), "uint8"))
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError, match="Cannot write to the folder .*file"):
+        upscale_files(lambda x: 1 / 0, tmp_path, tmp_path / "file")
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    images.write(tmp_path / "a.png", np.zeros((3, 4, 3), "uint8"))
+    monkeypatch.setattr(image_files, "_encode", write)
+    ((_, target, error),) = upscale_files(models.nearest(2), tmp_path, tmp_path / "out")
+    assert target is None and isinstance(error, OSError)
+    assert "a.png cannot be written: [Errno 28] No space left" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -510,7 +796,168 @@ def test_results_have_the_colour_profile_of_their_photos(tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_values_that_are_no_pixels_are_refused(value, dtype):
+def test_nan_and_infinite_values_are_refused(value, dtype):
     image = np.zeros((4, 4, 3), dtype)
-    with pytest.raises(ValueError, match="NaN or infinite values .* needs float32"):
+    with pytest.raises(ValueError, match="NaN or infinite values: .* needs float32"):
         upscale(lambda lr: lr * 0 + value, image)
+
+
+@pytest.fixture
+def animation(tmp_path):
+    """Three frames, as a function that writes them as a GIF, WebP or APNG."""
+
+    def save(name):
+        frames = [np.full((5, 7, 3), 80 * i, np.uint8) for i in range(3)]
+        durations = [50, 100, 200]
+        image_files.write(tmp_path / "in" / name, frames, durations=durations, loop=2)
+        return tmp_path / "in" / name
+
+    return save
+
+
+@pytest.mark.parametrize(
+    "name, format, expected",
+    [
+        ("a.gif", None, "a.gif"),
+        ("a.webp", None, "a.webp"),
+        ("a.png", None, "a.png"),
+        ("a.gif", "webp", "a.webp"),
+        ("a.webp", "png", "a.png"),
+    ],
+)
+def test_animations_stay_animations(tmp_path, animation, name, format, expected):
+    steps = []
+    ((_, target, error),) = upscale_files(
+        models.nearest(2),
+        animation(name),
+        tmp_path / "out",
+        format=format,
+        progress=lambda path, done, total: steps.append((path.name, done, total)),
+    )
+    assert error is None and target.name == expected
+    with image_files.ImageFile(target) as file:
+        levels = [np.unique(file.read(i)).tolist() for i in range(3)]
+        assert levels == [[0], [80], [160]]
+        assert file.durations == [50, 100, 200] and file.loop == 2
+        assert file.read().shape == (10, 14, 3)
+    assert steps == [(name, i, 3) for i in (1, 2, 3)]
+
+
+def test_what_a_format_cannot_hold_is_said_before_anything_is_computed(
+    tmp_path, animation
+):
+    pages = [np.zeros((5, 7, 3), np.uint8), np.zeros((4, 6), np.uint8)]
+    image_files.write(tmp_path / "in/b.tif", pages, num_frames=2)
+    images.write(tmp_path / "in/c.png", np.zeros((5, 7, 4), np.uint8))
+    animation("a.gif")
+    results = upscale_files(
+        lambda x: 1 / 0, tmp_path / "in", tmp_path / "out", format="jpeg"
+    )
+    errors = [str(error) for _, _, error in results]
+    assert "a.gif has 3 frames, which only files of the format png or web" in errors[0]
+    assert "b.tif has 2 pages, which only files of the format tiff can" in errors[1]
+    assert "c.jpg: images with alpha need the suffix" in errors[2]
+    with pytest.raises(ValueError, match="`format` must be one of png, .*'bmp'"):
+        upscale_files(models.nearest(2), [], tmp_path, format="bmp")
+
+
+def test_pages_stay_pages(tmp_path):
+    pages = [
+        np.random.default_rng(0).integers(0, 65536, (5, 7, 3), np.uint16),
+        np.random.default_rng(1).integers(0, 256, (4, 6), np.uint8),
+    ]
+    image_files.write(tmp_path / "a.tif", pages, num_frames=2)
+    ((_, target, error),) = upscale_files(
+        models.nearest(2), tmp_path / "a.tif", tmp_path / "out"
+    )
+    assert error is None and target.name == "a.tif"
+    with image_files.ImageFile(target) as file:
+        for i, page in enumerate(pages):
+            expected = page.repeat(2, axis=0).repeat(2, axis=1)
+            np.testing.assert_array_equal(file.read(i), expected)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_16_bits_become_8_in_formats_without_them(tmp_path, format):
+    images.write(tmp_path / "a.png", np.full((5, 7, 3), 128 * 257, np.uint16))
+    ((_, target, error),) = upscale_files(
+        models.nearest(2), tmp_path / "a.png", tmp_path / "out", format=format
+    )
+    assert error is None
+    np.testing.assert_array_equal(images.read(target), np.full((10, 14, 3), 128))
+
+
+def test_grey_with_alpha_and_exif_are_kept_in_files(tmp_path):
+    pixels = np.zeros((5, 7, 2), np.uint8)
+    pixels[:, 3:, 1] = 255
+    exif = Image.Exif()
+    exif[0x8298], exif[0x0112] = "Ann", 6
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif, dpi=(300, 300))
+    ((_, target, _),) = upscale_files(
+        models.nearest(2), tmp_path / "a.png", tmp_path / "out", scale=1.5
+    )
+    result = Image.open(target)
+    assert (result.mode, result.size) == ("LA", (8, 11))
+    assert dict(result.getexif()) == {0x8298: "Ann"}
+    np.testing.assert_allclose(result.info["dpi"], 300, atol=0.01)
+
+
+def test_the_limit_of_pixels_holds_for_files(tmp_path):
+    images.write(tmp_path / "a.png", np.zeros((5, 7, 3), np.uint8))
+    for limit, is_fine in ((34, False), (35, True), (0, True)):
+        ((_, _, error),) = upscale_files(
+            models.nearest(1), tmp_path, tmp_path / "out", max_pixels=limit
+        )
+        assert (error is None) == is_fine
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+@pytest.mark.parametrize("options", [{}, {"tileable": True}, {"scale": 1.5}])
+def test_a_large_image_is_written_while_it_is_computed(
+    suffix, options, tmp_path, monkeypatch
+):
+    image = np.random.default_rng(0).integers(0, 256, (70, 50, 3), np.uint8)
+    images.write(tmp_path / "a.png", image)
+    monkeypatch.setattr("sr_keras.inference._STREAM_ABOVE", 3_000)
+    network = models.bicubic(2)
+    calls = []
+    ((_, target, error),) = upscale_files(
+        network,
+        tmp_path / "a.png",
+        tmp_path / "out",
+        tile=16,
+        format=suffix,
+        progress=lambda path, *counts: calls.append(counts),
+        **options,
+    )
+    assert error is None
+    expected = upscale(network, image, tile=16, **options)
+    np.testing.assert_array_equal(images.read(target), expected)
+    assert calls[-1][0] == calls[-1][1] == len(calls)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux counts")
+def test_memory_does_not_hold_the_result_of_a_large_image(tmp_path):
+    """5000x5000 pixels become 10000x10000: 300 MB, and as much for an encoder."""
+    image = np.zeros((5000, 5000, 3), np.uint8)
+    image[::64] = 200
+    images.write(tmp_path / "a.png", image)
+    code = f"""
+import resource
+from sr_keras import inference, models, upscale
+network = models.nearest(2)
+upscale(network, inference.np.zeros((1024, 1024, 3), "uint8"), 1024)
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+((_, _, error),) = inference.upscale_files(
+    network, {str(tmp_path / "a.png")!r}, {str(tmp_path / "out")!r}, tile=1024)
+assert error is None, error
+print(peak() - before)
+"""
+    run = [sys.executable, "-c", code]
+    printed = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert float(printed) < 350  # the image needs 75 MB as an array, 100 in Pillow
+    with Image.open(tmp_path / "out" / "a.png") as result:
+        assert result.size == (10_000, 10_000)

@@ -1,3 +1,4 @@
+import json
 import math
 
 import keras
@@ -16,6 +17,8 @@ from sr_keras.losses import (
     PSNR,
     SSIM,
     Charbonnier,
+    Frequency,
+    FunctionLoss,
     Huber,
     TotalVariation,
     WeightedSum,
@@ -30,6 +33,7 @@ FUNCTIONS = {
     "ms_ssim": losses.ms_ssim,
     "psnr": losses.psnr,
     "hfenn": losses.hfenn,
+    "frequency": losses.frequency,
 }
 CLASSES = {
     "l1": L1,
@@ -40,11 +44,12 @@ CLASSES = {
     "ms_ssim": MSSSIM,
     "psnr": PSNR,
     "hfenn": HFENN,
+    "frequency": Frequency,
 }
 
 
 def smooth_pair(name="ssim", batch=2, channels=1):
-    """Smooth images and noisy copies, as small as the loss allows."""
+    """Returns smooth images and noisy copies, as small as the loss allows."""
     rng = np.random.default_rng(0)
     height, width = {"ms_ssim": (161, 163), "hfenn": (17, 21)}.get(name, (13, 17))
     y, x = np.mgrid[:height, :width]
@@ -138,7 +143,7 @@ def test_hfenn_by_hand():
         np.testing.assert_allclose(losses.hfenn(y_true, y_pred), [expected], atol=3e-3)
 
 
-def test_hfenn_equals_that_of_scipy():
+def test_hfenn_equals_scipy():
     y_true, y_pred = smooth_pair("hfenn", channels=3)
 
     def size_of_edges(image):
@@ -152,7 +157,7 @@ def test_hfenn_equals_that_of_scipy():
         size_of_edges(a - b) / size_of_edges(a)
         for a, b in zip(y_true, y_pred, strict=True)
     ]
-    # SciPy's window is a little smaller
+    # the window of SciPy is slightly smaller
     np.testing.assert_allclose(losses.hfenn(y_true, y_pred), expected, rtol=0.02)
 
 
@@ -191,6 +196,26 @@ def test_total_variation_by_hand():
         losses.total_variation(y_pred[:, :1], y_pred[:, :1])
 
 
+@pytest.mark.parametrize("shape", [(2, 7, 9, 3), (1, 8, 5, 1)])
+def test_frequency_equals_numpy(shape):
+    y_true, y_pred = np.random.default_rng(0).random((2, *shape))
+    error = np.fft.fft2(y_pred, axes=(1, 2)) - np.fft.fft2(y_true, axes=(1, 2))
+    parts = np.stack([error.real, error.imag])
+    expected = np.abs(parts).mean(axis=(0, 2, 3, 4))
+    np.testing.assert_allclose(losses.frequency(y_true, y_pred), expected, rtol=1e-5)
+
+
+def test_frequency_by_hand():
+    # A constant error of 0.5 on 3 x 5 pixels has one frequency, of 15 * 0.5. A single
+    # wrong pixel in the corner has the same real part at every frequency.
+    y_true = np.zeros((2, 3, 5, 1), "float32")
+    y_pred = y_true.copy()
+    y_pred[0] += 0.5
+    y_pred[1, 0, 0] = 0.5
+    expected = [7.5 / 15 / 2, 0.5 / 2]
+    np.testing.assert_allclose(losses.frequency(y_true, y_pred), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nan_is_not_hidden(name):
     y_true, y_pred = smooth_pair(name)
@@ -201,13 +226,13 @@ def test_nan_is_not_hidden(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_gradient_is_finite_at_the_target_and_points_to_it(name):
+def test_gradient_is_finite_at_the_target_and_points_towards_it(name):
     y_true, y_pred = smooth_pair(name, batch=1)
     at_target = gradient(FUNCTIONS[name], y_true, y_true)
     assert np.isfinite(at_target).all()
     np.testing.assert_allclose(at_target, 0.0, atol=1e-4)
-    downhill = gradient(FUNCTIONS[name], y_true, y_pred)
-    assert np.sum(downhill * (y_pred - y_true)) > 0
+    uphill = gradient(FUNCTIONS[name], y_true, y_pred)
+    assert np.sum(uphill * (y_pred - y_true)) > 0
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -260,7 +285,7 @@ def test_sizes_may_be_unknown_in_a_graph(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_float64_is_taken_and_integers_are_not(name):
+def test_float64_is_accepted_and_integers_are_not(name):
     y_true, y_pred = smooth_pair(name)
     np.testing.assert_allclose(
         CLASSES[name]()(y_true.astype("float64"), y_pred.astype("float64")),
@@ -268,9 +293,9 @@ def test_float64_is_taken_and_integers_are_not(name):
     )
     pixels = np.uint8(255 * y_true)
     for loss in (FUNCTIONS[name], CLASSES[name]()):
-        with pytest.raises(ValueError, match=r"`y_true` .*\[0, 1\].*: uint8"):
+        with pytest.raises(ValueError, match=r"`y_true` .*\[0, 1\].*: dtype=uint8"):
             loss(pixels, y_pred)
-        with pytest.raises(ValueError, match=r"`y_pred` .*\[0, 1\].*: uint8"):
+        with pytest.raises(ValueError, match=r"`y_pred` .*\[0, 1\].*: dtype=uint8"):
             loss(y_true, pixels)
 
 
@@ -287,7 +312,7 @@ def test_shapes_must_be_equal(name):
 def test_ssim_needs_a_batch_of_images_as_large_as_its_window():
     image = np.zeros((1, 11, 11, 3))
     assert losses.ssim(image, image).shape == (1,)
-    with pytest.raises(ValueError, match=r"batch.*: \(11, 11, 3\)"):
+    with pytest.raises(ValueError, match=r"batch.*: shape=\(11, 11, 3\)"):
         losses.ssim(image[0], image[0])
     with pytest.raises(ValueError, match="^SSIM .*11x11 .*: 10x11"):
         losses.ssim(image[:, 1:], image[:, 1:])
@@ -302,6 +327,11 @@ def test_ms_ssim_needs_161_pixels():
         losses.ms_ssim(image[:, 1:], image[:, 1:])
 
 
+@keras.saving.register_keras_serializable(package="tests")
+def doubled_error(y_true, y_pred):
+    return 2.0 * ops.abs(y_true - y_pred)
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -312,6 +342,9 @@ def test_ms_ssim_needs_161_pixels():
         SSIM(),
         PSNR(),
         TotalVariation(),
+        Frequency(),
+        FunctionLoss(doubled_error),
+        WeightedSum([(1, "l1"), (2, doubled_error)]),
         WeightedSum([(1, Charbonnier(0.2)), (0.5, "ssim")], name="s", reduction="sum"),
         WeightedSum([(1, keras.losses.LogCosh()), (2, WeightedSum([(3, "l2")]))]),
     ],
@@ -334,8 +367,55 @@ def test_weighted_sum_by_hand():
     np.testing.assert_allclose(loss(y_true, y_pred), [0.3, 0.8], rtol=1e-6)
 
 
+def test_functions_are_terms():
+    y_true = np.zeros((2, 2, 3, 1))
+    y_pred = np.array([0.1, 0.2]).reshape(2, 1, 1, 1) * np.ones_like(y_true)
+
+    def brightness(y_true, y_pred):
+        return ops.mean(y_pred)
+
+    terms = [(0.5, losses.l1), (1.0, doubled_error), (10.0, brightness)]
+    loss = WeightedSum(terms, reduction=None)
+    assert [term.name for _, term in loss.losses] == [
+        "l1",
+        "doubled_error",
+        "brightness",
+    ]
+    expected = [0.05 + 0.2 + 1.5, 0.1 + 0.4 + 1.5]
+    np.testing.assert_allclose(loss(y_true, y_pred), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3, 13, 17), (3, 13, 17, 1)])
+def test_sample_weights_are_one_per_image(shape):
+    y_true, y_pred = smooth_pair(batch=3)
+    weights = np.ones(shape, "float32")
+    received = r"shape \(batch,\).* Received: shape=\(3, "
+    for loss in (L1(), WeightedSum([(1.0, "ssim")])):
+        with pytest.raises(ValueError, match=received):
+            loss(y_true, y_pred, sample_weight=weights)
+    (metric,) = WeightedSum([(1.0, "l1")]).metrics()
+    with pytest.raises(ValueError, match=received):
+        metric.update_state(y_true, y_pred, sample_weight=weights)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_sample_weights_of_pixels_are_refused_in_fit(first):
+    y_true, x = smooth_pair(batch=13, channels=3)
+    model = identity_model()
+    model.compile(keras.optimizers.SGD(0.0), L1())
+    message = "one weight per image"
+    if not first:  # then TensorFlow no longer knows the rank
+        weights = np.arange(13.0)
+        logs = model.fit(x, y_true, 13, verbose=0, sample_weight=weights).history
+        expected = np.mean(weights * losses.l1(y_true, x))
+        np.testing.assert_allclose(logs["loss"], [expected], rtol=1e-5)
+        message = None
+    with pytest.raises(Exception, match=message):
+        model.fit(x, y_true, 13, verbose=0, sample_weight=np.ones((13, 13)))
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_gradient_of_every_term_arrives(name):
+def test_every_term_contributes_its_gradient(name):
     y_true, y_pred = smooth_pair(name, batch=1)
     both = gradient(
         WeightedSum([(3.0, keras.losses.MeanSquaredError()), (0.5, name)]),
@@ -393,7 +473,7 @@ def test_weighted_sum_in_fit_reports_its_terms_and_is_saved(tmp_path):
     assert {name: pytest.approx(value[0]) for name, value in logs.items()} == again
 
 
-def test_weighted_sum_in_fit_trains_with_every_term():
+def test_weighted_sum_in_fit_trains_on_every_term():
     y_true, x = smooth_pair(batch=2, channels=3)
     kernels = {}
     for weight in (0.0, 1.0):
@@ -406,7 +486,7 @@ def test_weighted_sum_in_fit_trains_with_every_term():
     assert np.abs(kernels[1.0] - np.eye(3)).max() > 1e-4
 
 
-def test_term_metric_takes_sample_weights():
+def test_term_metric_accepts_sample_weights():
     y_true, y_pred = smooth_pair()
     (metric,) = WeightedSum([(7.0, "l1")]).metrics()
     metric.update_state(y_true, y_pred, sample_weight=np.array([0.0, 2.0]))
@@ -418,13 +498,15 @@ def test_term_metric_takes_sample_weights():
     "terms, message",
     [
         ([], "one or more"),
-        ([(1.0, "l1"), (0.1, L1())], r"another name.*\['l1', 'l1'\]"),
-        ([(1.0, keras.losses.mean_squared_error)], "must be .*function"),
-        ([(1.0, L1(reduction="sum"))], "Give `reduction` to the sum.*'l1'.*'sum'"),
-        ([(1.0, "mae")], "one of l1, l2.*'mae'"),
+        ([(1.0, "l1"), (0.1, L1())], r"different names.*\['l1', 'l1'\]"),
+        ([(1.0, L1(reduction="sum"))], "Only the sum .*='sum' for the loss 'l1'"),
+        ([(1.0, "mae")], "'mae' is not the name of a loss"),
+        (["l1", "l2"], r"pairs \(weight, loss\). Received: 'l1'"),
+        ([("l1", 1.0)], "weight of a loss must be a number. Received: weight='l1'"),
+        ([(1.0, None)], "A loss must be a name, .*Received: None"),
     ],
 )
-def test_weighted_sum_says_what_is_wrong(terms, message):
+def test_invalid_terms_of_a_weighted_sum(terms, message):
     with pytest.raises(ValueError, match=message):
         WeightedSum(terms)
 
@@ -437,16 +519,79 @@ def test_get_by_name(name):
     assert losses.get(FUNCTIONS[name]) is FUNCTIONS[name]
 
 
-def test_get_knows_losses_without_a_function():
+def test_get_finds_losses_without_a_function():
     assert type(losses.get("tv")) is TotalVariation
     assert type(losses.get("content")) is losses.Content
     assert type(losses.get("texture")) is losses.Texture
 
 
-@pytest.mark.parametrize("name", ["SSIM", "mse", None, ["l1"]])
-def test_get_lists_the_names(name):
-    names = (
-        "l1, l2, huber, charbonnier, ssim, ms_ssim, psnr, hfenn, tv, content, texture"
-    )
-    with pytest.raises(ValueError, match=f"one of {names}. Received: "):
-        losses.get(name)
+@pytest.mark.parametrize("convert", [lambda x: x, lambda x: json.loads(json.dumps(x))])
+def test_get_builds_losses_from_plain_data(convert):
+    huber = losses.get(convert(("huber", {"delta": 0.02})))
+    assert type(huber) is Huber and huber.delta == 0.02
+    content = {"vgg19/block1_conv2": 0.5, "VGG54": 2.0}
+    pairs = [
+        (1.0, "l1"),
+        (0.5, ("perceptual", {"content": content, "distance": "l1"})),
+        (2, [(3.0, "l2"), (0.1, "tv")]),
+    ]
+    loss = losses.get(convert(pairs))
+    assert type(loss) is WeightedSum
+    (_, first), (weight, perceptual), (_, nested) = loss.losses
+    assert type(first) is L1
+    assert weight == 0.5 and type(perceptual) is losses.Perceptual
+    assert perceptual.content == content and perceptual.distance == "l1"
+    assert [(w, type(x)) for w, x in nested.losses] == [
+        (3.0, L2),
+        (0.1, TotalVariation),
+    ]
+
+
+@pytest.mark.parametrize(
+    "loss, message",
+    [
+        ("SSIM", "'SSIM' is not the name of a loss"),
+        ("charbonier", "Did you mean 'charbonnier'"),
+        (("hubr", {"delta": 0.02}), "Did you mean 'huber'"),
+        (("huber", {"beta": 0.02}), "Invalid arguments for the loss 'huber'.*'beta'"),
+        (None, "A loss must be a name, .*Received: None"),
+        ([], r"A loss must be a name, .*Received: \[\]"),
+        (["l1"], r"pairs \(weight, loss\). Received: 'l1'"),
+    ],
+)
+def test_get_says_what_is_wrong(loss, message):
+    with pytest.raises(ValueError, match=message):
+        losses.get(loss)
+
+
+def test_grid_is_the_mean_square_of_what_repeats():
+    rng = np.random.default_rng(0)
+    photo = rng.random((2, 50, 49, 3), "float32")  # two windows, and a rest
+    cell = rng.normal(0, 0.1, (4, 4, 1)).astype("float32")
+    pattern = np.tile(cell, (13, 13, 3))[:50, :49]
+    weights = np.array([1.0, 2.0], "float32").reshape(2, 1, 1, 1)
+    found = losses.Grid(reduction=None)(photo, photo + weights * pattern + 0.3)
+    expected = np.var(cell) * weights.ravel() ** 2  # not of the constant
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    noise = rng.normal(0, 0.1, photo.shape).astype("float32")
+    found = losses.Grid(reduction=None)(photo, photo + noise)
+    np.testing.assert_allclose(found, 0.01 / 6**2, rtol=0.3)
+    # of a window of its own, also a pattern whose sign changes
+    pattern[:, 24:] *= -1
+    found = losses.Grid(reduction=None)(photo, photo + weights * pattern)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_grid_within_a_graph_and_with_other_numbers():
+    x = np.zeros((1, 8, 12, 1), "float32")
+    y = x.copy()
+    y[:, ::2] = 1.0  # rows of a period of 2
+    loss = losses.get(("grid", {"period": 2, "window": 2}))
+    unknown = tf.TensorSpec((None, None, None, 1), "float32")
+    compiled = tf.function(loss, input_signature=[unknown, unknown])
+    assert float(loss(x, y)) == float(compiled(x, y)) == 0.25
+    assert losses.Grid.from_config(loss.get_config()).window == 2
+    with pytest.raises(ValueError, match="24 pixels.*Received: 8x12"):
+        losses.Grid()(x, y)
+    with pytest.raises(ValueError, match="`period` must be a positive integer"):
+        losses.Grid(period=0)

@@ -18,7 +18,7 @@ FIRST, SECOND = "vgg19/block1_conv2", "vgg19/block2_conv1/before_relu"
 
 
 def pair(height=21, width=27):
-    """Two photos, and noisy copies of them."""
+    """Returns two photos and noisy copies of them."""
     rng = np.random.default_rng(0)
     y_true = np.stack(
         [
@@ -64,7 +64,7 @@ def test_texture_by_hand():
     np.testing.assert_allclose(loss(y_true, y_pred), 3 * np.array(expected), rtol=1e-3)
 
 
-def test_texture_does_not_know_where_things_are():
+def test_texture_ignores_positions():
     rng = np.random.default_rng(0)
     y_true = np.tile(rng.random((1, 8, 8, 3)), (1, 4, 4, 1)).astype("float32")
     moved = np.roll(y_true, (3, 2), (1, 2))
@@ -103,7 +103,7 @@ def test_content_and_texture_share_one_pass(monkeypatch):
     ],
     ids=lambda loss: loss.name,
 )
-def test_serialization_is_by_configuration_only(loss):
+def test_serialization_contains_only_the_configuration(loss):
     config = json.loads(json.dumps(keras.losses.serialize(loss)))
     copy = keras.losses.deserialize(config)
     assert type(copy) is type(loss) and copy.name == loss.name
@@ -148,7 +148,7 @@ def test_a_model_trains_in_mixed_precision_and_is_saved_without_vgg(tmp_path):
     )
 
 
-def test_a_model_is_loaded_where_there_are_no_weights(tmp_path, monkeypatch):
+def test_a_model_can_be_loaded_without_the_weights_of_vgg(tmp_path, monkeypatch):
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Dense(3)])
     model.compile("adam", Content())
     model.save(tmp_path / "model.keras")
@@ -179,20 +179,23 @@ def test_gradient_arrives_and_is_finite_at_the_target(loss):
     "arguments, message",
     [
         ({}, r"one or more layers.*\[\]"),
-        ({"content": "VGG99"}, "must be named as.*'VGG99'"),
+        ({"content": "VGG99"}, "must have a name like.*'VGG99'"),
         ({"content": "VGG22", "texture": "relu1_2"}, "of one network.*relu1_2"),
-        ({"content": "VGG22", "distance": "l3"}, '"l1" or "l2". Received: \'l3\''),
+        (
+            {"content": "VGG22", "distance": "l3"},
+            '"l1" or "l2". Received: distance=\'l3\'',
+        ),
     ],
 )
-def test_arguments_that_do_not_fit(arguments, message):
+def test_invalid_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Perceptual(**arguments)
 
 
-def test_images_that_do_not_fit():
+def test_invalid_images():
     y_true, y_pred = pair()
     loss = Content(FIRST, vgg_weights=None)
-    with pytest.raises(ValueError, match=r"`y_pred` .*\[0, 1\].*: uint8"):
+    with pytest.raises(ValueError, match=r"`y_pred` .*\[0, 1\].*: dtype=uint8"):
         loss(y_true, np.uint8(255 * y_pred))
     with pytest.raises(ValueError, match="same shape"):
         loss(y_true, y_pred[..., :1])

@@ -13,7 +13,7 @@ from sr_keras.degradations import Compose, Downscale, GaussianBlur, GaussianNois
 from sr_keras.pipeline import training_batches
 
 
-def pairs_of(photos, scale=2, degradation="bicubic", lr_photos=None):
+def pairs_of(photos, scale=2, degradation=None, lr_photos=None):
     return Pairs(
         [f"photo {i}" for i in range(len(photos))],
         scale,
@@ -35,7 +35,7 @@ def positions(height, width):
 
 def take(count, dataset, **kwargs):
     """Returns `count` batches as arrays (lr, hr)."""
-    kwargs = {"lr_size": 4, "batch_size": 3, **kwargs}
+    kwargs = {"lr_patch_size": 4, "batch_size": 3, **kwargs}
     batches = training_batches(dataset, **kwargs).take(count)
     return [(lr.numpy(), hr.numpy()) for lr, hr in batches]
 
@@ -53,7 +53,9 @@ RANDOM = Compose([Downscale(2), GaussianNoise((0.01, 0.2))])
 @pytest.mark.parametrize("scale", [2, 3])
 def test_batches_are_floats_of_known_shapes(scale, channels):
     dataset = pairs_of([noise(17, 25, 3)], scale)
-    batches = training_batches(dataset, lr_size=4, batch_size=2, channels=channels)
+    batches = training_batches(
+        dataset, lr_patch_size=4, batch_size=2, channels=channels
+    )
     lr, hr = batches.element_spec
     assert lr == tf.TensorSpec((2, 4, 4, channels), "float32")
     assert hr == tf.TensorSpec((2, 4 * scale, 4 * scale, channels), "float32")
@@ -62,7 +64,7 @@ def test_batches_are_floats_of_known_shapes(scale, channels):
 
 
 @pytest.mark.parametrize("degradation", ["bicubic", RANDOM], ids=["fixed", "random"])
-def test_a_batch_depends_on_seed_and_number_alone(degradation):
+def test_a_batch_depends_only_on_seed_and_number(degradation):
     dataset = pairs_of([noise(16, 24, 3), noise(30, 20, 3)], 2, degradation)
     batches = take(5, dataset, seed=1)
     assert_equal(take(5, dataset, seed=1), batches)
@@ -76,7 +78,7 @@ def test_a_batch_depends_on_seed_and_number_alone(degradation):
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_every_image_gives_one_patch_in_an_epoch(seed):
+def test_every_image_provides_one_patch_per_epoch(seed):
     photos = [np.full((16, 16, 1), 10 * i, np.uint8) for i in range(7)]
     batches = take(7, pairs_of(photos), batch_size=4, seed=seed)
     order = np.concatenate([hr[:, 0, 0, 0] for _, hr in batches]) * 25.5
@@ -88,7 +90,7 @@ def test_every_image_gives_one_patch_in_an_epoch(seed):
 @pytest.mark.parametrize("scale", [2, 3])
 @pytest.mark.parametrize("is_random", [False, True])
 @pytest.mark.parametrize("augment", [False, True])
-def test_lr_and_hr_are_cut_flipped_and_turned_alike(scale, is_random, augment):
+def test_lr_and_hr_are_cropped_flipped_and_rotated_together(scale, is_random, augment):
     width = 11 * scale
     degradation = Downscale(scale, "area")
     if is_random:
@@ -117,10 +119,10 @@ def test_patches_come_from_the_whole_image_at_random():
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_lr_patches_are_what_the_hr_patches_shrink_to(scale):
+def test_lr_patches_are_downscaled_hr_patches(scale):
     photo = data.astronaut()[:96, 160:256]
     dataset = pairs_of([photo], scale)
-    for lr, hr in take(8, dataset, lr_size=9):
+    for lr, hr in take(8, dataset, lr_patch_size=9):
         lr, hr = images.to_integer(lr).astype(int), images.to_integer(hr)
         expected = Downscale(scale)(hr)
         # beyond the border of a patch lies something else than repeated pixels
@@ -129,7 +131,7 @@ def test_lr_patches_are_what_the_hr_patches_shrink_to(scale):
 
 @pytest.mark.parametrize("degradation", ["drop", "nearest"])
 @pytest.mark.parametrize("cached", [False, True])
-def test_a_flipped_patch_is_degraded_in_the_direction_of_others(
+def test_patches_are_flipped_before_a_degradation_that_is_not_equivariant(
     degradation, cached, tmp_path
 ):
     dataset = pairs_of([noise(20, 24, 3)], 2, Downscale(2, degradation))
@@ -139,7 +141,7 @@ def test_a_flipped_patch_is_degraded_in_the_direction_of_others(
 
 
 @pytest.mark.parametrize("blur", [None, 1.0])
-def test_a_patch_is_degraded_as_if_cut_from_the_degraded_image(blur):
+def test_a_degraded_patch_equals_a_crop_of_the_degraded_image(blur):
     # random by name, though its noise is none
     steps = [Downscale(2), GaussianNoise(0)]
     degradation = Compose(steps if blur is None else [GaussianBlur(blur), *steps])
@@ -200,7 +202,7 @@ def test_one_channel_is_luma(degradation):
             np.testing.assert_allclose(image, images.luma(rgb_image), atol=1e-6)
 
 
-def test_grey_is_its_own_luma_or_three_equal_channels():
+def test_grey_is_used_as_luma_or_repeated_as_rgb():
     dataset = pairs_of([noise(16, 24, 1)])
     for (lr, hr), (lr3, hr3) in zip(
         take(2, dataset, channels=1), take(2, dataset, channels=3), strict=True
@@ -237,14 +239,14 @@ def test_progress_is_shown_once_for_each_image(tmp_path, cached):
 @pytest.mark.parametrize("degradation", ["bicubic", RANDOM], ids=["fixed", "random"])
 def test_an_image_smaller_than_a_patch_is_named_before_training(degradation):
     dataset = pairs_of([noise(8, 8, 3), noise(9, 7, 3)], 2, degradation)
-    message = "photo 1: an HR image of 8x6 is smaller than a patch of 8 pixels"
+    message = "photo 1: the HR image of 8x6 is smaller than an HR patch of 8 pixels"
     with pytest.raises(ValueError, match=message):
-        training_batches(dataset, lr_size=4)
-    with pytest.warns(UserWarning, match=f"Left out: {message}"):
+        training_batches(dataset, lr_patch_size=4)
+    with pytest.warns(UserWarning, match=f"Skipping {message}"):
         batches = take(3, dataset, skip_bad=True)
     assert len(batches) == 3
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="None of the"):
-        training_batches(dataset, lr_size=5, skip_bad=True)
+        training_batches(dataset, lr_patch_size=5, skip_bad=True)
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -257,18 +259,22 @@ def test_a_corrupt_file_is_named_before_training(tmp_path, degradation, cached):
     dataset = folder(tmp_path / "photos", 2, degradation=degradation)
     cache = tmp_path / "cache" if cached else None
     with pytest.raises(ValueError, match=r"torn\.png cannot be read as an image"):
-        training_batches(dataset, lr_size=4, cache=cache)
-    with pytest.warns(UserWarning, match=r"Left out: .*torn\.png cannot be read"):
+        training_batches(dataset, lr_patch_size=4, cache=cache)
+    with pytest.warns(UserWarning, match=r"Skipping .*torn\.png cannot be read"):
         ((_, hr),) = take(1, dataset, cache=cache, skip_bad=True)
     assert np.isfinite(hr).all()
 
 
-def test_wrong_arguments_are_refused():
+def test_invalid_arguments_are_refused():
     dataset = pairs_of([noise(8, 8, 3)])
-    with pytest.raises(ValueError, match="`channels` must be 1 or 3. Received: 2"):
-        training_batches(dataset, lr_size=4, channels=2)
-    with pytest.raises(ValueError, match="`seed` must not be negative. Received: -1"):
-        training_batches(dataset, lr_size=4, seed=-1)
+    with pytest.raises(
+        ValueError, match="`channels` must be 1 or 3. Received: channels=2"
+    ):
+        training_batches(dataset, lr_patch_size=4, channels=2)
+    with pytest.raises(
+        ValueError, match="`seed` must not be negative. Received: seed=-1"
+    ):
+        training_batches(dataset, lr_patch_size=4, seed=-1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -290,7 +296,7 @@ def test_a_cache_on_disk_is_not_loaded_into_memory(tmp_path):
             return rng.integers(0, 256, (1000, 1600, 3), np.uint8)
 
         dataset = Pairs([str(i) for i in range(12)], 2, photo, degradation="drop")
-        options = {"lr_size": 32, "batch_size": 16, "cache": sys.argv[1]}
+        options = {"lr_patch_size": 32, "batch_size": 16, "cache": sys.argv[1]}
         next(iter(training_batches(dataset, **options)))  # decode, and warm up
         before = private_megabytes()
         for _ in training_batches(dataset, **options).take(40):
@@ -304,3 +310,72 @@ def test_a_cache_on_disk_is_not_loaded_into_memory(tmp_path):
     size = sum(file.stat().st_size for file in tmp_path.rglob("pixels.bin"))
     assert size == 12 * 1000 * 1600 * 3 * 5 / 4  # 72 MB
     assert float(result.stdout) < 30
+
+
+def test_a_program_ends_while_a_batch_is_being_made():
+    script = textwrap.dedent(
+        """
+        import time
+        import numpy as np
+        from sr_keras import datasets, pipeline
+
+        def slow(hr, seed):
+            time.sleep(0.05)
+            return hr
+
+        photos = [np.zeros((32, 32, 3), np.uint8)]
+        dataset = datasets.arrays(photos, scale=1, degradation=slow)
+        batches = iter(pipeline.training_batches(dataset, 8, batch_size=4))
+        next(batches)
+        """
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_function_degrades_each_patch_with_a_seed_of_its_own():
+    seeds = []
+
+    def marked(hr, seed):
+        seeds.append(seed)
+        return np.full_like(hr[::2, ::2], seed % 256)
+
+    dataset = pairs_of([noise(40, 40, 3)], 2, marked)
+    batches = take(2, dataset)
+    values = [patch.ravel() for lr, _ in batches for patch in lr]
+    assert all((value == value[0]).all() for value in values)
+    expected = {np.float32(seed % 256) / 255 for seed in seeds}
+    assert {value[0] for value in values} <= expected
+    assert len({value[0] for value in values}) > 3
+    assert_equal(take(2, dataset), batches)
+
+
+def test_flat_patches_are_drawn_again():
+    photo = np.zeros((16, 160, 3), np.uint8)
+    photo[:, 80:] = noise(16, 80, 3)
+    dataset = pairs_of([photo])
+    options = {"batch_size": 16, "min_contrast": 0.05}
+    assert min(hr.std() for hr in take(1, dataset, batch_size=16)[0][1]) == 0
+    batches = take(4, dataset, **options)
+    # 10 tries all fall on the black half with a probability of 1e-3
+    flat = [hr.std() < 0.05 for _, hrs in batches for hr in hrs]
+    assert np.mean(flat) < 0.05
+    assert_equal(take(1, dataset, **options, start_step=3), batches[3:])
+    for lr, hr in batches:
+        assert (lr.std(axis=(1, 2, 3)) > 0).all() == (hr.std(axis=(1, 2, 3)) > 0).all()
+
+    black = pairs_of([np.zeros((16, 16, 3), np.uint8)])
+    assert not take(1, black, **options)[0][1].any()
+
+
+@pytest.mark.parametrize("min_contrast", [-0.1, 0.5, "high"])
+def test_min_contrast_must_be_a_small_number(min_contrast):
+    message = rf"`min_contrast` must be .* Received: min_contrast={min_contrast!r}"
+    with pytest.raises(ValueError, match=message):
+        training_batches(pairs_of([noise(8, 8, 3)]), 4, min_contrast=min_contrast)
+
+
+def test_random_degradations_resume_with_the_pipeline():
+    dataset = pairs_of([noise(40, 48, 3)], 2, RANDOM)
+    long = take(6, dataset, seed=3)
+    for step in (1, 5):
+        assert_equal(take(1, dataset, seed=3, start_step=step), long[step : step + 1])

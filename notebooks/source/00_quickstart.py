@@ -1,19 +1,23 @@
 # %% [markdown]
 # # 0. Quickstart: enlarge a photo
 #
-# A trained network enlarges a photo four times. What it got right, what it left out, and what it made up.
+# A trained network enlarges a photo four times. You will see what it recovers, what it leaves out, and what it invents.
+#
+# ![A portrait, enlarged by bicubic interpolation and by two networks](figures/00_goal.jpg)
+#
+# *A small photo, enlarged four times: by bicubic interpolation, by a network that was trained to keep errors small, and by the same network after training to look natural.*
 #
 # **You will be able to**
 #
 # - enlarge a photo of your own with a network that comes with the package;
-# - say by eye and by number what it gains over interpolation;
-# - tell recovered detail from invented detail, and know when not to trust it.
+# - say, by eye and by number, what the network gains over interpolation;
+# - tell recovered detail from invented detail, and know when not to trust the result.
 #
-# **You need** to run Python cells. Nothing else is assumed; the lessons after this one explain what happens inside.
+# **You need** to know how to run Python cells. Nothing else is assumed; the lessons after this one explain what happens inside.
 #
-# **Time:** 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** about 25 minutes to read the core, 50 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/00_quickstart.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/00_quickstart.py) · Next: [1. Pixels, degradation and interpolation](01_pixels.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/01_pixels.ipynb)) · [All lessons](README.md)
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/00_quickstart.ipynb) · [Student edition](student/00_quickstart.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/00_quickstart.py) · Next: [1. Pixels, degradation and interpolation](01_pixels.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/01_pixels.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
@@ -29,61 +33,78 @@ if importlib.util.find_spec("sr_keras") is None:
 
 import sr_keras as sr
 
-here = sr.course.start(minutes=(0.5, 1, 1))
-
-# %% [markdown]
-# ## A small photo
-#
-# To judge an enlargement we need to know what is true. So we take a large photo, HR (high resolution), and make it small: LR (low
-# resolution). The network sees the small one alone.
-
-# %%
-import numpy as np
-from skimage import data
-
-hr = data.stereo_motorcycle()[0][:400, 100:500]  # rows, columns
-shrink = sr.degradations.get("bicubic", scale=4)
-lr = shrink(hr)
-print("HR", hr.shape, "-> LR", lr.shape)
-
-# %% [markdown]
-# **Predict:** of the numbers in the HR photo, how many are left in LR? Half, a quarter, a sixteenth?
-
-# %%
-print(f"1 in {hr.size // lr.size}")
-window = (150, 30, 90, 120)  # of the zoom: top, left, height, width
-sr.plotting.comparison({"LR": lr, "HR": hr}, crop=window)
-
-# %% [markdown]
-# ## A network enlarges it
-#
-# The package brings trained weights. Their names say the network, the scale, and what they were trained on: `bsds` is a set of 491
-# ordinary photos, none of which is in this lesson.
-
-# %%
-print(*sr.pretrained.all_names(), sep="\n")
-
-# %% [markdown]
-# We take the one that scored best on photos held out of its training. `upscale` cuts large photos into tiles, so that
-# memory is never a problem, and gives back what it got: bytes for bytes.
-
-# %%
-name = sr.pretrained.best(4)
-network = sr.models.load(name)
-result = sr.upscale(network, lr)
-print(
-    name,
-    "with",
-    f"{network.count_params():,}",
-    "weights:",
-    lr.shape,
-    "->",
-    result.shape,
+here = sr.course.start(
+    minutes=(0.5, 1, 1),
+    network=("edsr-x4-bsds-small", "edsr-x4-bsds", "edsr-x4-bsds"),
+    adversarial=("edsr-x4-bsds-srgan", "edsr-x4-photos-srgan", "edsr-x4-photos-srgan"),
 )
 
 # %% [markdown]
-# What would we have without a network? Bicubic interpolation is what most programs do when they enlarge: each new pixel is a
-# weighted mean of sixteen old ones. The number above a picture is its PSNR: how close its luma (brightness) comes to that of HR.
+# ## What we want
+#
+# A small photo is enlarged four times: on the left by interpolation, in the middle and on the right by two trained networks.
+
+# %%
+from skimage import data
+
+face = data.astronaut()[:200, 125:325]
+goal = {
+    "bicubic interpolation": sr.upscale(sr.models.bicubic(4), face),
+    "trained for small errors": sr.upscale(sr.models.load(here.network), face),
+    "trained to look natural": sr.upscale(sr.models.load(here.adversarial), face),
+}
+sr.plotting.comparison(goal, crop=(230, 240, 300, 300), columns=3, whole=False)
+
+# %% [markdown]
+# Both networks draw sharper eyes and lashes. The first one draws the hair as smooth bands, and puts small speckles on the skin, because it
+# sharpens the faint noise of the photo along with everything else. The second one draws single strands of hair, and skin with fine grain.
+# It looks like a larger photo. Which of these details are true? This photo alone cannot tell us, so we start with one for which we know the
+# answer.
+#
+# ## A small photo
+#
+# To judge an enlargement, we need to know what the right answer is. We therefore take a large photo, called HR (high resolution),
+# and scale it down to get LR (low resolution). The network sees only the small one.
+
+# %%
+import numpy as np
+
+hr = data.stereo_motorcycle()[0][:400, 100:500]  # rows, columns
+downscale = sr.degradations.get("bicubic", scale=4)
+lr = downscale(hr)
+print("HR", hr.shape, "-> LR", lr.shape)
+
+# %% [markdown]
+# **Predict:** of all the numbers in the HR photo, how many are left in LR: half, a quarter, or a sixteenth?
+
+# %%
+print(f"1 in {hr.size // lr.size}")
+window = (150, 30, 90, 120)  # the zoomed part: top, left, height, width
+sr.plotting.comparison({"LR": lr, "HR": hr}, crop=window)
+
+# %% [markdown]
+# ## Enlarging it with a network
+#
+# The package comes with trained weights. The name of each file gives the network, the scale, and the training data: `bsds` is a set
+# of 491 ordinary photos, and `photos` is a larger collection. None of them appears in this lesson.
+
+# %%
+print(*sr.weights.all_names(), sep="\n")
+
+# %% [markdown]
+# We take the network with the highest score on photos that were held out of its training, which is also the one in the middle above.
+# `upscale` cuts large photos into tiles to keep memory use low, and returns the data type it was given: bytes in, bytes out.
+
+# %%
+print("highest score at x4:", sr.weights.best(4))
+network = sr.models.load(here.network)
+result = sr.upscale(network, lr)
+print(here.network, "has", f"{network.count_params():,}", "weights")
+print(lr.shape, "->", result.shape)
+
+# %% [markdown]
+# What would we have without a network? Most programs enlarge by bicubic interpolation, where each new pixel is a weighted mean of
+# sixteen old ones. The number above each picture is its PSNR, which measures how close its luma (brightness) is to that of HR.
 # Lesson 1 builds both by hand.
 
 # %%
@@ -100,9 +121,9 @@ conditions = "x4, PSNR on luma, 4 border pixels cut"
 sr.plotting.comparison(pictures, scores, window, title=conditions, whole=False)
 
 # %% [markdown]
-# More decibels (dB) mean smaller errors: one more is a fifth less squared error. Look at the edges: bicubic blurs them, the network draws
-# them sharper. Move the pointer over the picture to compare, turn the wheel to zoom. (Where scripts do not run, the two stand side by
-# side.)
+# More decibels (dB) mean smaller errors: an increase of 1 dB means about a fifth less squared error. Look at the edges, which
+# bicubic interpolation blurs and the network draws more sharply. Move the pointer over the picture below to compare the two, and
+# turn the mouse wheel to zoom. (Where scripts do not run, the two pictures are shown side by side.)
 
 # %%
 larger = (120, 0, 160, 240)
@@ -111,8 +132,8 @@ sr.plotting.slider({"bicubic": interpolated, "network": result}, crop=larger)
 # %% [markdown]
 # ## What it got right
 #
-# A number for each pixel says more than one for the photo. Where did the network come closer to the truth than bicubic (blue-green), and
-# where did it move away from it (red)?
+# A single number for the whole photo hides where the errors are, so we now compute one for each pixel. Where is the network closer
+# to HR than bicubic interpolation (blue-green), and where is it farther away (red)?
 
 
 # %%
@@ -133,64 +154,75 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Blue-green lies along the edges, with less red between. That is what a network learns from many photos: how edges usually look. Flat
-# regions are dark: closer or farther, the change is next to nothing there.
+# Blue-green dominates along the edges, with some red in between. This is what a network learns from many photos: what edges usually
+# look like. Flat regions are dark because the error hardly changes there in either direction.
 #
 # ## What it left out
 #
-# **Predict:** the finest lines of the HR photo are one pixel wide. Will the network bring them back?
+# **Predict:** the finest lines in the HR photo are one pixel wide. Will the network bring them back?
 
 # %%
 fine = sr.images.to_float(hr) - sr.images.to_float(interpolated)
-mine = sr.images.to_float(result) - sr.images.to_float(interpolated)
-share = 1 - np.mean((fine - mine) ** 2) / np.mean(fine**2)
-print(f"of what bicubic misses, the network restores {share:.0%} (squared error, RGB)")
+added = sr.images.to_float(result) - sr.images.to_float(interpolated)
+share = 1 - np.mean((fine - added) ** 2) / np.mean(fine**2)
+print(f"The network removes {share:.0%} of bicubic's squared error (RGB).")
 detail = {
     "missing after bicubic": 0.5 + 2 * fine,
-    "added by the network": 0.5 + 2 * mine,
+    "added by the network": 0.5 + 2 * added,
 }
 detail = {title: np.clip(image, 0, 1) for title, image in detail.items()}
 sr.plotting.comparison(detail, crop=window, whole=False)
 
 # %% [markdown]
-# The left picture is what was lost, the right one what the network adds; mid-grey is nothing. The strong edges are in both; the fine
-# texture is only on the left. A network that is trained for small errors stays silent where it cannot know.
+# The picture on the left shows what was lost, the one on the right what the network adds; mid-grey means zero. The strong edges
+# appear in both, but the fine texture appears only on the left. A network trained to keep errors small adds nothing where it cannot
+# predict the detail.
 #
 # ## What it made up
 #
-# Scale the result down again: it should give the LR photo back. That is all that the data can confirm. *LR-PSNR* is the PSNR between
-# the two.
+# If we scale the result down again, we should get the LR photo back. This is the only check that the data allows. *LR-PSNR* is the
+# PSNR between the two small photos.
 
 # %%
-again = shrink(result)
+again = downscale(result)
 largest = np.abs(again.astype(int) - lr).max()
 print(f"LR-PSNR {sr.quality.lr_psnr(lr, result):.1f} dB (RGB, no border cut)")
 print("largest difference to the LR photo:", largest, "of 255")
 
 # %% [markdown]
-# The network's photo and the true one have nearly the same LR photo: 40 dB are a typical error of 1% of white, though a few pixels are
-# farther off. So LR can hardly say which of the two is right: what they differ in is a guess, made from other photos.
+# The network's result and the true photo have nearly the same LR photo. An LR-PSNR of 40 dB would correspond to a typical error of
+# 1% of white; here it is higher, although a few pixels are farther off. LR therefore gives almost no evidence for one over the
+# other. Where the two differ, the network is guessing, and its guess comes from other photos.
 #
-# Some networks guess boldly. Trained adversarially, to fool a second network that knows real photos (lesson 10), they invent texture,
-# because it looks natural, not because it was there.
+# Some networks guess boldly. The second network of the first picture has the same layers as ours, and started from its weights. It was
+# then trained adversarially: it learned to fool another network, the discriminator, that tries to tell its output from real photos
+# (lesson 10). It invents texture because the texture looks natural, not because it was there.
+#
+# **Predict:** what will it draw on the engine? Will its PSNR be higher or lower?
 
 # %%
-bold = [n for n in sr.pretrained.all_names() if n.endswith(("srgan", "esrgan"))]
-bold = [n for n in bold if "-x4-" in n][:1]
-for n in bold:
-    pictures[n] = sr.upscale(sr.models.load(n), lr)
-    scores[n] = f"{psnr(pictures[n]):.2f} dB"
-ordered = ["bicubic", "network", *bold, "HR"]
-ordered = {title: pictures[title] for title in ordered}
-sr.plotting.comparison(ordered, scores, window, title=conditions, whole=False)
+invented = sr.upscale(sr.models.load(here.adversarial), lr)
+versions = {
+    "bicubic": interpolated,
+    "small errors": result,
+    "natural look": invented,
+    "HR": hr,
+}
+scores = {title: f"{psnr(versions[title]):.2f} dB" for title in list(versions)[:3]}
+engine = (225, 225, 130, 170)
+sr.plotting.comparison(
+    versions, scores, engine, title=conditions, columns=2, whole=False
+)
 
 # %% [markdown]
-# Compare the adversarial network, with its long name, with HR: texture that is not in HR, such as the fine grid on the red metal, is an
-# invention. Nothing may be concluded from it: not a number plate, not a face, not a diagnosis. Lesson 13 is about that.
+# Look at the cylinders in the middle. HR shows a stack of horizontal cooling fins, which have left almost no trace in LR. The network
+# that was trained for small errors leaves smooth metal there. The adversarial network covers the metal with grain and small dents,
+# as if it were rough cast iron or stone. Without HR you would believe it, and it is wrong. On the round cover in front, the
+# manufacturer's name is missing in both results. The PSNR of the adversarial network is lower by about 1 dB, because false detail is
+# an additional error.
 #
-# ## A photo that is not clean
-#
-# The network learned from LR photos without noise. **Predict:** what will it do with a noisy one, or with a strongly compressed JPEG?
+# Do not draw conclusions from such detail, whether it is a number plate, a face or a medical image. Lesson 13 is about this problem. (The
+# fine stipple along some bright edges is not a guess about the scene but an artefact of how these networks enlarge, which lesson 4 explains.)
 
 # %%
 noisy = sr.degradations.GaussianNoise(0.06)(lr, seed=1)
@@ -204,57 +236,61 @@ spoiled = {
 sr.plotting.comparison(spoiled, crop=window, columns=2, whole=False)
 
 # %% [markdown]
-# Noise becomes larger, and hardens into strokes that look like detail. JPEG's blocks and false colours stay. The network has no reason to
-# doubt them. For photos like these a network must be trained on photos like these (lesson 6).
+# The noise is enlarged and turns into strokes that look like detail. The blocks and false colours of the JPEG remain, because the
+# network has no way to know that they are not part of the scene. A network for photos like these must be trained on photos like
+# these (lesson 6).
 #
 # ## Your own photo
 #
-# Put a photo beside this notebook and write its name below. In Colab: the folder symbol on the left, then upload. Without a
-# name, the astronaut is enlarged.
+# Put a photo next to this notebook and write its name below. In Colab, click the folder symbol on the left and upload it. If you
+# give no name, the cell enlarges a cat.
 
 # %%
 path = None  # such as "holiday.jpg"
 
-mine = data.astronaut()[:200, 125:325] if path is None else sr.images.read(path)
-large = sr.upscale(network, mine)
+photo = data.chelsea()[30:180, 70:250] if path is None else sr.images.read(path)
+large = sr.upscale(network, photo)
 sr.images.write("large.png", large)
-print(mine.shape, "->", large.shape, "in large.png")
+print(photo.shape, "->", large.shape, "in large.png")
 side = min(240, *large.shape[:2])
 middle = [(length - side) // 2 for length in large.shape[:2]]
-crops = {"the middle of yours": mine, "enlarged": large}
-sr.plotting.comparison(crops, crop=(*middle, side, side), columns=2, whole=False)
+enlarged = {"bicubic": sr.upscale(sr.models.bicubic(4), photo), "network": large}
+sr.plotting.comparison(enlarged, crop=(*middle, side, side), columns=2, whole=False)
 
 # %% [markdown]
-# The same from a terminal, for whole folders: `python -m sr_keras upscale holiday.jpg scans/ --out large`.
+# Look for details that became sharper, and for details that may be invented.
+#
+# You can do the same from a terminal, for whole folders as well: `python -m sr_keras upscale holiday.jpg scans/ --out large`.
 #
 # ## Exercises
 #
-# Each has a solution below it, folded. Try first.
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** At x4, the result has more pixels than LR. By counting alone, which share of them cannot come from LR? A number between 0
-# and 1.
+# **Exercise 1.** At x4, the result has more pixels than LR. By counting alone, what fraction of its pixels cannot come from LR?
+# Answer with a number between 0 and 1.
 
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 1 - lr.size / result.size)
+sr.course.check(answer, 0.9375)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 1
-# LR has one pixel for sixteen: a mean of many, rounded, so that not one is known.
+# LR has one number for every sixteen in the result, so at least 15 of 16 are guessed.
+# (No single HR pixel is known exactly: an LR pixel is a rounded mean of many of them.)
 answer = 15 / 16
-sr.course.check(answer, 1 - lr.size / result.size)
+sr.course.check(answer, 0.9375)
 
 # %% [markdown]
-# **Exercise 2.** `sr.upscale(network, lr, self_ensemble=True)` takes the mean over eight flips and rotations of the photo. How much does
-# the PSNR gain, and how much longer does it take?
+# **Exercise 2.** `sr.upscale(network, lr, self_ensemble=True)` averages the results for the eight flipped and rotated versions of
+# the photo. By how much does the PSNR increase, and how much longer does it take?
 
 # %%
-gained = None  # the result's PSNR less that of `result`, by `psnr`
+gained = None  # the new PSNR minus psnr(result)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 2
-# Eight views are eight times the work, give or take what else the machine does.
+# Eight versions take about eight times as long; other work on the machine adds noise.
 import time
 
 times = {}
@@ -267,30 +303,30 @@ for ensemble in (False, True):
         seconds.append(time.perf_counter() - start)
     times[ensemble] = min(seconds)
 print(f"{psnr(image) - psnr(result):+.2f} dB ({conditions})")
-print(f"{times[True] / times[False]:.1f} times as long")
+print(f"It takes {times[True] / times[False]:.1f} times as long.")
 
 # %% [markdown]
-# **Exercise 3.** Enlarge `hr` itself, four times. There is no truth to compare with. Look at a part of it: what would pass in a photo of
-# 1600 x 1600 pixels, and what looks painted?
+# **Exercise 3.** Enlarge `hr` itself four times. There is no ground truth to compare with. Look at a part of the result: what would
+# pass for a real photo of 1600 x 1600 pixels, and what looks painted?
 
 # %%
 huge = None  # 1600 x 1600 pixels
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 3
-# The long edges would pass. Grain, chrome and reflections look painted.
+# The long edges would pass for real. Grain, chrome and reflections look painted.
 huge = sr.upscale(network, hr)
 crops = {"photo": hr, "enlarged": huge}
 sr.plotting.comparison(crops, crop=(680, 200, 200, 260), columns=2, whole=False)
 
 # %% [markdown]
-# **Exercise 4.** A network for x4 expects an LR photo made by *bicubic* downscaling. Make one with `"nearest"` instead, which keeps one
-# pixel of each 4 x 4. Is the network still better than bicubic interpolation?
+# **Exercise 4.** A network for x4 expects an LR photo made by *bicubic* downscaling. Make one with `"nearest"` instead, which keeps
+# one pixel of each 4 x 4 block. Is the network still better than bicubic interpolation?
 
 # %%
 other = None  # sr.degradations.get(..., scale=4)(hr)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 4
 other = sr.degradations.get("nearest", scale=4)(hr)
 for title, model in (("bicubic", sr.models.bicubic(4)), ("network", network)):
@@ -300,18 +336,20 @@ for title, model in (("bicubic", sr.models.bicubic(4)), ("network", network)):
 # %% [markdown]
 # ## Summary
 #
-# - A network learns from other photos how edges look, and draws them sharper than interpolation can.
-# - At x4, LR has one pixel for sixteen; the rest is a guess. Where it cannot know, a network trained for small errors stays smooth, and one
-#   trained to look natural invents.
-# - It works for LR photos like those it was trained on. Noise, compression and another way of downscaling are enlarged too.
+# - A network learns from other photos what edges look like, and draws them more sharply than interpolation can.
+# - At x4, LR has one pixel for every sixteen in HR, and the rest must be guessed. Where the detail is unknown, a network trained to
+#   keep errors small stays smooth, and a network trained to look natural invents detail.
+# - A network works for LR photos like those it was trained on. Noise and compression artefacts are enlarged along with the photo,
+#   and a different downscaling method can make the network worse than interpolation.
 #
 # ## Further reading
 #
-# - Dong, Loy, He and Tang, [Image super-resolution using deep convolutional networks](https://arxiv.org/abs/1501.00092), 2014: the first
-#   convolutional network for it.
-# - Lim and others, [Enhanced deep residual networks for single image super-resolution](https://arxiv.org/abs/1707.02921), 2017: EDSR.
-# - Lai, Huang, Ahuja and Yang, [Deep Laplacian pyramid networks for fast and accurate super-resolution](https://arxiv.org/abs/1704.03915),
-#   2017: LapSRN.
-# - Ledig and others,
-#   [Photo-realistic single image super-resolution using a generative adversarial network](https://arxiv.org/abs/1609.04802), 2017: SRGAN.
+# - Dong, Loy, He and Tang, [Image super-resolution using deep convolutional networks](https://arxiv.org/abs/1501.00092), 2014: the
+#   first convolutional network for super-resolution.
+# - Lim and others, [Enhanced deep residual networks for single image super-resolution](https://arxiv.org/abs/1707.02921), 2017:
+#   EDSR.
+# - Lai, Huang, Ahuja and Yang, [Deep Laplacian pyramid networks for fast and accurate
+#   super-resolution](https://arxiv.org/abs/1704.03915), 2017: LapSRN.
+# - Ledig and others, [Photo-realistic single image super-resolution using a generative adversarial
+#   network](https://arxiv.org/abs/1609.04802), 2017: SRGAN.
 # - Anwar, Khan and Barnes, [A deep journey into super-resolution: a survey](https://arxiv.org/abs/1904.07523), 2020.

@@ -1,20 +1,27 @@
 # %% [markdown]
 # # 1. Pixels, degradation and interpolation
 #
-# What makes an LR image, what interpolation gets back, how the difference is measured, and why many photos beat one.
+# How an LR image is made, what interpolation can recover, how the difference is measured, and why many photos contain more than
+# one.
+#
+# ![A name plate and a shuffled version of it, with their LR images](figures/01_goal.jpg)
+#
+# *Two photos that look nothing alike and have the same LR image: in the second one, the sixteen pixels of every tile are shuffled.*
 #
 # **You will be able to**
 #
-# - make an LR image of an HR one by hand, and say what was lost on the way;
+# - make an LR image from an HR image by hand, and say what was lost on the way;
 # - write nearest, bilinear and bicubic interpolation, and explain antialiasing;
 # - compute PSNR and SSIM, on luma as papers do, and say what each of them is blind to;
 # - combine sixteen shifted photos into one that shows more than any of them.
 #
-# **You need** Python and NumPy arrays. No machine learning: there is no network in this lesson.
+# **You need** Python and NumPy arrays. No machine learning is required: there is no network in this lesson.
 #
-# **Time:** 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** about 55 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/01_pixels.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/01_pixels.py) · Previous: [0. Quickstart: enlarge a photo](00_quickstart.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/00_quickstart.ipynb)) · Next: [2. Data: photos, pairs and patches](02_data.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/02_data.ipynb)) · [All lessons](README.md)
+# **Optional** section, 10 minutes more: *many photos against one*. Everything else is core.
+#
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/01_pixels.ipynb) · [Student edition](student/01_pixels.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/01_pixels.py) · Previous: [0. Quickstart: enlarge a photo](00_quickstart.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/00_quickstart.ipynb)) · Next: [2. Data: photos, pairs and patches](02_data.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/02_data.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
@@ -35,20 +42,20 @@ here = sr.course.start(minutes=(0.5, 1, 1), steps=(20, 100, 100))
 # %% [markdown]
 # ## A photo is an array
 #
-# One number for each row, column and colour: red, green, blue. Files store whole numbers from 0 to 255. Rows count from the top, so
-# that `photo[0, 0]` is the upper left pixel.
+# A photo has one number for each row, column and colour (red, green, blue). Files store these as integers from 0 to 255. Rows are
+# counted from the top, so `photo[0, 0]` is the upper left pixel.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
 from skimage import data
 
-photo = data.stereo_motorcycle()[0][:500, :740]  # sides that 4 divides
+photo = data.stereo_motorcycle()[0][:500, :740]  # height and width divisible by 4
 print(photo.shape, photo.dtype, "upper left pixel:", photo[0, 0])
 
 # %% [markdown]
-# For arithmetic we want real numbers, black as 0 and white as 1. All of `sr_keras` computes with such floats. Integers appear only in
-# files and data sets.
+# For computing we convert them to real numbers, with black as 0 and white as 1. All of `sr_keras` computes with such floats.
+# Integers appear only in files and datasets.
 
 # %%
 hr = photo.astype("float32") / 255
@@ -62,15 +69,18 @@ sr.plotting.comparison({"HR": hr}, crop=tank, title="High resolution (HR)")
 # %% [markdown]
 # ## LR = degradation(HR)
 #
-# LR is for low resolution. A camera with a quarter of the pixels on each side collects, in one of its pixels, the light of 4 x 4 of ours. The simplest model of that
-# is their mean. We reshape, so that the rows and columns inside a tile get axes of their own.
+# LR stands for low resolution. A camera with a quarter of the pixels on each side would collect, in each of its pixels, the light
+# of 4 x 4 of our pixels. The simplest model of this is the mean of the 16 values. (It is only a model: files store brightness
+# values that are gamma-encoded to suit the eye, so their mean is not exactly the mean of the light. Most papers ignore this, and so
+# do we.) We reshape the array so that the rows and columns inside a tile get axes of their own.
+#
+# ![HR is filtered and subsampled to LR, upscaled to SR, and compared with HR](figures/01_degradation.svg)
 
 # %%
 scale = 4
 height, width = hr.shape[0] // scale, hr.shape[1] // scale
-tiles = hr.reshape(
-    height, scale, width, scale, 3
-)  # tile row, row in it, tile column, column in it, colour
+# axes: row of tiles, row in the tile, column of tiles, column in the tile, colour
+tiles = hr.reshape(height, scale, width, scale, 3)
 lr_mean = tiles.mean(axis=(1, 3))
 
 downscale = sr.degradations.Downscale(scale, "area")
@@ -78,19 +88,20 @@ np.testing.assert_allclose(lr_mean, downscale(hr), atol=1e-6)
 print(hr.shape, "->", lr_mean.shape)
 
 # %% [markdown]
-# **Predict:** the name on the tank has letters about ten pixels high. How many LR pixels is a letter high, and can you still read it?
+# **Predict:** the name on the tank has letters that are about ten pixels high. How many LR pixels high is a letter, and can you
+# still read it?
 
 # %%
 sr.plotting.comparison({"LR, x4": lr_mean, "HR": hr}, crop=tank, whole=False)
 
 # %% [markdown]
-# Two or three pixels. A row of dark and bright blots is left. Reading it needs knowledge from elsewhere: what brands there are, what
-# letters look like.
+# A letter is two or three LR pixels high, and what remains is a row of dark and bright blots. Reading it requires knowledge from
+# elsewhere: which brands exist, and what letters look like.
 #
 # ## It cannot be undone
 #
-# Sixteen numbers went in and one came out. Let us shuffle the sixteen pixels of every tile. **Predict:** what will the LR image of
-# the shuffled photo be?
+# Sixteen numbers went in and one came out. Next, we shuffle the sixteen pixels of every tile. **Predict:** what will the LR image
+# of the shuffled photo be?
 
 # %%
 generator = np.random.default_rng(0)
@@ -112,8 +123,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Two different photos, one LR image (up to the rounding of float32). No method can tell from the LR image which of the two was
-# there. How many were possible? Count the ways to make a mid-grey pixel out of eight black and eight white ones:
+# Two different photos have the same LR image (up to float32 rounding). No method can tell from the LR image alone which of the two
+# it came from. How many photos are possible? Count the ways to make a mid-grey pixel out of eight black and eight white ones:
 
 # %%
 import math
@@ -123,13 +134,13 @@ digits = int(math.log10(math.comb(16, 8)) * height * width) + 1
 print(f"a mid-grey LR image of this size: a number of {digits} digits")
 
 # %% [markdown]
-# Super-resolution is *ill-posed*: the data admit many answers. Every method chooses one of them, by what it assumes. Interpolation
-# assumes that pictures are smooth. A network assumes that they look like its training photos.
+# Super-resolution is *ill-posed*: many answers are consistent with the data. Every method chooses one of them according to its
+# assumptions. Interpolation assumes that images are smooth. A network assumes that they look like its training photos.
 #
 # ## Interpolation by hand
 #
-# First: where are the pixels? A pixel is a small square, and its position is the centre. Along one side, the centre of HR
-# pixel `i`, measured in LR pixels, is at `(i + 0.5) / scale - 0.5`.
+# First we need the positions of the pixels. A pixel is a small square, and its position is the centre of the square. Along one
+# side, the centre of HR pixel `i`, measured in LR pixels, is at `(i + 0.5) / scale - 0.5`.
 
 # %%
 position = (np.arange(12) + 0.5) / scale - 0.5
@@ -142,11 +153,12 @@ print("HR pixels 0 to 5 are at", position[:6])
 plt.show()
 
 # %% [markdown]
-# No HR centre coincides with an LR centre here. Implementations that take `i / scale` instead shift the whole picture, by 1.5 HR pixels
-# at scale 4.
+# At this scale, no HR centre coincides with an LR centre. Implementations that use `i / scale` instead shift the whole image, by
+# 1.5 HR pixels at scale 4.
 #
-# Interpolation sets each new pixel to a weighted sum of its LR neighbours. Along each side the weight depends on the distance only; that
-# function is the *kernel*. (A pixel's weight is the product of the two.) Here are three kernels.
+# Interpolation sets each new pixel to a weighted sum of its LR neighbours. In each direction, the weight depends only on the
+# distance; this function is called the *kernel*. (The weight of a pixel is the product of the weights of the two directions.) Here
+# are three kernels.
 
 
 # %%
@@ -169,7 +181,7 @@ x = np.linspace(-2.5, 2.5, 501)
 np.testing.assert_allclose(keys(np.abs(x)), sr.layers.cubic(x), atol=1e-12)
 
 # %% [markdown]
-# **Predict:** which of them ever becomes negative, and what could a negative weight do to a picture?
+# **Predict:** which of them has negative values, and what could a negative weight do to an image?
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 2.8))
@@ -181,10 +193,11 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Bicubic does, between distances 1 and 2. Now one pixel by hand, in row 9 and column 6. HR row 9 is at position 1.875: LR row 1 is 0.875
-# away and row 2 is 0.125 away. Bilinear takes both, in both directions: **4 neighbours**.
+# Only the bicubic kernel has negative values, at distances between 1 and 2. Now we compute one pixel by hand, in row 9 and column
+# 6. HR row 9 is at position 1.875, which is 0.875 away from LR row 1 and 0.125 away from row 2. Bilinear interpolation uses both
+# rows, and likewise two columns: **4 neighbours**.
 #
-# The package takes batches of images, as networks do: `[None]` adds that axis, and `[0]` takes it off.
+# The package works on batches of images, as networks do. The index `[None]` adds the batch axis, and `[0]` removes it.
 
 # %%
 y, x = (9 + 0.5) / scale - 0.5, (6 + 0.5) / scale - 0.5
@@ -192,32 +205,32 @@ rows, columns = np.arange(1, 3), np.arange(1, 3)
 down, across = triangle(np.abs(rows - y)), triangle(np.abs(columns - x))
 plane = np.outer(down, across)
 print(f"position ({y}, {x}), weights\n{plane}, sum {plane.sum()}")
-by_hand = sum(plane[i, j] * lr_mean[1 + i, 1 + j] for i in (0, 1) for j in (0, 1))
+pixel = sum(plane[i, j] * lr_mean[1 + i, 1 + j] for i in (0, 1) for j in (0, 1))
 
 bilinear = sr.models.bilinear(scale)(lr_mean[None])[0].numpy()
-np.testing.assert_allclose(by_hand, bilinear[9, 6], atol=1e-6)
+np.testing.assert_allclose(pixel, bilinear[9, 6], atol=1e-6)
 
 # %% [markdown]
-# Bicubic takes four rows and four columns: **16 neighbours**. Look at the signs: the nearest pixel gets most, and most of those
-# farther away get a little less than nothing.
+# Bicubic interpolation uses four rows and four columns: **16 neighbours**. Look at the signs: the nearest pixel has the largest
+# weight, and most of the more distant ones have a small negative weight.
 
 # %%
 rows, columns = np.arange(0, 4), np.arange(0, 4)
 plane = np.outer(keys(np.abs(rows - y)), keys(np.abs(columns - x)))
 print(plane.round(3), "sum", plane.sum().round(6))
-by_hand = np.einsum("ij,ijc->c", plane, lr_mean[0:4, 0:4])
+pixel = np.einsum("ij,ijc->c", plane, lr_mean[0:4, 0:4])
 
-bicubic = sr.models.bicubic(scale)(lr_mean[None])[0].numpy()
-np.testing.assert_allclose(by_hand, bicubic[9, 6], atol=1e-6)
+from_package = sr.models.bicubic(scale)(lr_mean[None])[0].numpy()
+np.testing.assert_allclose(pixel, from_package[9, 6], atol=1e-6)
 
 # %% [markdown]
-# All pixels at once: the weights of one direction form a matrix, one row for each new pixel. Beyond the border the picture goes on
-# with its last pixel, so that the weights out there are added to the last pixel's.
+# To compute all pixels at once, we write the weights of one direction as a matrix with one row for each new pixel. Beyond the
+# border, the image is continued with its last pixel, so the weights that fall outside are added to the weight of the last pixel.
 
 
 # %%
 def weights(size, scale, kernel):
-    """Returns a matrix (scale * size, size): row i makes pixel i of the old ones."""
+    """Returns a matrix (scale * size, size): row i has the weights of new pixel i."""
     position = (np.arange(scale * size) + 0.5) / scale - 0.5
     neighbours = np.arange(-3, size + 3)  # three more on each side
     matrix = kernel(np.abs(position[:, None] - neighbours[None, :]))
@@ -227,7 +240,7 @@ def weights(size, scale, kernel):
 
 # %%
 def enlarge(image, scale, kernel):
-    """Multiplies with the weights of the rows, then with those of the columns."""
+    """Multiplies by the weights of the rows and by those of the columns."""
     rows = weights(image.shape[0], scale, kernel)
     columns = weights(image.shape[1], scale, kernel)
     return np.einsum("Yy,yxc,Xx->YXc", rows, image, columns, optimize=True)
@@ -238,10 +251,10 @@ for name, kernel in (("nearest", box), ("bilinear", triangle), ("bicubic", keys)
     package = sr.models.INTERPOLATIONS[name](scale)(lr_mean[None])[0]
     np.testing.assert_allclose(enlarge(lr_mean, scale, kernel), package, atol=1e-5)
     used = (weights(50, scale, kernel)[100] != 0).sum() ** 2
-    print(f"{name}: equals sr.models.{name}, neighbours of a pixel: {used}")
+    print(f"{name}: equals sr.models.{name}, neighbours per pixel: {used}")
 
 # %% [markdown]
-# **Predict** before you look: which of the three is the sharpest, and which the smoothest? Where will the staircases be?
+# **Predict** before you look: which of the three is the sharpest, and which the smoothest? Where will you see staircase artefacts?
 
 # %%
 enlarged = {
@@ -252,10 +265,11 @@ enlarged = {
 sr.plotting.comparison({**enlarged, "HR": hr}, crop=tank, columns=2, whole=False)
 
 # %% [markdown]
-# Nearest keeps hard edges, in the wrong places. Bilinear is smooth and washed out, bicubic a little crisper. None of them brings
-# the letters back: they arrange what is in the LR image, and add nothing.
+# Nearest has hard edges, but in the wrong places. Bilinear is smooth and washed out, and bicubic is slightly crisper. None of them
+# brings the letters back: they rearrange what is in the LR image and add nothing.
 #
-# The negative weights show at edges. **Predict:** the step goes from 0.2 to 0.8. Will every curve stay between?
+# The effect of the negative weights shows at edges. **Predict:** the step goes from 0.2 to 0.8. Will every curve stay within this
+# range?
 
 # %%
 step = np.where(np.arange(10) < 5, 0.2, 0.8)[:, None, None]
@@ -263,24 +277,24 @@ fig, ax = plt.subplots(figsize=(8, 2.8))
 for name, kernel in (("nearest", box), ("bilinear", triangle), ("bicubic", keys)):
     line = (weights(10, 16, kernel) @ step[:, 0, 0])[32:-32]
     ax.plot(line, label=f"{name}: {line.min():.3f} to {line.max():.3f}")
-ax.set(xlabel="pixel, 16 to an LR pixel", ylabel="brightness")
+ax.set(xlabel="pixel (16 per LR pixel)", ylabel="brightness")
 ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Bicubic overshoots on both sides: that makes edges look crisp, and leaves faint halos. It is also why outputs have to be clipped to
-# [0, 1] before they become a file.
+# The bicubic curve overshoots on both sides. This makes edges look crisp and leaves faint halos. It is also the reason why outputs
+# have to be clipped to [0, 1] before they are saved to a file.
 #
 # ## Downscaling again, with care
 #
-# Cameras aside, files get smaller by the same kernels. The obvious way is to interpolate at the centres of the new pixels, from
-# the 16 HR pixels around each. What goes wrong is seen best on rings that get finer outwards.
+# Images can be downscaled with the same kernels. The obvious way is to interpolate at the centres of the new pixels, from the 16 HR
+# pixels around each. Its flaw shows best on rings that become finer towards the outside.
 
 
 # %%
-def shrink_weights(size, scale, kernel, antialias):
-    """Returns a matrix (size // scale, size): row i makes LR pixel i of HR pixels."""
-    stretch = scale if antialias else 1  # the kernel covers `scale` times as much
+def downscale_weights(size, scale, kernel, antialias):
+    """Returns a matrix (size // scale, size): row i has the weights of LR pixel i."""
+    stretch = scale if antialias else 1  # the kernel becomes `scale` times as wide
     position = (np.arange(size // scale) + 0.5) * scale - 0.5
     neighbours = np.arange(-2 * scale, size + 2 * scale)
     matrix = kernel(np.abs(position[:, None] - neighbours[None, :]) / stretch)
@@ -289,48 +303,50 @@ def shrink_weights(size, scale, kernel, antialias):
 
 
 # %%
-def shrink(image, scale, kernel, antialias):
-    """Multiplies with the weights of the rows, then with those of the columns."""
-    rows = shrink_weights(image.shape[0], scale, kernel, antialias)
-    columns = shrink_weights(image.shape[1], scale, kernel, antialias)
+def downscaled(image, scale, kernel, antialias):
+    """Multiplies by the weights of the rows and by those of the columns."""
+    rows = downscale_weights(image.shape[0], scale, kernel, antialias)
+    columns = downscale_weights(image.shape[1], scale, kernel, antialias)
     return np.einsum("yY,YXc,xX->yxc", rows, image, columns, optimize=True)
 
 
 # %%
-y, x = np.mgrid[:320, :320] / 320
-rings = 0.5 + 0.5 * np.cos(200 * (x**2 + y**2))[..., None]
+down, across = np.mgrid[:320, :320] / 320
+rings = 0.5 + 0.5 * np.cos(200 * (down**2 + across**2))[..., None]
 sr.plotting.degradations(
     rings,
     {
-        "x4, without antialiasing": shrink(rings, 4, keys, antialias=False),
-        "x4, with antialiasing": shrink(rings, 4, keys, antialias=True),
+        "x4, without antialiasing": downscaled(rings, 4, keys, antialias=False),
+        "x4, with antialiasing": downscaled(rings, 4, keys, antialias=True),
     },
 )
 
 # %% [markdown]
-# Without antialiasing, rings appear that are not in the picture. Waves too fine for the LR grid do not vanish: they come back as
-# coarse ones, as *aliases*. The cure is to average over all HR pixels first, with a kernel stretched by the scale; then what
-# is too fine turns grey, as it should.
+# Without antialiasing, rings appear that are not in the image. By the sampling theorem (Nyquist), a grid can represent only waves
+# with a period of at least two of its pixels, which is 8 HR pixels at x4. Finer waves do not disappear. They return as coarse
+# waves, called *aliases*. The solution is to average over all HR pixels first, with a kernel stretched by the scale. Waves that are
+# too fine then become grey, as they should.
 #
-# Bicubic with antialiasing is what MATLAB's `imresize` does, and what nearly all papers call "the LR image". So does `sr_keras`:
+# Bicubic with antialiasing is what MATLAB's `imresize` does, and what nearly all papers mean by "the LR image". `sr_keras` does the
+# same:
 
 # %%
-lr = shrink(hr, scale, keys, antialias=True)
+lr = downscaled(hr, scale, keys, antialias=True)
 package = np.asarray(sr.degradations.Downscale(scale)(hr))
 np.testing.assert_allclose(lr, package, atol=1e-5)
 
 lr_file = sr.degradations.Downscale(scale)(photo)  # integers, as files have them
 difference = np.abs(sr.images.to_integer(lr).astype(int) - lr_file)
 for levels in range(3):
-    print(
-        f"pixels that differ by more than {levels}: {(difference > levels).mean():.3%}"
-    )
+    share = (difference > levels).mean()
+    print(f"channel values that differ by more than {levels}: {share:.3%}")
 
 # %% [markdown]
-# The file is nearly, but not exactly, our result rounded: like MATLAB, `Downscale` rounds integers and clips overshoots after the
-# rows already, then again after the columns. From here on `lr_file` is our LR image.
+# The file is nearly our rounded result, but not exactly. Like MATLAB, `Downscale` rounds integers and clips overshoots twice: after
+# the rows, and again after the columns. From here on, `lr_file` is our LR image.
 #
-# Many libraries antialias only when told to. **Predict:** how many grey levels do their LR images differ from ours in the mean?
+# Many libraries apply antialiasing only on request. **Predict:** by how many grey levels do their LR images differ from ours on
+# average?
 
 # %%
 import tensorflow as tf
@@ -341,11 +357,11 @@ for antialias in (True, False):
     print(f"tf.image.resize, antialias={antialias}: mean difference {error:.2f} of 255")
 
 # %% [markdown]
-# TensorFlow's default is the second line. A network trained on LR images of one kind and used on the other sees a different
-# world. Let us look at what the photo itself suffers:
+# TensorFlow's default is the second line. A network that was trained on LR images of one kind and is applied to the other kind
+# receives input unlike its training data. Next we look at the effect on the photo itself:
 
 # %%
-aliased = shrink(hr, scale, keys, antialias=False)
+aliased = downscaled(hr, scale, keys, antialias=False)
 sr.plotting.slider(
     {"without antialiasing": aliased, "with": lr_file},
     crop=(70, 126, 44, 46),  # the front wheel, in LR pixels
@@ -354,12 +370,15 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# Without antialiasing the bright edges of fork and rim break up into single pixels; with it they stay lines.
+# Without antialiasing, the bright edges of the fork and the rim break up into single pixels. With antialiasing, they remain lines.
 #
 # ## A number for it: PSNR
 #
-# The mean squared error (MSE), in decibels: `-10 log10(mse)` where white is 1. A tenth of the squared error is 10 dB more. Equal
-# images would have infinitely many.
+# The peak signal-to-noise ratio (PSNR) is the mean squared error (MSE) in decibels, where white is 1:
+#
+# $$\mathrm{MSE} = \mathrm{mean}\,(x - y)^2, \qquad \mathrm{PSNR} = -10 \log_{10} \mathrm{MSE}\ \text{dB}$$
+#
+# A tenth of the squared error means 10 dB more. For identical images, the PSNR is infinite (the package limits it to 100 dB).
 
 
 # %%
@@ -368,18 +387,19 @@ def psnr(a, b):
 
 
 # %% [markdown]
-# The package's metrics take batches as well, and give one value to an image.
+# The package's metrics also work on batches and return one value per image.
 
 # %%
 bicubic = np.clip(enlarge(sr.images.to_float(lr_file), scale, keys), 0, 1)
-by_hand = psnr(hr, bicubic)
+value = psnr(hr, bicubic)
 package = sr.metrics.psnr(hr[None], bicubic[None])[0]
-np.testing.assert_allclose(by_hand, package, atol=1e-3)
-print(f"bicubic x4 of the motorcycle, RGB, no border cut: {by_hand:.2f} dB")
+np.testing.assert_allclose(value, package, atol=1e-3)
+print(f"bicubic x4 of the motorcycle, RGB, no border cut: {value:.2f} dB")
 
 # %% [markdown]
-# Papers measure it on *luma*, the brightness, since the eye resolves brightness far better than colour. Do you believe that? Below,
-# first the colours are replaced by those of the LR image, then the brightness. **Predict** which one hurts.
+# Papers measure PSNR on *luma*, the brightness, because the eye resolves brightness much better than colour. You can check this
+# yourself: below, first the colours and then the brightness are replaced by those of the interpolated LR image. **Predict** which
+# replacement is worse.
 
 # %%
 ycbcr = sr.images.rgb_to_ycbcr(hr)  # brightness Y, colour differences Cb and Cr
@@ -388,8 +408,8 @@ coarse_colour = np.concatenate([ycbcr[..., :1], blurred[..., 1:]], axis=-1)
 coarse_luma = np.concatenate([blurred[..., :1], ycbcr[..., 1:]], axis=-1)
 sr.plotting.comparison(
     {
-        "colour x4 coarser": sr.images.ycbcr_to_rgb(coarse_colour),
-        "luma x4 coarser": sr.images.ycbcr_to_rgb(coarse_luma),
+        "coarse colour (from LR)": sr.images.ycbcr_to_rgb(coarse_colour),
+        "coarse luma (from LR)": sr.images.ycbcr_to_rgb(coarse_luma),
         "HR": hr,
     },
     crop=tank,
@@ -397,10 +417,11 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# With colours from a sixteenth of the pixels the letters stay, only their yellow fades. Coarse luma ruins them. Hence JPEG usually
-# stores colour coarsely, and the networks of lesson 4 enlarge luma only.
+# With colours from a sixteenth of the pixels, the letters remain readable and only their yellow fades. With coarse luma, they are
+# lost. For the same reason, JPEG usually stores colour at a lower resolution, and the networks of lesson 3 enlarge only luma.
 #
-# Luma is a weighted sum of red, green and blue. Green counts most. The standard (BT.601) maps black to 16 and white to 235 of 255.
+# Luma is a weighted sum of red, green and blue, in which green has the largest weight. The standard (BT.601) maps black to 16 and
+# white to 235 out of 255.
 
 # %%
 red, green, blue = np.moveaxis(hr, -1, 0)
@@ -409,66 +430,70 @@ np.testing.assert_allclose(luma[..., None], sr.images.luma(hr), atol=1e-6)
 print(f"luma from {luma.min():.3f} to {luma.max():.3f}")
 
 # %% [markdown]
-# One more convention: methods differ in what they do at the border, so `scale` pixels are cut from every side. And files have 8 bits, so
-# outputs are rounded first. **Predict:** by how many dB can such choices change the score of one and the same picture?
+# There are two more conventions. Methods differ in how they handle the border, so `scale` pixels are cut off on every side. And
+# files have 8 bits, so outputs are rounded first. **Predict:** by how many dB can such choices change the score of the same
+# picture?
 
 # %%
 rounded = sr.images.to_float(sr.images.to_integer(bicubic))
 for channels, border in (("RGB", 0), ("RGB", 4), ("luma", 0), ("luma", 4)):
-    score = sr.metrics.psnr(
+    value = sr.metrics.psnr(
         hr[None], rounded[None], luma=channels == "luma", border=border
     )[0]
-    print(f"bicubic x4, 8 bits, {channels}, {border} pixels cut: {score:.2f} dB")
+    print(f"bicubic x4, 8 bits, {channels}, {border} pixels cut: {value:.2f} dB")
 
 # %% [markdown]
-# More than a decibel between the first and the last line, and the picture is the same. For comparison: two well-known networks, SRCNN and
-# VDSR (lesson 4), are 0.87 dB apart in the papers, on five test photos called Set5, at x4. A PSNR without its conditions says nothing; in
-# this course every score carries them.
+# The first and the last line differ by more than a decibel, for the same picture. For comparison, two well-known networks, SRCNN
+# and VDSR (lesson 3), differ by 0.87 dB in the papers, on five test photos called Set5, at x4. A PSNR without its conditions is
+# meaningless, so every score in this course comes with them.
 #
 # ## What PSNR does not see: SSIM
 #
-# Here are three ways to spoil the luma, each scaled to the same squared error. **Predict:** which will you like best?
+# Here are three ways to damage the luma, each scaled to the same squared error. **Predict:** which will you like best?
 
 # %%
-flat = sr.images.luma(hr)
+hr_luma = sr.images.luma(hr)
 directions = {
-    "brighter": np.ones_like(flat),
-    "noise": generator.normal(size=flat.shape),
-    "blur": sr.images.luma(bicubic) - flat,
+    "brighter": np.ones_like(hr_luma),
+    "noise": generator.normal(size=hr_luma.shape),
+    "blur": sr.images.luma(bicubic) - hr_luma,
 }
-spoiled = {}
+damaged = {}
 for name, direction in directions.items():
-    strength = np.sqrt(1e-3 / np.mean(direction**2))  # mse 0.001, which is 30 dB
-    spoiled[name] = np.clip(flat + strength * direction, 0, 1).astype("float32")
+    strength = np.sqrt(1e-3 / np.mean(direction**2))  # MSE 0.001, which is 30 dB
+    damaged[name] = np.clip(hr_luma + strength * direction, 0, 1).astype("float32")
 
 
 # %%
 def score(image):
-    pair = flat[None], image[None]
+    pair = hr_luma[None], image[None]
     return float(sr.metrics.psnr(*pair)[0]), float(sr.metrics.ssim(*pair)[0])
 
 
 # %%
 sr.plotting.comparison(
-    {**spoiled, "HR": flat},
-    scores={name: score(image) for name, image in spoiled.items()},
+    {**damaged, "HR": hr_luma},
+    scores={name: score(image) for name, image in damaged.items()},
     crop=tank,
     title="PSNR (dB) / SSIM of the luma, no border cut",
     whole=False,
 )
 
 # %% [markdown]
-# All have 30 dB, and yet one is a perfect picture that is a little brighter. SSIM, the second number, tells them apart. It compares small
-# windows by three properties: mean brightness, contrast, and whether the two go up and down together. (The last two are one fraction in
-# the code.)
+# All three have 30 dB, although one of them is a perfect picture that is only slightly brighter. SSIM (structural similarity), the
+# second number, distinguishes them. It compares small windows of two images by their means $\mu$, variances $\sigma^2$ and
+# covariance $\sigma_{ab}$:
 #
-# By hand, for one window of 11 x 11 pixels, in which the middle counts most:
+# $$\mathrm{SSIM} = \frac{2 \mu_a \mu_b + c_1}{\mu_a^2 + \mu_b^2 + c_1} \cdot \frac{2 \sigma_{ab} + c_2}{\sigma_a^2 + \sigma_b^2 + c_2}$$
+#
+# The first factor compares brightness. The second compares contrast and structure, that is, whether the two go up and down
+# together. We compute it for one window of 11 x 11 pixels with Gaussian weights, so that the centre counts most:
 
 # %%
 offset = np.arange(11) - 5
 line = np.exp(-0.5 * (offset / 1.5) ** 2)
 window = np.outer(line, line) / line.sum() ** 2
-c1, c2 = 0.01**2, 0.03**2  # keep dark or flat windows from dividing by zero
+c1, c2 = 0.01**2, 0.03**2  # avoid a division by zero in dark or flat windows
 
 
 # %%
@@ -476,34 +501,36 @@ def ssim_of_window(a, b):
     mean_a, mean_b = (window * a).sum(), (window * b).sum()
     variance_a = (window * (a - mean_a) ** 2).sum()
     variance_b = (window * (b - mean_b) ** 2).sum()
-    together = (window * (a - mean_a) * (b - mean_b)).sum()
+    covariance = (window * (a - mean_a) * (b - mean_b)).sum()
     brightness = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return brightness * (2 * together + c2) / (variance_a + variance_b + c2)
+    return brightness * (2 * covariance + c2) / (variance_a + variance_b + c2)
 
 
 # %% [markdown]
-# SSIM of an image is the mean over all windows. On a small crop the loop is fast enough; the package does the same with
+# The SSIM of an image is the mean over all windows. On a small crop, a loop is fast enough. The package does the same with
 # convolutions.
 
 # %%
-top, left, tall, wide = tank
-a = flat[top : top + tall, left : left + wide, 0]
-for name, image in spoiled.items():
-    b = image[top : top + tall, left : left + wide, 0]
+top, left, crop_height, crop_width = tank
+part = np.s_[top : top + crop_height, left : left + crop_width, 0]
+a = hr_luma[part]
+for name, image in damaged.items():
+    b = image[part]
     values = [
-        ssim_of_window(a[y : y + 11, x : x + 11], b[y : y + 11, x : x + 11])
-        for y in range(tall - 10)
-        for x in range(wide - 10)
+        ssim_of_window(a[i : i + 11, j : j + 11], b[i : i + 11, j : j + 11])
+        for i in range(crop_height - 10)
+        for j in range(crop_width - 10)
     ]
     package = sr.metrics.ssim(a[None, ..., None], b[None, ..., None])[0]
     np.testing.assert_allclose(np.mean(values), package, atol=1e-4)
-    print(f"{name}: SSIM {np.mean(values):.4f} on the luma of the tank's crop")
+    print(f"{name}: SSIM {np.mean(values):.4f} on the luma of the crop shown above")
 
 # %% [markdown]
-# SSIM forgives the brightening, and punishes noise more than blur. Would you? Neither score is the eye; the lessons on perceptual
-# losses, GANs and measuring come back to that.
+# SSIM hardly penalizes the brightening, and it penalizes noise more than blur. Would you? Neither score is the same as human
+# perception. The lessons on perceptual losses, GANs and measuring return to this.
 #
-# Now the interpolations by the papers' protocol. `sr.evaluate` does all of it, on a whole set of photos, here the motorcycle and a cat:
+# Now we score the interpolation methods by the protocol of the papers. `sr.evaluate` does all of this for a whole set of photos,
+# here the motorcycle and a cat:
 
 # %%
 pairs = sr.datasets.samples(scale=4, split="validation")
@@ -514,10 +541,10 @@ for name, builder in sr.models.INTERPOLATIONS.items():
 print(f"{', '.join(pairs.names)}: {result['conditions']}")
 
 # %% [markdown]
-# Bicubic leads, as the eye said. This is the bar: a network that is trained for small errors and does not beat bicubic under the same
-# conditions is not worth its electricity.
+# Bicubic scores highest, in agreement with what we saw. This is the baseline: a network that is trained for small errors should at
+# least beat bicubic interpolation under the same conditions.
 #
-# And forgetting the antialiasing? The same interpolation, of the LR image with aliases:
+# What happens without antialiasing? Here is the same interpolation, applied to the LR image with aliases:
 
 # %%
 enlarged = {}
@@ -539,19 +566,20 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The aliases stay in the picture: the fork has become a string of beads. PSNR falls. SSIM *rises*, probably because the beads have
-# contrast about where HR has it, false as they are. Two scores, two opinions: look at the picture.
+# The aliases stay in the picture: the fork has become a string of beads. PSNR falls. SSIM *rises*, probably because the beads,
+# although wrong, have contrast in roughly the same places as HR. The two scores disagree, so look at the picture.
 #
-# ## Many photos against one
+# ## Optional: many photos against one
 #
-# Super-resolution first meant something else: many photos of one scene, each shifted by a fraction of a pixel by a trembling
-# hand. Each of them samples the scene at other places. Here are 16 such photos, one for each shift by whole HR pixels:
+# Super-resolution originally meant something else: combining many photos of one scene, each shifted by a fraction of a pixel by an
+# unsteady hand. Each photo samples the scene at different positions. We make 16 such photos, one for each shift by whole HR pixels.
+# (This section is optional: the later lessons do not depend on it.)
 
 
 # %%
 def photograph(scene, dy, dx):
-    """Returns what a coarse camera sees, moved by (dy, dx) pixels of the scene."""
-    moved = np.roll(scene, (-dy, -dx), axis=(0, 1))  # goes on at the other side
+    """Returns the photo of a coarse camera, shifted by (dy, dx) pixels of the scene."""
+    moved = np.roll(scene, (-dy, -dx), axis=(0, 1))  # wraps around at the border
     tiles = moved.reshape(height, scale, width, scale, -1)
     return tiles.mean(axis=(1, 3))
 
@@ -571,8 +599,8 @@ for ax, i in zip(axes.flat, range(0, 16, 2), strict=True):
 plt.show()
 
 # %% [markdown]
-# Not one of them can be read. But they differ, and that is information. *Shift-and-add* lays every sample on the HR grid
-# at the place where it was taken. **Predict:** does a hole remain on the grid? Will the result be as sharp as HR?
+# None of them is readable. But they differ, and these differences carry information. *Shift-and-add* places every sample on the HR
+# grid at the position where it was taken. **Predict:** will there be holes in the grid? Will the result be as sharp as HR?
 
 # %%
 added = np.zeros_like(hr)
@@ -582,7 +610,7 @@ for (dy, dx), image in zip(shifts, photos, strict=True):
 
 # %%
 def blur(image):
-    """Puts into each pixel the mean of the 4 x 4 pixels right of and below it."""
+    """Returns, for each pixel, the mean of the 4 x 4 pixels to its right and below."""
     for axis in (0, 1):
         image = sum(np.roll(image, -i, axis) for i in range(scale)) / scale
     return image
@@ -591,27 +619,27 @@ def blur(image):
 np.testing.assert_allclose(added, blur(hr), atol=1e-6)
 
 # %% [markdown]
-# No hole, since 16 photos with a sixteenth of the pixels are as many numbers as HR has. And the assertion says what the result is: HR
-# under a blur, nothing else. No aliases; what is missing is sharpness, and stripes that repeat every 2 or 4 pixels: their means are all
-# equal.
+# There are no holes, because 16 photos with a sixteenth of the pixels each have as many numbers as HR. The assertion shows what the
+# result is: HR after a blur, and nothing else. It has no aliases. What is missing is sharpness, and also stripes that repeat every
+# 2 or 4 pixels, because all their means are equal.
 #
-# A blur that is known can be taken back step by step: blur the guess, compare with the data, spread the difference. This is
-# *iterative back-projection*, and it will return as a network in lesson 9.
+# A known blur can be reversed step by step: we blur the estimate, compare it with the data, and distribute the difference over the
+# pixels. This is *iterative back-projection*, which returns as a network in lesson 9.
 
 
 # %%
-def spread(error):
-    """Gives each error back to the 4 x 4 pixels whose mean was wrong."""
+def back_project(error):
+    """Distributes each error over the 4 x 4 pixels whose mean it is the error of."""
     for axis in (0, 1):
         error = sum(np.roll(error, i, axis) for i in range(scale)) / scale
     return error
 
 
 # %%
-estimate = np.roll(added, (1, 1), axis=(0, 1))  # a tile's centre is not its corner
+estimate = np.roll(added, (1, 1), axis=(0, 1))  # towards the centres of the tiles
 shift_and_add = estimate
 for _ in range(here.steps):
-    estimate = estimate + spread(added - blur(estimate))
+    estimate = estimate + back_project(added - blur(estimate))
 
 
 # %%
@@ -638,20 +666,20 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The name is back, and it is not invented: it was computed from measurements of this very scene. That is the difference to what follows
-# in this course. A network sees one photo, and what it adds comes from other photos, on which it was trained.
+# The name is back, and it is not invented: it was computed from measurements of this very scene. This is the difference from what
+# follows in this course. A network sees one photo, and the detail that it adds comes from other photos, those it was trained on.
 #
-# Why then networks? Here the scene stood still, the shifts were known exactly, and there was no noise. **Predict:** with a little noise in
-# the photos, 1% of white, do 100 steps still help?
+# Why, then, do we need networks? In this experiment, the scene did not move, the shifts were known exactly, and there was no noise.
+# **Predict:** with a little noise in the photos, 1% of white, do 100 steps still help?
 
 # %%
-noisy = blur(hr)  # what the 16 photos add up to, each sample with noise of its own
+noisy = blur(hr)  # the result of shift-and-add, with independent noise in each sample
 noisy += generator.normal(0, 0.01, hr.shape).astype("float32")
 estimate = np.roll(noisy, (1, 1), axis=(0, 1))
 curve = [luma_score(estimate)[0]]
 for _ in range(here.steps // 5):
     for _ in range(5):
-        estimate = estimate + spread(noisy - blur(estimate))
+        estimate = estimate + back_project(noisy - blur(estimate))
     curve.append(luma_score(estimate)[0])
 
 fig, ax = plt.subplots(figsize=(8, 2.8))
@@ -659,61 +687,56 @@ ax.plot(5 * np.arange(len(curve)), curve, "o-", markersize=4)
 ax.set(xlabel="steps of back-projection", ylabel="PSNR on luma (dB)")
 ax.set_title("16 photos with noise (sigma 0.01), x4, 8 pixels cut", fontsize=10)
 plt.show()
-print(
-    f"from {curve[0]:.2f} dB to at most {max(curve):.2f} dB, at the end {curve[-1]:.2f}"
-)
+print(f"start {curve[0]:.2f} dB, best {max(curve):.2f} dB, end {curve[-1]:.2f} dB")
 
 # %% [markdown]
-# Up, then down. The first steps restore detail. Later ones restore what is almost lost in the blur, and with it they amplify the noise.
-# When to stop is prior knowledge too: no method is free of it.
+# The PSNR rises and then falls. The first steps restore detail. Later steps restore what the blur has almost removed, and amplify
+# the noise with it. The decision when to stop requires prior knowledge as well: no method does without it.
 #
 # ## Exercises
 #
-# Each has a solution below it, folded. Try first.
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
 # **Exercise 1.** Every error is halved. By how many dB does the PSNR rise? Compute it in your head or with `math`.
 
 # %%
 answer = None  # your number
 
-sr.course.check(answer, psnr(0.0, 0.1) - psnr(0.0, 0.2), tolerance=0.05)
+sr.course.check(answer, 6.02, tolerance=0.05)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 1
-# The squared error is a quarter: -10 log10(1/4) = 20 log10(2).
+# The squared error falls to a quarter: -10 log10(1/4) = 20 log10(2).
 answer = 20 * math.log10(2)
-sr.course.check(answer, psnr(0.0, 0.1) - psnr(0.0, 0.2), tolerance=0.05)
+sr.course.check(answer, 6.02, tolerance=0.05)
 print(f"{answer:.2f} dB")
 
 # %% [markdown]
-# **Exercise 2.** Four neighbours are 10 and 20 in the upper row, 30 and 60 in the lower. What does bilinear interpolation give a quarter
-# of the way down and half of the way to the right? Pencil and paper will do.
+# **Exercise 2.** Four neighbouring pixels are 10 and 20 in the upper row, and 30 and 60 in the lower row. What is the result of
+# bilinear interpolation a quarter of the way down and half of the way to the right? You can do this with pencil and paper.
 
 # %%
 answer = None  # your number
 
-corners = np.array([[10, 20], [30, 60]])[..., None]
-four = enlarge(corners, 2, triangle)  # its pixels are a quarter of the way apart
-halfway = (four[1, 1] + four[1, 2]) / 2
-sr.course.check(answer, halfway[0])
+sr.course.check(answer, 22.5)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 2
 upper, lower = (10 + 20) / 2, (30 + 60) / 2
 answer = 0.75 * upper + 0.25 * lower
-sr.course.check(answer, halfway[0])
+sr.course.check(answer, 22.5)
 print(answer)
 
 # %% [markdown]
-# **Exercise 3.** The Lanczos kernel is `sinc(x) * sinc(x / 3)` up to distance 3 and 0 beyond (`np.sinc` is what you need). How many
-# neighbours does it take? Enlarge `lr_file` with it. Does it beat bicubic? Its weights do not sum to exactly 1: what will you do?
+# **Exercise 3.** The Lanczos kernel is `sinc(x) * sinc(x / 3)` up to distance 3 and 0 beyond (use `np.sinc`). How many neighbours
+# does it use? Enlarge `lr_file` with it. Does it beat bicubic? Its weights do not sum to exactly 1: how do you handle this?
 
 
 # %%
 def lanczos(distance): ...  # your kernel
 
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 3
 def lanczos(distance):
     return np.where(distance < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
@@ -733,45 +756,46 @@ for name, kernel in (("bicubic", keys), ("lanczos", lanczos)):
     print(f"{name}: {value:.2f} dB (motorcycle x4, luma, 4 pixels cut, 8 bits)")
 
 # %% [markdown]
-# **Exercise 4.** Real photos come without their shifts. Find those of our 16 `photos` relative to the first, with
-# `skimage.registration.phase_cross_correlation(reference, moved, upsample_factor=20)`, whose unit is the LR pixel. How far are they from
-# the truth in `shifts`, and why not exact? What does a wrong shift do to the result of shift-and-add?
+# **Exercise 4** (needs the optional section). Real photos come without known shifts. Find the shifts of our 16 `photos` relative to the first with
+# `skimage.registration.phase_cross_correlation(reference, moved, upsample_factor=20)`, whose unit is the LR pixel. How far are they
+# from the true values in `shifts`, and why are they not exact? What does a wrong shift do to the result of shift-and-add?
 
 # %%
 from skimage.registration import phase_cross_correlation
 
 found = None  # your 16 pairs (dy, dx), in HR pixels
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 4
 grey = [sr.images.luma(image)[..., 0] for image in photos]
 found = [
     scale * phase_cross_correlation(grey[0], image, upsample_factor=20)[0]
     for image in grey
 ]
-# not exact: it is found in steps of 0.2 HR pixels, and aliases move unlike the scene
+# not exact: the method works in steps of 0.2 HR pixels, and aliases do not move with
+# the scene
 error = np.abs(np.array(found) - shifts)
 print(f"error in HR pixels: mean {error.mean():.2f}, largest {error.max():.2f}")
 
 rounded = np.round(found).astype(int)
-print("shifts right after rounding:", (error < 0.5).all(axis=1).sum(), "of 16")
+print("correct after rounding:", (error < 0.5).all(axis=1).sum(), "of 16 shifts")
 
 wrong = rounded + (np.arange(16) == 5)[:, None]  # one photo, one pixel off
 for name, moves in (("as found", rounded), ("one wrong", wrong)):
     placed = np.zeros_like(hr)
     for (dy, dx), image in zip(moves % scale, photos, strict=True):
-        placed[dy::scale, dx::scale] = image  # where two meet, the later one stays
+        placed[dy::scale, dx::scale] = image  # a later photo overwrites an earlier one
     print(f"{name}: {(placed.sum(axis=2) == 0).mean():.1%} of the pixels are holes")
 
 # %% [markdown]
-# **Exercise 5.** Hide a message: make an HR image that looks different from `hr`, but has the same *bicubic* LR image. Shuffling tiles
-# does not do it, since bicubic looks beyond them. Hint: with `A = shrink_weights(...)`, what can the LR image see of
-# `x - np.linalg.pinv(A) @ A @ x`?
+# **Exercise 5.** Hide a message: make an HR image that looks different from `hr`, but has the same *bicubic* LR image. Shuffling
+# tiles does not work, because bicubic downscaling looks beyond them. Hint: with `A = downscale_weights(...)`, what does the LR
+# image show of `x - np.linalg.pinv(A) @ A @ x`?
 
 # %%
 message = np.zeros(hr.shape[:2])  # draw something fine into it, for instance stripes
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 5
 from PIL import Image, ImageDraw, ImageFont
 
@@ -781,37 +805,38 @@ ImageDraw.Draw(canvas).text((165, 75), "SECRET", fill=255, font=font)
 checkers = np.indices(hr.shape[:2]).sum(axis=0) % 2 * 2.0 - 1
 message = np.asarray(canvas) / 255 * checkers
 
-a_rows, a_columns = (shrink_weights(n, 4, keys, True) for n in hr.shape[:2])
+a_rows, a_columns = (downscale_weights(n, 4, keys, True) for n in hr.shape[:2])
 visible = np.linalg.pinv(a_rows) @ a_rows @ message
 visible = visible @ np.linalg.pinv(a_columns) @ a_columns
 hidden = 0.1 * (message - visible)[..., None]
 
-cover = 0.15 + 0.7 * hr  # leaves room above and below
+cover = 0.15 + 0.7 * hr  # leaves room for the message, so that nothing is clipped
 for name, image in (("message", message[..., None]), ("hidden", hidden)):
-    print(name, "in the LR image:", np.abs(shrink(image, 4, keys, True)).max())
+    print(name, "in the LR image:", np.abs(downscaled(image, 4, keys, True)).max())
 pictures = {"HR": cover, "HR with a message": cover + hidden}
-pictures["LR of it"] = shrink(cover + hidden, 4, keys, True)
+pictures["LR of the second"] = downscaled(cover + hidden, 4, keys, True)
 sr.plotting.comparison(pictures, crop=(72, 152, 80, 256), columns=1, whole=False)
 
 # %% [markdown]
 # ## Summary
 #
-# - An LR image is an HR image after a degradation. Here: a weighted mean, then rounding. Many HR images share one LR image, so
-#   every method adds an assumption.
-# - Interpolation makes each pixel a weighted sum of neighbours: 1 (nearest), 4 (bilinear), 16 (bicubic). It adds no detail.
-# - Downscaling needs a kernel stretched by the scale. Without it, aliases stay in the picture.
-# - PSNR measures squared errors, SSIM structure in small windows. Both need their conditions: channel, border, rounding, degradation.
-# - Many shifted photos do contain more than one. A single photo does not: what is added has to come from elsewhere.
+# - An LR image is an HR image after a degradation, here a weighted mean followed by rounding. Many HR images share one LR image, so
+#   every method has to add an assumption.
+# - Interpolation computes each pixel as a weighted sum of neighbours: 1 (nearest), 4 (bilinear) or 16 (bicubic). It adds no detail.
+# - Downscaling needs a kernel stretched by the scale. Without it, waves that are too fine for the LR grid return as aliases.
+# - PSNR measures squared errors, and SSIM compares structure in small windows. Both need their conditions: channel, border,
+#   rounding and degradation.
+# - Many shifted photos contain more information than one. If there is only one photo, additional detail has to come from elsewhere.
 #
 # ## Further reading
 #
-# - Keys, [Cubic convolution interpolation for digital image processing](https://doi.org/10.1109/TASSP.1981.1163711), 1981: where bicubic
-#   comes from.
-# - Wang, Bovik, Sheikh and Simoncelli,
-#   [Image quality assessment: from error visibility to structural similarity](https://doi.org/10.1109/TIP.2003.819861), 2004: SSIM.
-# - Irani and Peleg, [Improving resolution by image registration](https://doi.org/10.1016/1049-9652(91)90045-L), 1991: many photos and
-#   back-projection.
-# - Park, Park and Kang, [Super-resolution image reconstruction: a technical overview](https://doi.org/10.1109/MSP.2003.1203207), 2003:
-#   the methods before networks.
+# - Keys, [Cubic convolution interpolation for digital image processing](https://doi.org/10.1109/TASSP.1981.1163711), 1981: the
+#   origin of bicubic interpolation.
+# - Wang, Bovik, Sheikh and Simoncelli, [Image quality assessment: from error visibility to structural
+#   similarity](https://doi.org/10.1109/TIP.2003.819861), 2004: SSIM.
+# - Irani and Peleg, [Improving resolution by image registration](https://doi.org/10.1016/1049-9652(91)90045-L), 1991: many photos
+#   and back-projection.
+# - Park, Park and Kang, [Super-resolution image reconstruction: a technical overview](https://doi.org/10.1109/MSP.2003.1203207),
+#   2003: the methods before networks.
 # - Baker and Kanade, [Limits on super-resolution and how to break them](https://doi.org/10.1109/TPAMI.2002.1033210), 2002: why more
 #   photos stop helping, and what knowledge can add.

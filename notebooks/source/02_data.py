@@ -1,20 +1,27 @@
 # %% [markdown]
 # # 2. Data: photos, pairs and patches
 #
-# What a good HR photo is, how pairs, patches and degradations are made of it, and a pipeline that keeps the processor busy.
+# What makes a good HR photo, how it is turned into pairs, patches and degraded images, and how to build a data pipeline that keeps
+# up with the network.
+#
+# ![An eye with two strengths of blur, noise and JPEG compression](figures/02_goal.jpg)
+#
+# *Three of the degradations that you will write, each in two strengths. The numbers are their parameters.*
 #
 # **You will be able to**
 #
 # - tell a good training photo from a bad one, by eye and by number;
-# - make aligned pairs and patches, and augment them without breaking the pair;
+# - make aligned pairs and patches, and augment them without breaking the alignment;
 # - degrade photos by blur, noise, JPEG, quantization and lost pixels, by hand and with the package;
-# - measure how fast a pipeline is, find what holds it up, and make it faster.
+# - measure how fast a pipeline is, find its bottleneck, and make it faster.
 #
 # **You need** [lesson 1](01_pixels.ipynb): LR and HR, bicubic downscaling, luma, PSNR.
 #
-# **Time:** 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** about 50 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/02_data.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/02_data.py) · Previous: [1. Pixels, degradation and interpolation](01_pixels.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/01_pixels.ipynb)) · Next: [3. Autoencoders and losses](03_autoencoders.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/03_autoencoders.ipynb)) · [All lessons](README.md)
+# **Optional** section, 5 minutes more: *prefetching*. Everything else is core.
+#
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/02_data.ipynb) · [Student edition](student/02_data.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/02_data.py) · Previous: [1. Pixels, degradation and interpolation](01_pixels.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/01_pixels.ipynb)) · Next: [3. SRCNN: interpolate first, then correct](03_srcnn.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/03_srcnn.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
@@ -35,8 +42,9 @@ here = sr.course.start(minutes=(1, 2, 1), seconds=(0.3, 2.0, 2.0), steps=(10, 50
 # %% [markdown]
 # ## What a good HR photo is
 #
-# A network learns to draw what is in its HR photos, faults included. So they should be sharp, free of noise, and stored without
-# loss. What happens to an astronaut's face as a JPEG file? **Predict:** which quality starts to show?
+# A network learns to reproduce what is in its HR photos, including their faults. The photos should therefore be sharp, free of
+# noise, and stored without loss. What happens to an astronaut's face when it is saved as a JPEG file? **Predict:** at which quality
+# do the artefacts become visible?
 
 # %%
 import time
@@ -62,25 +70,25 @@ sr.plotting.comparison(
     {**saved, "lossless": photo},
     scores={name: psnr_y(image, photo) for name, image in saved.items()},
     crop=face,
-    columns=4,
     title="JPEG: PSNR on luma (dB) against the lossless file, no border cut",
     whole=False,
 )
 
 # %% [markdown]
-# At 10 the face has blocks of 8 x 8 pixels, which is how JPEG cuts a photo; at 50 the skin is patchy. At 90 the eye finds nothing, yet the
-# blocks are there. A number finds them: are brightness steps across block borders larger than elsewhere?
+# At quality 10, the face has blocks of 8 x 8 pixels, because JPEG processes a photo in such blocks. At 50, the skin is patchy. At
+# 90, nothing is visible, but the blocks are still there. We can detect them with a number: are brightness steps across block
+# borders larger than elsewhere?
 
 
 # %%
 def blockiness(image):
-    """Compares steps at the borders of 8 x 8 blocks with all others; 1 if equal."""
+    """Returns the mean step at borders of 8 x 8 blocks divided by that elsewhere."""
     luma = sr.images.luma(sr.images.to_float(image))[..., 0]
     ratios = []
     for rows in (luma, luma.T):
         steps = np.abs(np.diff(rows, axis=0)).mean(axis=1)
-        by_place = [steps[i::8].mean() for i in range(8)]  # place 7 is a border
-        ratios.append(by_place[7] / np.mean(by_place[:7]))
+        by_position = [steps[i::8].mean() for i in range(8)]  # 7 is the block border
+        ratios.append(by_position[7] / np.mean(by_position[:7]))
     return np.mean(ratios)
 
 
@@ -88,9 +96,10 @@ for name, image in {**saved, "lossless": photo}.items():
     print(f"{name}: {blockiness(image):.3f}")
 
 # %% [markdown]
-# A second fault is invisible in the number of pixels: photos that were enlarged, or out of focus. They have many pixels and no fine
-# detail. A Fourier transform writes a picture as a sum of waves, from coarse to fine. Fine detail is the finer half, waves shorter than 4
-# pixels: which share of the energy (the squared strengths) has it? `np.hanning` fades out the borders, which would count as edges.
+# A second fault does not show in the number of pixels: photos that were enlarged or are out of focus. They have many pixels but no
+# fine detail. A Fourier transform writes an image as a sum of waves, from coarse to fine. We call waves shorter than 4 pixels fine
+# detail, which is the upper half of the frequencies, and compute their share of the energy (the squared amplitudes). `np.hanning`
+# fades out the borders, which would otherwise count as edges.
 
 
 # %%
@@ -100,7 +109,7 @@ def fine_detail(image):
     luma = luma - luma.mean()
     luma = luma * np.hanning(luma.shape[0])[:, None] * np.hanning(luma.shape[1])
     energy = np.abs(np.fft.fft2(luma)) ** 2
-    y, x = (np.abs(np.fft.fftfreq(side)) for side in luma.shape)  # 0.5 is highest
+    y, x = (np.abs(np.fft.fftfreq(side)) for side in luma.shape)  # at most 0.5
     return energy[np.maximum(y[:, None], x) > 0.25].sum() / energy.sum()
 
 
@@ -110,7 +119,8 @@ for name, image in {"astronaut": photo, "halved, then enlarged": enlarged}.items
     print(f"{name}: {fine_detail(image):.2%} of the energy is fine detail")
 
 # %% [markdown]
-# Now all training photos that come with scikit-image, by both numbers. **Predict:** will the largest photo be the best one?
+# We now compute both numbers for all training photos that come with scikit-image. **Predict:** will the largest photo be the best
+# one?
 
 # %%
 pairs = sr.datasets.samples(scale=4)
@@ -134,21 +144,23 @@ both = {
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
 for ax, (name, image) in zip(axes, both.items(), strict=True):
     luma = sr.images.luma(image)
-    ax.imshow(
-        luma[..., 0], cmap="gray", interpolation="nearest"
-    )  # from darkest to brightest
+    ax.imshow(luma[..., 0], cmap="gray", interpolation="nearest")
     ax.set(title=f"{name}: 64 x 48 pixels, contrast stretched", xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown]
-# The largest photo is the worst: blocks, and hardly any detail. Reduced to a quarter of its sides it has lost the blocks, and the share of
-# fine detail is many times higher. Downscaling is the cheapest repair there is, if the photo is large enough.
+# The largest photo is the worst: it has blocks and hardly any detail. Scaled down to a quarter of its height and width, it has no
+# blocks, and the share of fine detail is many times higher. Downscaling is the cheapest repair if the photo is large enough. The
+# blockiness of `rocket` is also raised. (The lessons train on these photos as they are, because they come with the installation.
+# For serious training, take better ones.)
 #
-# A caution: noise is fine detail as well. A high share is no praise; a very low one is a warning.
+# One caution: noise is fine detail too. A high share does not prove that a photo is good, but a very low share is a warning.
 #
 # ## Pairs
 #
-# A data set here is a sequence of `(lr, hr)`: 8-bit arrays, HR exactly `scale` times larger.
+# In `sr_keras`, a dataset is a sequence of pairs `(lr, hr)`. Both are 8-bit arrays, and HR is exactly `scale` times as large as LR.
+#
+# ![From photos to batches of LR and HR patches](figures/02_pipeline.svg)
 
 # %%
 print(len(pairs), "pairs:", ", ".join(pairs.names))
@@ -159,28 +171,29 @@ np.testing.assert_array_equal(lr, sr.degradations.Downscale(4)(hr))
 # %%
 fig, axes = plt.subplots(1, 6, figsize=(10, 2), layout="constrained")
 for ax, (name, hr) in zip(axes, photos.items(), strict=True):
-    ax.imshow(hr[::4, ::4])
+    ax.imshow(sr.degradations.Downscale(4)(hr))
     ax.set_title(name.split("_")[0], fontsize=9)
     ax.set(xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown]
-# The pair must be aligned. **Predict:** HR is moved by one pixel, which is a quarter of an LR pixel. By how much does the score of bicubic
-# interpolation fall?
+# The two images of a pair must be aligned. **Predict:** we shift HR by one pixel, which is a quarter of an LR pixel. By how much
+# does the score of bicubic interpolation fall?
 
 # %%
 lr, hr = sr.datasets.samples(scale=4, split="validation")[0]  # chelsea, a cat
 bicubic = sr.upscale(sr.models.bicubic(4), lr)
 for shift in (0, 1, 2, 4):
-    moved = np.roll(hr, shift, axis=1)[:, 4:-4]
-    print(f"moved by {shift}: {psnr_y(bicubic[:, 4:-4], moved):.2f} dB")
-print("chelsea, bicubic x4, PSNR on luma, 4 columns cut at the sides, 8 bits")
+    shifted = np.roll(hr, shift, axis=1)[:, 4:-4]
+    print(f"shifted by {shift}: {psnr_y(bicubic[:, 4:-4], shifted):.2f} dB")
+print("chelsea, bicubic x4, PSNR on luma, 4 columns cut at each side, 8 bits")
 
 # %% [markdown]
-# A misaligned set raises no error. If all of it is shifted alike, it teaches the shift; if each photo is shifted otherwise, it teaches blur:
-# the network hedges between the places where an edge may be. Hence `Pairs` checks sizes, and one function makes all LR images.
+# A misaligned dataset causes no error message. If all photos are shifted in the same way, the network learns the shift. If each
+# photo is shifted differently, it learns to blur, because it cannot know where an edge will be. For this reason, `Pairs` checks the
+# sizes, and one function makes all the LR images.
 #
-# Your own photos: any folder will do. Here are two, written as PNG, which is lossless:
+# You can use any folder of your own photos. Here we write two photos as PNG files, which are lossless:
 
 # %%
 import pathlib
@@ -194,10 +207,23 @@ np.testing.assert_array_equal(mine[0][0], pairs[0][0])
 print(mine.names, "degraded by", mine.degradation)
 
 # %% [markdown]
-# ## DIV2K
+# ## Datasets of the field
 #
-# The field trains on DIV2K: 800 photos of about 2000 pixels on the longer side, 100 more to validate on, stored without loss, for academic
-# research only. The files are large, so we do not fetch them here; `tensorflow_datasets` knows how large.
+# Most papers train on DIV2K: 800 photos of about 2000 pixels on the longer side, plus 100 for validation. They are stored without
+# loss, and may be used for academic research only. Many papers add Flickr2K, with 2,650 photos of similar size; the two together
+# are called DF2K.
+#
+# Results are compared on smaller sets that must never be used for training:
+#
+# | set | photos | licence |
+# |---|---|---|
+# | Set5 | 5 | none stated |
+# | Set14 | 14 | none stated |
+# | BSD100 | 100, a part of BSDS500 | non-commercial research and education |
+# | Urban100 | 100 of buildings, with many regular patterns | photos from Flickr under Creative Commons licences |
+#
+# `sr.datasets.benchmark` reads them; [data/README.md](../data/README.md) says where to get them. The files of DIV2K are large, so
+# we do not download them here. `tensorflow_datasets` knows their sizes.
 
 # %%
 import tensorflow_datasets as tfds
@@ -208,8 +234,9 @@ for url in config.download_urls.values():
     print(url.rsplit("/", 1)[1], builder.url_infos[url].size)
 
 # %% [markdown]
-# `sr.datasets.div2k` fetches them (once, verified, resumable), and gives pairs like all others. Set `FETCH_DIV2K = True` if you have the
-# time, and 8 GB of disk. The lesson goes on with scikit-image's photos.
+# `sr.datasets.div2k` downloads DIV2K once, verifies it, and can resume an interrupted download. It returns pairs like all other
+# datasets. Set `FETCH_DIV2K = True` if you have the time and 8 GB of disk space. The lesson continues with the photos from
+# scikit-image.
 
 # %%
 FETCH_DIV2K = False
@@ -219,8 +246,8 @@ print(len(some_pairs), "pairs; as a tf.data.Dataset:")
 print(some_pairs.as_dataset().element_spec)
 
 # %% [markdown]
-# Three sets are needed: one to train on, one to choose by (validation), one to report (test). No photo may be in two of them, nor a
-# near twin. May one of these two photos be trained on, and the other one tested on?
+# We need three sets: one for training, one for making choices (validation), and one for the final result (test). No photo may be in
+# two of them, and neither may a near duplicate. Could we train on one of the following two photos and test on the other?
 
 # %%
 left, right, _ = data.stereo_motorcycle()
@@ -228,13 +255,13 @@ twins = {"left": left, "right": right}
 sr.plotting.comparison(twins, crop=(160, 330, 80, 120), columns=2, whole=False)
 
 # %% [markdown]
-# No: it is one scene from two places. A network that was trained on the left one has seen these letters already. Hence
-# `sr.datasets.samples` has only one of the two, among the validation photos.
+# No, because both show the same scene from slightly different positions. A network that was trained on the left photo has already
+# seen these letters. `sr.datasets.samples` therefore contains only one of the two, among the validation photos.
 #
 # ## Patches
 #
-# Photos differ in size, and a batch needs one shape. So training takes small squares. An LR patch at `(y, x)` belongs to the HR patch
-# at `(4 y, 4 x)`:
+# Photos differ in size, but all images of a batch must have the same shape. Training therefore uses small square patches. The LR
+# patch at `(y, x)` belongs to the HR patch at `(4 y, 4 x)`:
 
 
 # %%
@@ -262,31 +289,33 @@ axes[1, 0].set_ylabel("HR, 96 x 96")
 plt.show()
 
 # %% [markdown]
-# Why not cut HR first and shrink the patch? That needs no LR image. **Predict:** where will the result differ from the patch cut
-# out of the LR image?
+# Why not cut the HR patch first and downscale it? Then we would not need an LR image. **Predict:** where will the result differ
+# from the patch that was cut out of the LR image?
 
 # %%
 lr_patch, hr_patch = patches[0]
-shrunk = sr.degradations.Downscale(4)(hr_patch)
-difference = np.abs(shrunk.astype(int) - lr_patch).max(axis=2)
+downscaled = sr.degradations.Downscale(4)(hr_patch)
+difference = np.abs(downscaled.astype(int) - lr_patch).max(axis=2)
 plt.figure(figsize=(4, 3.2))
 plt.imshow(difference, cmap="magma")
-plt.colorbar(label="difference in grey levels of 255")
+plt.colorbar(label="difference in grey levels (of 255)")
 plt.show()
 np.testing.assert_array_equal(difference[2:-2, 2:-2], 0)
 
 # %% [markdown]
-# At the border only, in two rows of pixels: there the bicubic kernel looks beyond the patch. Whole images are degraded, then
-# cut. Where that cannot be, `sr_keras` takes a margin around the patch and cuts it afterwards.
+# It differs only at the border, in two rows and columns of pixels, where the bicubic kernel would need pixels outside the patch. We
+# therefore degrade whole images and cut the patches afterwards. Where this is not possible, `sr_keras` degrades the patch with a
+# margin around it and then cuts the margin off.
 #
 # ## Augmentation
 #
-# A flipped photo is as good a photo, and costs nothing. A square has eight symmetries: four turns, each flipped or not.
+# A flipped photo is as good as the original, and it costs nothing. A square has eight symmetries: four rotations, each with or
+# without a flip.
 
 
 # %%
 def symmetry(image, k):
-    """Returns view k of 8: turned by k quarters, from 4 on also flipped."""
+    """Returns symmetry k of 8: rotated by k times 90 degrees, flipped from 4 on."""
     image = np.rot90(image, k % 4)
     return image[:, ::-1] if k >= 4 else image
 
@@ -298,8 +327,9 @@ for k, ax in enumerate(axes):
 plt.show()
 
 # %% [markdown]
-# May we turn both patches instead of turning HR and degrading again? Only if the degradation does not care for direction. **Predict:**
-# does bicubic downscaling? And a blur that smears sideways?
+# Can we rotate both patches, instead of rotating HR and degrading it again? This is correct only if the degradation commutes with
+# rotations and flips (it is then called equivariant). **Predict:** is bicubic downscaling equivariant? And a blur that smears
+# sideways?
 
 # %%
 image = sr.images.to_float(hr[:128, 192:320])
@@ -313,16 +343,20 @@ for name, degrade in (("bicubic", downscale), ("smear", smear)):
     print(name, np.round(error, 3))
 
 # %% [markdown]
-# Bicubic commutes with all eight. The horizontal smear does so with half of them: a quarter turn makes a vertical smear of it. If your camera
-# always smears sideways, such pairs would teach something false.
+# Bicubic downscaling commutes with all eight. The horizontal smear commutes with only half of them, because a rotation by 90
+# degrees turns it into a vertical smear. If your camera always smears sideways, such augmented pairs would be wrong.
 #
 # ## Crappifying
 #
-# Pairs for restoration are made by spoiling good photos on purpose. Each fault is a line or two of NumPy:
+# In one line, with a blur kernel $k$, subsampling by $s$, and noise $n$:
+#
+# $$\mathrm{LR} = \mathrm{JPEG}\big((\mathrm{HR} * k)\downarrow_s + n\big)$$
+#
+# To make pairs for restoration, we damage good photos on purpose. Each kind of damage is a line or two of NumPy:
 
 # %%
 image = sr.images.to_float(data.chelsea()[:300, :448])
-noisy = image + generator.normal(0, 0.1, image.shape)  # a sensor's noise
+noisy = image + generator.normal(0, 0.1, image.shape)  # sensor noise
 quantized = np.round(image * 7) / 7  # 8 levels: 0, 1/7, ..., 1
 lost = image * (generator.random(image.shape[:2]) >= 0.3)[..., None]  # black pixels
 
@@ -330,12 +364,13 @@ package = np.asarray(sr.degradations.Quantize(8)(image))
 np.testing.assert_allclose(quantized, package, atol=1e-6)
 
 # %% [markdown]
-# A blur is a weighted mean of neighbours. A Gaussian is a product of one factor down and one across, so that two passes along lines do.
+# A blur is a weighted mean of neighbouring pixels. A Gaussian kernel is the product of a vertical and a horizontal factor, so it
+# can be applied in two one-dimensional passes.
 
 
 # %%
 def gaussian_blur(image, sigma):
-    """Blurs rows, then columns; beyond the border the last pixel goes on."""
+    """Blurs rows and then columns; the last pixel is repeated beyond the border."""
     radius = int(np.ceil(3 * sigma))
     line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     line /= line.sum()
@@ -351,8 +386,9 @@ package = np.asarray(sr.degradations.GaussianBlur(2.0)(image))
 np.testing.assert_allclose(blurred, package, atol=1e-4)
 
 # %% [markdown]
-# The package has them all, with one manner of use: `Degradation(strength)(image, seed=...)`. Below: the sigma of blur (in pixels) and noise, the
-# quality of JPEG, levels, the share of lost pixels. Which would you rather have to undo?
+# The package has all of them, with the same interface: `Degradation(strength)(image, seed=...)`. The next figure varies the sigma
+# of blur (in pixels) and of noise, the quality of JPEG, the number of levels, and the fraction of lost pixels. Which of them would
+# be the hardest to undo?
 
 # %%
 d = sr.degradations
@@ -367,24 +403,24 @@ cat = data.chelsea()[70:150, 125:245]
 rows = {}
 for name, steps in kinds.items():
     strengths = [next(iter(vars(step).values())) for step in steps]
-    spoiled = [step(cat, seed=1) for step in steps]
-    rows[name] = {f"{s}": x for s, x in zip(strengths, spoiled, strict=True)}
+    damaged = [step(cat, seed=1) for step in steps]
+    rows[name] = {f"{s}": x for s, x in zip(strengths, damaged, strict=True)}
 sr.plotting.degradations(cat, rows)
 
 # %% [markdown]
-# Noise and lost pixels are random. The seed decides, so that an experiment can be repeated: the same seed gives the same fault,
-# another seed another one.
+# Noise and lost pixels are random. The seed makes experiments repeatable: the same seed gives the same damage, and another seed
+# gives different damage.
 
 # %%
-noise = sr.degradations.GaussianNoise((0.0, 0.2))  # the strength is drawn, too
+noise = sr.degradations.GaussianNoise((0.0, 0.2))  # the strength is random, too
 np.testing.assert_array_equal(noise(cat, seed=1), noise(cat, seed=1))
 for seed in range(4):
     error = sr.images.to_float(noise(cat, seed=seed)) - sr.images.to_float(cat)
     print(f"seed {seed}: standard deviation of the noise {error.std():.3f}")
 
 # %% [markdown]
-# Does the order matter? **Predict:** noise of 0.1 is added before downscaling by 4, or after it. Which LR image is noisier, and
-# by about what factor?
+# Does the order matter? **Predict:** noise of 0.1 is added before downscaling by 4, or after it. Which LR image is noisier, and by
+# what factor?
 
 # %%
 clean = downscale(image)
@@ -395,10 +431,11 @@ for name, lr in (("noise, then downscale", before), ("downscale, then noise", af
     print(f"{name}: {np.std(np.asarray(lr) - clean):.3f}")
 
 # %% [markdown]
-# Downscaling averages, and noise averages out: a fifth is left. (The mean of 16 pixels would leave a quarter; bicubic takes in more.)
+# Downscaling averages pixels, and averaging reduces noise: a fifth of it is left. (The mean of 16 independent values would leave a
+# quarter. The bicubic kernel covers more pixels.)
 #
-# So a random order makes more varied photos than a fixed one. `"crappify"` does that: blur, downscaling, noise, quantization and JPEG of
-# random strength in random order. Four draws for one photo:
+# A random order therefore gives more varied photos than a fixed one. `"crappify"` applies blur, downscaling, noise, quantization
+# and JPEG with random strengths in random order. Here are four draws for one photo:
 
 # %%
 crappify = sr.degradations.get("crappify", scale=2)
@@ -407,13 +444,26 @@ draws = {f"seed {seed}": crappify(large, seed=seed) for seed in (2, 5, 6, 8)}
 sr.plotting.degradations(large, draws, crop=(60, 120, 120, 160))
 
 # %% [markdown]
-# A network trained on such pairs meets many faults, and has to guess which ones it sees. Trained on bicubic alone it knows only one. Which is
-# better depends on what it will be used for: train on what you will meet.
+# A network that is trained on such pairs sees many kinds of damage, and has to infer which ones are present in its input. A network
+# trained on bicubic downscaling alone knows only one kind. Which is better depends on the photos that you want to restore: train on
+# the damage that you expect.
+#
+# Photos from the internet have often been resized and compressed more than once. Real-ESRGAN therefore applies a random chain
+# twice, which is called *second-order degradation*. `Compose` can do this with any two chains:
+
+# %%
+second_order = d.Compose([d.get("crappify", scale=1), crappify])
+draws = {f"seed {seed}": second_order(large, seed=seed) for seed in (2, 5, 6, 8)}
+sr.plotting.degradations(large, draws, crop=(60, 120, 120, 160))
+
+# %% [markdown]
+# The images that were degraded twice mix the artefacts of both passes: noise or blocks from the first pass are blurred or
+# compressed again by the second.
 #
 # ## A pipeline, measured
 #
-# A processor that waits for data is wasted. Let us build three pipelines of the same patches, and measure patches per second. First, our photos as
-# PNG files, as they would lie on a disk:
+# A processor that waits for data is wasted. We build three pipelines that deliver the same patches, and measure their speed in
+# patches per second. We start by writing our photos to PNG files, as they would be stored on disk:
 
 # %%
 lr_files, hr_files = [], []
@@ -425,7 +475,7 @@ for name, (lr, hr) in zip(pairs.names, pairs, strict=True):
 print(len(lr_files), "pairs of files")
 
 # %% [markdown]
-# The obvious pipeline in `tf.data`: read and decode a pair, cut a patch, repeat.
+# The most obvious pipeline in `tf.data` reads and decodes a pair, cuts one patch, and repeats.
 
 
 # %%
@@ -452,9 +502,9 @@ print(lr.shape, hr.shape, lr.dtype)
 
 # %%
 def rate(dataset, seconds=here.seconds):
-    """Returns how many patches a second a dataset of batches gives."""
+    """Returns how many patches per second a dataset of batches delivers."""
     batches = iter(dataset)
-    next(batches)  # the first one starts everything
+    next(batches)  # the first batch starts threads and fills buffers
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         count += len(next(batches)[0])
@@ -465,8 +515,8 @@ rates = {"decode for each patch": rate(decoding)}
 print(f"{rates['decode for each patch']:.0f} patches/s")
 
 # %% [markdown]
-# For each patch a whole PNG is decoded, and most of it thrown away. **Predict:** how much do we gain if the decoded photos stay in memory
-# (`cache`)? And if several threads cut patches (`num_parallel_calls`)?
+# For each patch, a whole PNG file is decoded and most of it is discarded. **Predict:** how much faster will it be if the decoded
+# photos stay in memory (`cache`)? And if several threads cut patches (`num_parallel_calls`)?
 
 # %%
 decoded = files.map(read).cache().shuffle(6).repeat()
@@ -478,13 +528,14 @@ rates["cache, threads, prefetch"] = rate(parallel)
 print({name: round(value) for name, value in rates.items()})
 
 # %% [markdown]
-# The package crops a whole batch in one NumPy call, from decoded arrays, as integers; it becomes floats at the very end. With `cache=` these arrays
-# lie on disk, memory-mapped, so that DIV2K needs no 7 GB of memory.
+# The package crops a whole batch in one NumPy call from decoded arrays of integers, and converts it to floats at the very end. With
+# `cache=`, these arrays are memory-mapped files on disk, so that DIV2K does not need 7 GB of memory.
 
 # %%
-batches = sr.pipeline.training_batches(pairs, lr_size=48, batch_size=16, augment=False)
+training_batches = sr.pipeline.training_batches
+batches = training_batches(pairs, lr_patch_size=48, batch_size=16, augment=False)
 rates["sr.pipeline"] = rate(batches)
-batches = sr.pipeline.training_batches(pairs, lr_size=48, batch_size=16, seed=0)
+batches = training_batches(pairs, lr_patch_size=48, batch_size=16)
 rates["sr.pipeline, augmented"] = rate(batches)
 
 # %%
@@ -497,11 +548,30 @@ ax.set_xlabel("patches per second, 48 x 48 LR and 192 x 192 HR, on this machine"
 plt.show()
 
 # %% [markdown]
-# To decode only once is what counts most. The rest differ by little beside that, here with six small photos, and the package's pipeline need
-# not be the fastest. With 40 large photos it was: see [benchmarks/README.md](../benchmarks/README.md).
+# Decoding each photo only once makes by far the largest difference. In comparison, the other variants differ little on these six
+# small photos, and their order may change from run to run. With 40 large photos, the package's pipeline was the fastest: see
+# [benchmarks/README.md](../benchmarks/README.md).
 #
-# How many are enough? As many as the network eats. Here is a pretended training step of 50 ms and a pretended disk that needs 30 ms a batch.
-# **Predict:** how long does a step take, and how long with `prefetch`, which gets the next batches while the step runs?
+# Another useful property concerns interrupted training: batch `k` depends only on the seed and on `k`. A training run that is
+# resumed therefore continues with exactly the batches that it would have seen.
+
+
+# %%
+settings = {"lr_patch_size": 16, "batch_size": 4, "seed": 7}
+uninterrupted = iter(training_batches(pairs, **settings).skip(5))
+resumed = iter(training_batches(pairs, **settings, start_step=5))
+for _ in range(3):
+    (lr_a, hr_a), (lr_b, hr_b) = next(uninterrupted), next(resumed)
+    np.testing.assert_array_equal(lr_a, lr_b)
+    np.testing.assert_array_equal(hr_a, hr_b)
+print("batches 5, 6 and 7 are the same")
+
+# %% [markdown]
+# ## Optional: prefetching
+#
+# How many patches per second are enough? As many as the network consumes. We simulate a training step of 50 ms and a disk that
+# needs 30 ms for each batch. **Predict:** how long does a step take, and how long with `prefetch`, which loads the next batches
+# while the step runs?
 
 
 # %%
@@ -525,91 +595,77 @@ def slow_batches():
 
 
 options = tf.data.Options()
-options.experimental_optimization.inject_prefetch = False  # which tf.data adds unasked
+options.experimental_optimization.inject_prefetch = False  # tf.data's automatic one
 slow = tf.data.Dataset.from_generator(slow_batches, output_types=tf.int32)
 slow = slow.with_options(options)
 for name, dataset in (("without", slow), ("with", slow.prefetch(2))):
     print(f"a step takes {1000 * seconds_per_step(dataset):.0f} ms {name} prefetch")
 
 # %% [markdown]
-# Without it, a step takes the time of both, one after the other; with it, they overlap. A pipeline that is faster than the network costs
-# nothing, and faster still gains nothing.
-#
-# Last, a property worth having: batch `k` depends on the seed and on `k` alone. A training that was interrupted goes on with the very batches it would have seen.
-
-# %%
-from itertools import islice
-
-whole = sr.pipeline.training_batches(pairs, lr_size=16, batch_size=4, seed=7)
-resumed = sr.pipeline.training_batches(
-    pairs, lr_size=16, batch_size=4, seed=7, start_step=5
-)
-for a, b in islice(zip(whole.skip(5), resumed, strict=False), 3):
-    np.testing.assert_array_equal(a[0], b[0])
-    np.testing.assert_array_equal(a[1], b[1])
-print("batches 5, 6 and 7 are the same")
+# Without prefetching, a step takes the sum of both times. With it, they overlap. As long as the pipeline is faster than the
+# network, it costs no time, and making it even faster gains nothing.
 
 # %% [markdown]
 # ## Exercises
 #
-# Each has a solution below it, folded. Try first.
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** A photo of DIV2K has 2040 x 1356 pixels, its LR image at x4 has 510 x 339. How many different patches of 48 x 48 LR pixels
-# can be cut from it, not counting augmentation?
+# **Exercise 1.** A photo of DIV2K has 2040 x 1356 pixels, and its LR image at x4 has 510 x 339. How many different patches of 48 x
+# 48 LR pixels can be cut from it, not counting augmentation?
 
 # %%
 answer = None  # your number
 
-count = sum(
-    1 for y in range(339) for x in range(510) if y + 48 <= 339 and x + 48 <= 510
-)
-sr.course.check(answer, count)
+sr.course.check(answer, 135_196)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 1
 answer = (510 - 48 + 1) * (339 - 48 + 1)
-sr.course.check(answer, count)
+sr.course.check(answer, 135_196)
 print(answer)
 
 # %% [markdown]
-# **Exercise 2.** How many GB (of 10^9 bytes) do the 800 training photos take in memory, decoded to 8 bits, if each has 2040 x 1356 pixels?
-# And as float32? Give the first number, to 0.1 GB.
+# **Exercise 2.** How many GB (of 10^9 bytes) do the 800 training photos take in memory, decoded to 8 bits, if each has 2040 x 1356
+# pixels? And how many as float32? Give the first number, to 0.1 GB.
 
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 800 * np.zeros((1356, 2040, 3), "uint8").nbytes / 1e9, 0.06)
+sr.course.check(answer, 6.64, tolerance=0.06)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 2
 answer = 800 * 2040 * 1356 * 3 / 1e9
-sr.course.check(answer, 800 * np.zeros((1356, 2040, 3), "uint8").nbytes / 1e9, 0.06)
+sr.course.check(answer, 6.64, tolerance=0.06)
 print(f"{answer:.1f} GB as integers, {4 * answer:.1f} GB as float32")
 
 # %% [markdown]
-# **Exercise 3.** Someone mixed up the training folder. Six crops of one photo, some honest, some saved as JPEG first, some enlarged.
-# Say for each which it is, with `blockiness` and `fine_detail` only. Then look.
+# **Exercise 3.** Somebody mixed up the training folder. There are six crops of one photo: some are original, some were saved as
+# JPEG first, and some were enlarged. Decide for each which it is, using only `blockiness` and `fine_detail`. Then look at them.
 
 # %%
 source = data.immunohistochemistry()
-places = [source[y : y + 256, x : x + 256] for y in (0, 256) for x in (0, 256)]
+quarters = [source[y : y + 256, x : x + 256] for y in (0, 256) for x in (0, 256)]
 suspects = [
-    places[0],
-    sr.degradations.JPEG(60)(places[1]),
-    sr.upscale(sr.models.bicubic(2), sr.degradations.Downscale(2)(places[2])),
-    places[3],
-    sr.degradations.JPEG(85)(places[2]),
-    sr.upscale(sr.models.bilinear(4), sr.degradations.Downscale(4)(places[1])),
+    quarters[0],
+    sr.degradations.JPEG(60)(quarters[1]),
+    sr.upscale(sr.models.bicubic(2), sr.degradations.Downscale(2)(quarters[2])),
+    quarters[3],
+    sr.degradations.JPEG(85)(quarters[2]),
+    sr.upscale(sr.models.bilinear(4), sr.degradations.Downscale(4)(quarters[1])),
 ]
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 3
 titles = []
 for image in suspects:
     blocks, detail = blockiness(image), fine_detail(image)
-    # detail first: enlarging by 2 or 4 leaves a rhythm that looks like blocks
-    verdict = "enlarged" if detail < 2e-3 else "JPEG" if blocks > 1.03 else "honest"
-    titles.append(f"{verdict}: {blocks:.3f}, {detail:.2%}")
+    # test for detail first: enlarging by 2 or 4 leaves a period that looks like blocks
+    if detail < 2e-3:
+        kind = "enlarged"
+    else:
+        kind = "JPEG" if blocks > 1.03 else "original"
+    titles.append(f"{kind}: {blocks:.3f}, {detail:.2%}")
 fig, axes = plt.subplots(2, 3, figsize=(8, 5.6), layout="constrained")
 for ax, image, title in zip(axes.flat, suspects, titles, strict=True):
     ax.imshow(image[100:180, 100:180])
@@ -618,20 +674,20 @@ for ax, image, title in zip(axes.flat, suspects, titles, strict=True):
 plt.show()
 
 # %% [markdown]
-# **Exercise 4.** Write a degradation of your own: salt and pepper, which makes a share of the pixels black or white. Subclass
-# `sr.degradations.Degradation` with `is_random = True` and `_apply(self, image, seed)`, which gets a float image in [0, 1] and a seed for TensorFlow's
-# `stateless` functions. It then works with batches, integers and `Compose` by itself.
+# **Exercise 4.** Write your own degradation: salt and pepper, which makes a fraction of the pixels black or white. Subclass
+# `sr.degradations.Degradation` with `is_random = True` and `apply(self, image, rng)`, which receives a float image in [0, 1] and a
+# NumPy random generator. The base class takes care of batches, integers and `Compose`.
 
 
 # %%
 class SaltAndPepper(sr.degradations.Degradation):
     is_random = True
 
-    def _apply(self, image, seed):
+    def apply(self, image, rng):
         return image  # your code
 
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 4
 class SaltAndPepper(sr.degradations.Degradation):
     is_random = True
@@ -639,11 +695,10 @@ class SaltAndPepper(sr.degradations.Degradation):
     def __init__(self, share):
         self.share = share
 
-    def _apply(self, image, seed):
-        shape = tf.concat([tf.shape(image)[:2], [1]], 0)
-        draw = tf.random.stateless_uniform(shape, seed)
-        image = tf.where(draw < self.share / 2, tf.zeros_like(image), image)
-        return tf.where(draw > 1 - self.share / 2, tf.ones_like(image), image)
+    def apply(self, image, rng):
+        draw = rng.random((*image.shape[:2], 1))
+        image = np.where(draw < self.share / 2, 0, image)
+        return np.where(draw > 1 - self.share / 2, 1, image)
 
 
 salted = SaltAndPepper(0.2)(cat, seed=1)
@@ -654,38 +709,39 @@ pictures = {"salt and pepper, 20%": salted, "blur, then 5%": chain(cat, seed=1)}
 sr.plotting.degradations(cat, pictures)
 
 # %% [markdown]
-# **Exercise 5.** `shuffle(6)` shuffles photos. Suppose that you take 64 patches of each decoded photo before you go on to the next, to save decoding. What is wrong
-# with the batches of 16, and what does a buffer of `shuffle(n)` patches do for them? Count how many photos a batch has.
+# **Exercise 5.** `shuffle(6)` shuffles photos. Suppose that you cut 64 patches from each decoded photo before going on to the next,
+# to save decoding. What is wrong with the batches of 16, and what does a buffer of `shuffle(n)` patches change? Count how many
+# different photos a batch contains.
 
 # %%
 per_photo = 64  # patches of one photo in a row
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 5
 numbers = tf.data.Dataset.range(6).repeat()  # photos, as numbers
 numbers = numbers.flat_map(lambda i: tf.data.Dataset.from_tensors(i).repeat(per_photo))
 for buffer in (1, 64, 256, 1024):
     batches = numbers.shuffle(buffer, seed=0).batch(16).take(200)
-    photos = [len(np.unique(batch)) for batch in batches]
-    print(f"shuffle({buffer}): {np.mean(photos):.1f} of 6 photos in a batch of 16")
+    num_photos = [len(np.unique(batch)) for batch in batches]
+    print(f"shuffle({buffer}): {np.mean(num_photos):.1f} of 6 photos in a batch of 16")
 
 # %% [markdown]
 # ## Summary
 #
-# - A good HR photo is sharp, clean and lossless. Blocks and missing detail can be measured; downscaling repairs both.
-# - Pairs must be aligned to a fraction of a pixel. Degrade whole images, then cut patches.
-# - The eight symmetries are free, as long as the degradation does not care for direction.
-# - Degradations have strengths, orders and seeds. Train on the faults that you will meet.
-# - Measure a pipeline in patches per second. Decode once; cut, and convert to floats as late as possible; prefetch.
+# - A good HR photo is sharp, clean and lossless. Blocks and missing detail can be measured, and downscaling repairs both.
+# - Pairs must be aligned to a fraction of a pixel. Degrade whole images first, then cut patches.
+# - The eight symmetries are free augmentation, as long as the degradation is equivariant.
+# - Degradations have strengths, an order and seeds. Train on the damage that you expect.
+# - Measure a pipeline in patches per second. Decode once, cut patches and convert to floats as late as possible, and prefetch.
 #
 # ## Further reading
 #
-# - Agustsson and Timofte, [NTIRE 2017 challenge on single image super-resolution: dataset and study](https://doi.org/10.1109/CVPRW.2017.150),
-#   2017: DIV2K.
+# - Agustsson and Timofte, [NTIRE 2017 challenge on single image super-resolution: dataset and
+#   study](https://doi.org/10.1109/CVPRW.2017.150), 2017: DIV2K.
 # - Wang, Xie, Dong and Shan, [Real-ESRGAN](https://arxiv.org/abs/2107.10833), 2021: degradations applied twice, for photos of
 #   unknown origin.
-# - Zhang, Liang, Van Gool and Timofte,
-#   [Designing a practical degradation model for deep blind image super-resolution](https://arxiv.org/abs/2103.14006), 2021: the random order.
-# - Cai, Zeng, Yong, Cao and Zhang, [Toward real-world single image super-resolution](https://arxiv.org/abs/1904.00523), 2019: pairs taken
-#   with several focal lengths instead of being made.
+# - Zhang, Liang, Van Gool and Timofte, [Designing a practical degradation model for deep blind image
+#   super-resolution](https://arxiv.org/abs/2103.14006), 2021: the random order.
+# - Cai, Zeng, Yong, Cao and Zhang, [Toward real-world single image super-resolution](https://arxiv.org/abs/1904.00523), 2019: pairs
+#   taken with several focal lengths instead of synthetic ones.
 # - [Better performance with the tf.data API](https://www.tensorflow.org/guide/data_performance), TensorFlow's guide.

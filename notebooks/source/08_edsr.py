@@ -1,21 +1,27 @@
 # %% [markdown]
-# # 8. EDSR: take out what hurts, then train well
+# # 8. EDSR: remove batch normalization, then train well
 #
 # Residual blocks without batch normalization, residual scaling, losses, learning rates, half precision and the self-ensemble, each measured.
 #
+# ![The fork of a motorcycle: bicubic interpolation and EDSR](figures/08_goal.jpg)
+#
+# *Bicubic interpolation and EDSR at x4. You will build this network, and measure which of its choices matter.*
+#
 # **You will be able to**
 #
-# - build EDSR from its residual block, and say what it left out of SRResNet and why;
-# - show what batch normalization does to contrast, and why a photo's result can depend on its neighbours;
-# - compute how fast the variance grows in a deep stack, and stop it by one factor;
-# - choose loss, learning-rate schedule and precision by measuring;
-# - gain quality without any training by the self-ensemble, and say exactly how much it must gain.
+# - build EDSR from its residual block, and say what it removed from SRResNet and why;
+# - show what batch normalization does to contrast, and why the result for a patch can depend on the rest of its batch;
+# - compute how fast the variance grows in a deep network, and stop it with one factor;
+# - choose a loss, a learning-rate schedule and a precision by measuring;
+# - gain quality without training by the self-ensemble, and say exactly how much it must gain.
 #
-# **You need** lesson 5 (the sub-pixel layer, post-upsampling) and lesson 1 (PSNR, its conditions). Lesson 6 says more on what L1 and L2 ask for.
+# **You need** lesson 4 (the sub-pixel layer, post-upsampling) and lesson 1 (PSNR, its conditions). Lesson 6 says more about what L1 and L2 minimize.
 #
-# **Time:** 2.5 minutes of computing on two CPU cores (measured), 3 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** about 60 minutes to read the core, 40 for the exercises; 4 minutes of computing on two CPU cores (measured), 3 minutes on a GPU in Colab (an estimate).
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/08_edsr.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/08_edsr.py) · Previous: [7. Perceptual loss: compare features, not pixels](07_perceptual.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/07_perceptual.ipynb)) · Next: [9. Designs: progressive and iterative, and what a block sees](09_designs.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/09_designs.ipynb)) · [All lessons](README.md)
+# **Optional** section, 5 minutes more: *half precision*. Everything else is core.
+#
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/08_edsr.ipynb) · [Student edition](student/08_edsr.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/08_edsr.py) · Previous: [7. Perceptual loss: compare features, not pixels](07_perceptual.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/07_perceptual.ipynb)) · Next: [9. Designs: progressive and iterative networks, and receptive fields](09_designs.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/09_designs.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
@@ -32,20 +38,23 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.8, 2.5, 3),
-    steps=(20, 400, 4000),
-    rounds=(2, 8, 10),
-    short=(12, 60, 100),
+    minutes=(0.5, 4, 3),
+    seeds=((0, 1), (0, 1, 2), (0, 1, 2)),
+    steps=(3, 150, 3000),
+    long=((3, 2), (450, 8), (6000, 16)),  # steps, patches in a batch
     blocks=(1, 4, 4),
-    depth=(3, 20, 32),
-    width=(16, 32, 64),
+    deep=((6, 6), (16, 50), (32, 100)),  # blocks, steps
+    width=(8, 32, 64),
+    scored=((0,), (0, 1), (0, 1)),
+    view=((77, 126, 24, 32), (62, 112, 48, 56), (62, 112, 48, 56)),
+    half=((0, 0, 8, 8), (30, 60, 40, 48), (0, 50, 80, 105)),
 )
 
 # %% [markdown]
-# ## Where it ends
+# ## The trained network
 #
 # EDSR (2017) is still what new networks are compared with. Its *baseline*, the size for small budgets, is shipped with the
-# package: 64 filters, 16 blocks, trained for an hour and a half on one processor core, from a body that had been trained at x2, on fewer than 500 photos.
+# package: 64 filters and 16 blocks, trained for an hour and a half on one processor core, starting from a body that had been trained at x2, on fewer than 500 photos.
 
 # %%
 import time
@@ -60,17 +69,17 @@ from sr_keras.evaluation import score
 scale = 4
 pairs = sr.datasets.samples(scale, split="validation")
 lr_file, hr_file = pairs[1]  # the motorcycle
-scored = pairs.subset([0]) if here.fast else pairs
+scored = pairs.subset(here.scored)
 shipped = sr.models.load("edsr-x4-bsds")
 bicubic = sr.models.bicubic(scale)
-print("weights:", shipped.count_params(), "LR", lr_file.shape, "HR", hr_file.shape)
+print("parameters:", shipped.count_params(), "LR", lr_file.shape, "HR", hr_file.shape)
 
 # %% [markdown]
 # Neither this photo nor the cat that follows was among the training photos. **Predict:** bicubic interpolation makes slanted bars look
-# like stairs. Will the network?
+# like stairs. Will the network do so too?
 
 # %%
-enlarged = {
+upscaled = {
     "bicubic": sr.upscale(bicubic, lr_file),
     "EDSR": sr.upscale(shipped, lr_file),
 }
@@ -83,29 +92,36 @@ def scores_of(images, hr):
 
 fork = (312, 510, 84, 114)  # top, left, height, width
 sr.plotting.comparison(
-    {"LR": lr_file, **enlarged, "HR": hr_file},
-    scores=scores_of(enlarged, hr_file),
+    {"LR": lr_file, **upscaled, "HR": hr_file},
+    scores=scores_of(upscaled, hr_file),
     crop=fork,
     columns=2,
     title="motorcycle x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
 )
 
 # %%
-sr.plotting.slider(
-    {"bicubic": enlarged["bicubic"], "EDSR": enlarged["EDSR"]},
-    crop=fork,
-    zoom=5,
-    title="motorcycle x4: the fork",
-)
+sr.plotting.slider(upscaled, crop=fork, zoom=5, title="motorcycle x4: the fork")
 
 # %% [markdown]
-# Fork and brake disc have firmer edges with smaller stairs. What LR has lost, such as bolts and the profile of the tyre, stays lost. How is this
-# network built, and what of its training matters?
+# The fork and the brake disc have sharper edges with smaller stairs. What is lost in LR, such as bolts and the tread of the tyre, stays lost. How is this
+# network built, and which parts of its training matter?
 #
 # ## The residual block
 #
-# A *residual block* adds something to its input instead of replacing it: `x + f(x)`. The idea is from image
-# recognition (ResNet). Two papers adapted it to super-resolution, each by taking parts away.
+# A *residual block* adds something to its input instead of replacing it: `x + f(x)`. The idea comes from image
+# recognition (ResNet). Two papers adapted it to super-resolution, each by removing parts.
+#
+# With a factor $s$ on the branch, a block computes
+#
+# $$y = x + s\, f(x)$$
+#
+# SRResNet and EDSR, each with its 16 blocks:
+#
+# ![SRResNet](figures/08_srresnet.svg)
+#
+# ![EDSR](figures/08_edsr.svg)
+#
+# *Drawn from the networks by `sr.plotting.diagram`. A level further up means feature maps of twice the size.*
 
 # %%
 kinds = {
@@ -129,14 +145,14 @@ for ax, (title, parts) in zip(axes, kinds.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# BN is batch normalization, the orange line the *skip connection*. SRResNet dropped the ReLU after the sum; EDSR dropped BN too, and in its
-# large form multiplies by 0.1. PReLU is a ReLU that learns a slope for negative values. By hand, with BN and the factor as options:
+# BN is batch normalization, and the orange line is the *skip connection*. SRResNet dropped the ReLU after the sum. EDSR dropped BN as well, and its
+# large version multiplies by 0.1. PReLU is a ReLU that learns a slope for negative values. Here is the block by hand, with BN and the factor as options:
 
 
 # %%
 def conv(filters, gain=1 / 3, **options):
-    start = keras.initializers.VarianceScaling(gain, "fan_in", "uniform")
-    options = {"kernel_initializer": start, **options}
+    initializer = keras.initializers.VarianceScaling(gain, "fan_in", "uniform")
+    options = {"kernel_initializer": initializer, **options}
     return layers.Conv2D(filters, 3, padding="same", **options)
 
 
@@ -154,7 +170,7 @@ def block(x, filters, norm=False, residual_scale=1.0, gain=1 / 3):
 
 
 # %% [markdown]
-# Around the blocks: a convolution in front, one behind, a skip over all of them, and the sub-pixel layers of lesson 5, twice x2. Blocks see
+# Around the blocks there are a convolution in front, one behind, a skip connection over all of them, and the sub-pixel layers of lesson 4, twice x2. The blocks work on
 # LR pixels only.
 
 
@@ -167,9 +183,9 @@ def network(filters=16, num_blocks=4, gain=1 / 3, **options):
     x = normalized(conv(filters, gain)(x), options.get("norm"))
     x = layers.Add()([x, head])
     for _ in range(2):
-        start = keras.initializers.VarianceScaling(gain, "fan_in", "uniform")
-        start = sr.layers.ICNR(2, start)
-        x = conv(4 * filters, kernel_initializer=start)(x)
+        initializer = keras.initializers.VarianceScaling(gain, "fan_in", "uniform")
+        initializer = sr.layers.ICNR(2, initializer)
+        x = conv(4 * filters, kernel_initializer=initializer)(x)
         x = sr.layers.PixelShuffle(2)(x)
     return keras.Model(inputs, conv(3, gain)(x))
 
@@ -180,14 +196,18 @@ by_hand = network()
 package = sr.models.edsr(scale, filters=16, num_blocks=4)
 package.set_weights(by_hand.get_weights())
 np.testing.assert_allclose(by_hand(lr[None]), package(lr[None]), atol=1e-5)
-print("equal to sr.models.edsr; weights:", package.count_params())
+print("equal to sr.models.edsr; parameters:", package.count_params())
 print("the paper's baseline:", sr.models.CATALOGUE["edsr"].parameters)
 
 # %% [markdown]
-# ## What batch normalization forgets
+# ## What batch normalization removes
 #
-# In training, BN shifts and scales every channel so that its mean over *batch, rows and columns* becomes 0 and its variance 1. By hand it is
-# two lines:
+# During training, BN shifts and scales every channel so that its mean $\mu$ over *batch, rows and columns* becomes 0 and its variance $\sigma^2$ becomes 1. A
+# learned scale $\gamma$ and a learned offset $\beta$ follow:
+#
+# $$\mathrm{BN}(x) = \gamma\, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta$$
+#
+# With $\gamma = 1$ and $\beta = 0$, where both start, this takes two lines:
 
 
 # %%
@@ -196,12 +216,12 @@ def batch_norm(x, epsilon=1e-6):
     return (x - mean) / np.sqrt(variance + epsilon)
 
 
-layer = layers.BatchNormalization(epsilon=1e-6)
-package = layer(hr[None], training=True)
+norm_layer = layers.BatchNormalization(epsilon=1e-6)
+package = norm_layer(hr[None], training=True)
 np.testing.assert_allclose(batch_norm(hr[None]), package, atol=1e-3)
 
 # %% [markdown]
-# Here is a photo, and the same one faded to four tenths of its contrast. **Predict:** what do the two look like after BN?
+# Here is a photo, and the same photo faded to four tenths of its contrast. **Predict:** what do the two look like after BN?
 
 # %%
 faded = 0.3 + 0.4 * hr
@@ -209,10 +229,10 @@ after = {name: batch_norm(x[None])[0] for name, x in (("photo", hr), ("faded", f
 print("largest difference before:", np.abs(faded - hr).max())
 print("largest difference after: ", np.abs(after["faded"] - after["photo"]).max())
 
-fig, axes = plt.subplots(2, 2, figsize=(6.6, 4.8), layout="constrained")
+fig, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
 for column, (name, x) in enumerate((("photo", hr), ("faded", faded))):
     axes[0, column].imshow(x)
-    axes[1, column].imshow(np.clip(0.5 + after[name] / 6, 0, 1))  # only to show it
+    axes[1, column].imshow(np.clip(0.5 + after[name] / 6, 0, 1))  # only for display
     axes[0, column].set_title(name, fontsize=10)
     axes[1, column].set_title(f"{name}, after BN", fontsize=10)
 for ax in axes.flat:
@@ -220,25 +240,23 @@ for ax in axes.flat:
 plt.show()
 
 # %% [markdown]
-# The same picture. Brightness and contrast are gone; whoever gets only the right-hand side cannot know them. A classifier is happy with
-# that: a faded cat is a cat. Super-resolution has to *give back* brightness and contrast.
+# In training mode both give the same picture. Brightness and contrast are gone and cannot be recovered from the output of BN alone. A classifier benefits from
+# this, because a faded cat is still a cat. Super-resolution has to *reproduce* brightness and contrast.
 #
-# Skip connections carry them around the BN layers, so SRResNet does work. But something remains. In training, BN measures the
-# batch; afterwards it takes averages stored during training. **Predict:** will the shipped SRResNet give one photo the same picture both ways?
+# Skip connections carry them around the BN layers, so SRResNet does work. But one problem remains. During training, BN uses the statistics of the
+# batch. In inference mode it uses moving averages that were stored during training, and is a fixed linear function. **Predict:** will the shipped SRResNet give the same picture of a photo in both modes?
 
 # %%
 srresnet = sr.models.load("srresnet-x4-bsds-small")
 cat_lr_file, cat_hr_file = pairs[0]
 cat_lr = sr.images.to_float(cat_lr_file)[None]
 modes = {}
-for name, training in (("stored averages", False), ("its own averages", True)):
+for name, training in (("moving averages", False), ("its own statistics", True)):
     picture = keras.ops.convert_to_numpy(srresnet(cat_lr, training=training))[0]
     modes[name] = sr.images.to_integer(np.clip(picture, 0, 1))
-    print(
-        f"{name}: mean {picture.mean():.3f}, contrast (deviation) {picture.std():.3f}"
-    )
+    print(f"{name}: mean {picture.mean():.3f}, standard deviation {picture.std():.3f}")
 cat_hr = sr.images.to_float(cat_hr_file)
-print(f"HR: mean {cat_hr.mean():.3f}, contrast {cat_hr.std():.3f}")
+print(f"HR: mean {cat_hr.mean():.3f}, standard deviation {cat_hr.std():.3f}")
 
 # %%
 sr.plotting.comparison(
@@ -251,16 +269,16 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# One network, one photo, two contrasts: move the line with the pointer.
+# The same network gives two contrasts for the same photo. Move the line with the pointer:
 
 # %%
 sr.plotting.slider(modes, crop=(40, 80, 120, 160), zoom=3, title="SRResNet x4")
 
 # %% [markdown]
-# The stored averages describe the training patches, and this photo is unlike their average. On its own
-# averages it comes out with harder edges, which are not those of HR: PSNR falls.
+# The moving averages describe the training patches, and this photo differs from their average. With its own
+# statistics it comes out with sharper edges, which are not those of HR, so PSNR falls.
 #
-# Stranger still: in training, a patch's result depends on the *other* patches of the batch. We pair the cat's eye with two
+# There is a stranger effect. In training mode, the result for a patch depends on the *other* patches of the batch. We combine the cat's eye with two different
 # companions.
 
 # %%
@@ -272,14 +290,14 @@ for name in ("hubble_deep_field", "coffee"):
     batch = np.concatenate([eye, other[None, 30:62, 30:78]])
     for kind, model in (("SRResNet", srresnet), ("EDSR", shipped)):
         picture = keras.ops.convert_to_numpy(model(batch, training=True))[0]
-        answers[f"{kind}, beside {name}"] = np.clip(picture, 0, 1)
+        answers[f"{kind}, with {name}"] = np.clip(picture, 0, 1)
 for kind in ("SRResNet", "EDSR"):
     first, second = (x for name, x in answers.items() if name.startswith(kind))
     change = 255 * np.abs(first - second).mean()
     print(f"{kind}: the eye changes by {change:.1f} grey levels (mean)")
 
 # %%
-fig, axes = plt.subplots(2, 3, figsize=(9, 4.4), layout="constrained")
+fig, axes = plt.subplots(2, 3, figsize=(11, 5.4), layout="constrained")
 for row, kind in zip(axes, ("SRResNet", "EDSR"), strict=True):
     pair = {name: x for name, x in answers.items() if name.startswith(kind)}
     first, second = pair.values()
@@ -289,99 +307,134 @@ for row, kind in zip(axes, ("SRResNet", "EDSR"), strict=True):
         ax.set_title(name, fontsize=9)
         ax.set(xticks=[], yticks=[])
 plt.show()
-srresnet = sr.models.load("srresnet-x4-bsds-small")  # see below
+# calls with training=True have changed the moving averages, so load it again
+srresnet = sr.models.load("srresnet-x4-bsds-small")
 
 # %% [markdown]
-# EDSR does not care about company; SRResNet does. During training that is noise on colours and edges. For a classifier such
-# noise can even help; here it is an error.
+# EDSR does not depend on the rest of the batch, and SRResNet does. During training this acts as noise on colours and edges. For a classifier such
+# noise can even be useful, but here it is an error.
 #
-# The last line loads SRResNet again, for a reason that is a trap: each call with `training=True` also moves the stored averages.
+# The last line loads SRResNet again because of a common trap: every call with `training=True` also updates the moving averages.
 #
-# ## The same network, with and without
+# ## The same network with and without BN
 #
-# Now the experiment: one small EDSR, and one with BN after each convolution of its blocks and body. All convolutions start equal, and the batches are the
-# same. The loss is L1, the mean absolute error. Six photos are for training, the cat and the motorcycle for scoring.
+# Now the experiment: one small EDSR, and one with BN after each convolution of its blocks and body. A single run cannot tell a better
+# network from a luckier one, so each is trained with three random seeds. A seed determines the initial weights of the convolutions and the batches,
+# and both networks get the same. The loss is L1, the mean absolute error. Six photos are used for training (without their flat patches), and the cat and the
+# motorcycle for scoring.
+
 
 # %%
-batches = sr.pipeline.training_batches(train_pairs, lr_size=16, batch_size=4)
-
-
-def train(model, loss="mae", rate=None):
-    """Trains; returns the mean PSNR on the scored photos after each round."""
-    if rate is None:
-        rate = keras.optimizers.schedules.CosineDecay(2e-3, here.steps)
-    model.compile(keras.optimizers.Adam(rate), loss=loss)
-    curve, count = [], here.steps // here.rounds
-
-    def look(epoch, logs):
-        curve.append(sr.evaluate(model, scored)["mean"]["psnr_y"])
-
-    look = keras.callbacks.LambdaCallback(on_epoch_end=look)
-    model.fit(
-        batches, steps_per_epoch=count, epochs=here.rounds, callbacks=[look], verbose=0
+def training_batches(seed, batch_size=4):
+    return sr.pipeline.training_batches(
+        train_pairs, 16, batch_size, seed=seed, min_contrast=0.03
     )
-    return curve
+
+
+schedules = keras.optimizers.schedules
+
+
+class Scores(keras.callbacks.Callback):
+    """Scores the network after every epoch, and keeps its picture of the cat."""
+
+    def on_train_begin(self, logs=None):
+        self.curve, self.pictures = [], [sr.upscale(self.model, cat_lr_file)]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.curve.append(sr.evaluate(self.model, scored)["mean"]["psnr_y"])
+        self.pictures.append(sr.upscale(self.model, cat_lr_file))
 
 
 # %%
-def convolutions(model):
-    return [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
+def restart(model, norm, seed):
+    """Gives a network the initial weights of a seed, and its optimizer zeros."""
+    keras.utils.set_random_seed(seed)
+    fresh = network(num_blocks=here.blocks, norm=norm)
+    model.set_weights(fresh.get_weights())
+    for state in model.optimizer.variables:
+        state.assign(keras.ops.zeros_like(state))
 
 
-plain = network(num_blocks=here.blocks)
-with_norm = network(num_blocks=here.blocks, norm=True)
-for a, b in zip(convolutions(plain), convolutions(with_norm), strict=True):
-    b.set_weights(a.get_weights())
-start = plain.get_weights()
-bar = sr.evaluate(bicubic, scored)
-print("weights:", plain.count_params(), "and with BN:", with_norm.count_params())
-print(f"bicubic: {bar['mean']['psnr_y']:.2f} dB, {', '.join(scored.names)}")
-print(bar["conditions"])
+# %%
+def train(norm=False, loss="mae", schedule=None):
+    """Trains with each seed; returns the last network, and PSNRs (seeds, rounds)."""
+    model = network(num_blocks=here.blocks, norm=norm)
+    schedule = schedule or schedules.CosineDecay(2e-3, here.steps)
+    model.compile(keras.optimizers.Adam(schedule), loss)
+    curves = []
+    for seed in here.seeds:
+        restart(model, norm, seed)  # takes less time than compiling a new network
+        scores = Scores()
+        model.fit(
+            training_batches(seed),
+            steps_per_epoch=here.steps // 3,
+            epochs=3,
+            callbacks=[scores],
+            verbose=0,
+        )
+        curves.append(scores.curve)
+    return model, np.array(curves)
+
+
+# %%
+bicubic_scores = sr.evaluate(bicubic, scored)
+bicubic_psnr = bicubic_scores["mean"]["psnr_y"]
+print(f"bicubic: {bicubic_psnr:.2f} dB, {', '.join(scored.names)}")
+print(bicubic_scores["conditions"])
 
 # %% [markdown]
-# **Predict:** which curve is higher, and is the gap larger at the beginning or at the end?
+# **Predict:** which curves are higher, and by more or by less than the seeds of one network differ?
 
 # %%
-curves = {"no BN": train(plain), "BN": train(with_norm)}
+models, curves = {}, {}
+for name, norm in (("no BN", False), ("BN", True)):
+    models[name], curves[name] = train(norm)
+print("parameters:", *(f"{n} {m.count_params()}" for n, m in models.items()))
 
 
-def draw(curves, title):
-    fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")
-    count = here.steps // here.rounds
-    for name, curve in curves.items():
-        ax.plot(count * np.arange(1, len(curve) + 1), curve, "o-", ms=4, label=name)
-    ax.axhline(bar["mean"]["psnr_y"], color="0.4", linestyle="--", label="bicubic")
+# %%
+def draw(names, title):
+    """Draws the mean over the seeds, and each seed as a thin line."""
+    fig, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    steps = here.steps // 3 * np.arange(1, 3 + 1)
+    for color, (label, name) in zip(("C0", "C1"), names.items(), strict=True):
+        ax.plot(steps, curves[name].T, color=color, lw=0.7, alpha=0.6)
+        ax.plot(steps, curves[name].mean(axis=0), "o-", color=color, label=label)
+        last = curves[name][:, -1]
+        seeds = ", ".join(f"{value:.2f}" for value in last)
+        print(f"{label}: last {last.mean():.2f} dB on average (seeds: {seeds})")
+    ax.axhline(bicubic_psnr, color="0.4", linestyle="--", label="bicubic")
     ax.set(xlabel="steps", ylabel="PSNR on luma (dB)")
-    ax.set_title(
-        f"{title}; x4, 4 pixels cut, {' and '.join(scored.names)}", fontsize=10
-    )
+    ax.set_title(f"{title}; x4, 4 pixels cut, {' and '.join(scored.names)}", size=10)
     ax.legend(frameon=False)
     plt.show()
-    for name, curve in curves.items():
-        print(f"{name}: {curve[0]:.2f} dB first, {curve[-1]:.2f} dB last")
 
 
-draw(curves, "L1, cosine from 0.002")
+draw({"no BN": "no BN", "BN": "BN"}, "L1, cosine from 0.002")
 
 # %%
-kept = with_norm.get_weights()
+with_norm = models["BN"]  # of the last seed
+saved = with_norm.get_weights()
 own = sr.evaluate(lambda x: with_norm(x, training=True), scored)["mean"]["psnr_y"]
-with_norm.set_weights(kept)  # the calls have moved the stored averages
-print(f"BN on stored averages:         {curves['BN'][-1]:.2f} dB")
-print(f"BN, each photo on its own:     {own:.2f} dB")
-print(f"no BN:                         {curves['no BN'][-1]:.2f} dB")
+with_norm.set_weights(saved)  # the calls have changed the moving averages
+print(f"BN, moving averages:             {curves['BN'][-1, -1]:.2f} dB")
+print(f"BN, each photo's own statistics: {own:.2f} dB")
+print(f"no BN:                           {curves['no BN'][-1, -1]:.2f} dB (last seed)")
 
 # %% [markdown]
-# The network with BN lags behind from the first look to the last. Nor is it only the stored averages: on a photo's own averages it does not
-# catch up either. Still, this is one short run of a small network; Lim and others report a gain for long ones, as we shall see.
+# The networks with BN are about 1 dB behind, and each of their seeds is below each seed without BN: the difference is several times as large as that between seeds. The moving averages are not the
+# cause, because with the statistics of each photo the score is even lower. But all these networks are still below bicubic interpolation, so this is a statement on the beginning of training. Lim and others
+# report a gain for long runs, as we shall see.
 #
 # ## What batch normalization was good for
 #
-# It kept numbers in bounds. Without it, each block adds its branch to what was there, and variances of independent things add up. How
+# BN keeps the activations in bounds. Without it, each block adds its branch to its input, and the variances of independent terms add up. How
 # fast?
 #
-# Let a convolution's weights have variance `gain / fan_in`, where `fan_in` is the count of numbers that it sums. Then it multiplies the mean square by `gain`; the
-# ReLU halves that; the second convolution multiplies by `gain` again. The sum's variance grows by the factor
+# Let the weights of a convolution have the variance `gain / fan_in`, where `fan_in` is the number of terms that it sums. Then it multiplies the mean square by `gain`, the
+# ReLU halves that, and the second convolution multiplies it by `gain` again. The variance of the sum grows per block by the factor
+#
+# $$1 + \text{residual\_scale}^2 \, \frac{\text{gain}^2}{2}$$
 
 
 # %%
@@ -394,19 +447,19 @@ for name, gain in (("He", 2), ("Keras's default (Glorot)", 1), ("PyTorch's", 1 /
 print(f"Glorot, residual scaling 0.1: {growth(1, 0.1) ** 32:.3g} in 32 blocks")
 
 # %% [markdown]
-# **Predict:** does a real stack obey this little formula? We send noise through 32 untrained blocks and measure.
+# **Predict:** does a real network follow this simple formula? We send noise through 32 untrained blocks and measure.
 
 
 # %%
 def variances(gain, residual_scale, filters=2 * here.width):
     x = np.random.default_rng(0).normal(size=(1, 24, 24, filters)).astype("float32")
-    found = [x.var()]
+    measured = [x.var()]
     for _ in range(32):
         branch = conv(filters, gain, activation="relu")(x)
         branch = conv(filters, gain)(branch)
         x = x + residual_scale * keras.ops.convert_to_numpy(branch)
-        found.append(x.var())
-    return np.array(found)
+        measured.append(x.var())
+    return np.array(measured)
 
 
 # %%
@@ -418,8 +471,9 @@ cases = {
 }
 fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
 for name, (gain, residual_scale) in cases.items():
-    found = variances(gain, residual_scale)
-    (line,) = ax.plot(found, "o", ms=4, label=f"{name}: {found[-1]:.2g} at the end")
+    measured = variances(gain, residual_scale)
+    label = f"{name}: {measured[-1]:.2g} at the end"
+    (line,) = ax.plot(measured, "o", ms=4, label=label)
     ax.plot(growth(gain, residual_scale) ** np.arange(33), color=line.get_color())
 ax.set(yscale="log", xlabel="blocks", ylabel="variance")
 ax.set_title(
@@ -430,40 +484,42 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# It does, roughly: on this axis a straight line, a little below the formula's. The zeros beyond the border add nothing. One factor of 0.1 turns an explosion
-# into a small rise. The initializer matters as much: EDSR's authors started small, by the habit of Torch, now PyTorch's.
+# It does, approximately. On this axis the points lie close to straight lines, somewhat below those of the formula, because the zeros beyond the border add nothing. A factor of 0.1 turns an explosion
+# into a small increase. The initializer matters as much: EDSR's authors started from small weights, the default of Torch and now of PyTorch.
 #
-# Does it matter for training? A deep stack with Keras's default start, once as it is and once with `residual_scale=0.1`:
+# Does it matter for training? We train a deep network with Keras's default initializer, once as it is and once with `residual_scale=0.1`:
 
 # %%
 losses = {}
+depth, num_steps = here.deep
 for residual_scale in (1.0, 0.1):
-    deep = network(16, here.depth, gain=1, residual_scale=residual_scale)
+    deep = network(16, depth, gain=1, residual_scale=residual_scale)
     deep.compile(keras.optimizers.Adam(1e-3), loss="mae")
-    found = losses[f"scaling {residual_scale}"] = []
-    for patches in batches.take(here.short):
-        deep.reset_metrics()  # each step's loss, not the mean so far
-        found.append(float(deep.train_on_batch(*patches)))
+    curve = []
+    for lr_patches, hr_patches in training_batches(0).take(num_steps):
+        deep.reset_metrics()  # log the loss of each step, not the mean so far
+        curve.append(float(deep.train_on_batch(lr_patches, hr_patches)))
+    losses[f"scaling {residual_scale}"] = curve
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")
-for name, found in losses.items():
-    ax.plot(found, label=name)
-    print(f"{name}: loss {found[0]:.3g} at first, {np.mean(found[-5:]):.3g} at the end")
+for name, curve in losses.items():
+    ax.plot(curve, label=name)
+    print(f"{name}: loss {curve[0]:.3g} at first, {np.mean(curve[-5:]):.3g} at the end")
 ax.set(yscale="log", xlabel="steps", ylabel="mean absolute error")
-ax.set_title(f"{here.depth} blocks of 16 filters, Glorot, Adam 0.001", fontsize=10)
+ax.set_title(f"{depth} blocks of 16 filters, Glorot, Adam 0.001", fontsize=10)
 ax.legend(frameon=False)
 plt.show()
 assert np.mean(losses["scaling 0.1"]) < np.mean(losses["scaling 1.0"])
 
 # %% [markdown]
-# The unscaled stack starts with an error far above any picture's, and first has to unlearn it; the scaled one starts where training can begin. BN would have tamed it
-# too: it divides by the deviation. Scaling does it without looking at the batch.
+# The network without scaling starts with an error far above that of any picture and first has to reduce it. The scaled one starts at a reasonable error. BN would have bounded the activations
+# too, since it divides by the standard deviation. Scaling does so without depending on the batch.
 #
 # ## L1 or L2?
 #
-# Many HR patches fit one LR patch. Say that a pixel near an edge is black (0) in six of ten of them and white (1) in four. A network
-# must give one number. **Predict:** which one does L2 prefer, and which L1?
+# Many HR patches fit one LR patch. Suppose that a pixel near an edge is black (0) in six of ten of them and white (1) in four. A network
+# must return one number. **Predict:** which one minimizes L2, and which one L1?
 
 # %%
 guess = np.linspace(0, 1, 101)
@@ -480,53 +536,39 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# L2 answers with the mean, a grey that is in none of the ten. L1 answers with the median, here the majority. Here L1 makes up its
-# mind, and L2 does not. Yet PSNR is made of squared errors: L2 should win there.
+# L2 is minimized by the mean, a grey that occurs in none of the ten. L1 is minimized by the median, here the value of the majority. So L1 decides for one of the answers,
+# and L2 does not. Yet PSNR is computed from squared errors, so L2 should win there.
 #
-# EDSR's authors found that L1 "provides better convergence". Same start, same batches, same schedule:
+# EDSR's authors found that L1 "provides better convergence". We compare both from the same initial weights, with the same batches and the same schedule, again with three seeds:
 
 # %%
-squared = network(num_blocks=here.blocks)
-squared.set_weights(start)
-curves["L2"] = train(squared, loss="mse")
-draw({"L1": curves["no BN"], "L2": curves["L2"]}, "cosine from 0.002")
+_, curves["L2"] = train(loss="mse")
+draw({"L1": "no BN", "L2": "L2"}, "cosine from 0.002")
+difference = curves["no BN"][:, -1] - curves["L2"][:, -1]
+print("L1 minus L2, seed by seed:", " ".join(f"{x:+.2f} dB" for x in difference))
 
 # %% [markdown]
-# The two curves cross on the way and end close together; which is ahead, other random numbers can turn round. The published difference is small as well: +0.04 dB for L1 at x2, and 0.00 at x4
-# (SRResNet on DIV2K, RGB). The loss is not what EDSR lives from.
-
-# %%
-trained = {"L1": plain, "L2": squared, "L1, BN": with_norm, "shipped": shipped}
-images = {name: sr.upscale(model, cat_lr_file) for name, model in trained.items()}
-sr.plotting.comparison(
-    {**images, "HR": cat_hr_file},
-    scores=scores_of(images, cat_hr_file),
-    crop=(66, 104, 72, 100),
-    columns=3,
-    title="cat x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
-    whole=False,
-)
-
-# %% [markdown]
-# Three short trainings in the first row: blurred fur, small steps along the lid, colours a little off. L1 and L2 are hard to tell apart. The shipped network shows what more filters, photos and steps bring. None of
-# them shows the hairs of HR.
+# With each of the three seeds, L1 is ahead by about 0.3 dB. This is early in training, and agrees with the convergence that the authors mention. After their hundreds of thousands of steps
+# the published difference is small: +0.04 dB for L1 at x2, and 0.00 at x4 (SRResNet on DIV2K, RGB). The loss is not what makes EDSR good.
 #
-# ## The learning rate's way down
+# ## The learning-rate schedule
 #
-# Large steps travel far, small steps settle. EDSR's rate starts at 0.0001 and is halved every 200,000 steps. Today a *cosine* is common: no
-# jumps, and down to zero at the last step. By hand:
+# Large steps make fast progress, and small steps settle into a minimum. EDSR's learning rate starts at 0.0001 and is halved every 200,000 steps. Today a *cosine* schedule is common: it has no
+# jumps, and reaches zero at the last step. With $\eta_0$ for the initial rate, $t$ for the step and $T$ for their number:
+#
+# $$\eta_t = \frac{\eta_0}{2} \Big(1 + \cos \frac{\pi t}{T}\Big)$$
 
 
 # %%
-def cosine(step, steps, rate=2e-3):
-    return rate * (1 + np.cos(np.pi * step / steps)) / 2
+def cosine(step, steps, initial=2e-3):
+    return initial * (1 + np.cos(np.pi * step / steps)) / 2
 
 
-def halving(step, steps, rate=2e-3):
-    return rate * 0.5 ** np.floor(step / (steps / 5))
+def halving(step, steps, initial=2e-3):
+    return initial * 0.5 ** np.floor(step / (steps / 5))
 
 
-package = keras.optimizers.schedules.CosineDecay(2e-3, 100)
+package = schedules.CosineDecay(2e-3, 100)
 for step in (0, 17, 50, 100):
     np.testing.assert_allclose(cosine(step, 100), package(step), atol=1e-8)
 
@@ -535,33 +577,75 @@ fig, ax = plt.subplots(figsize=(8, 2.4), layout="constrained")
 ax.plot(x, np.full(1000, 2e-3), label="constant")
 ax.plot(x, halving(x, 1000), label="halving")
 ax.plot(x, cosine(x, 1000), label="cosine")
-ax.set(xlabel="steps of 1,000", ylabel="learning rate")
+ax.set(xlabel="step (of 1,000)", ylabel="learning rate")
 ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# **Predict:** with the constant rate of 0.002, will the curve lie below, above, or on both sides of the cosine's?
+# **Predict:** with a constant learning rate of 0.002, will the curve lie below that of the cosine, above it, or cross it?
 
 # %%
-constant = network(num_blocks=here.blocks)
-constant.set_weights(start)
-curves["constant"] = train(constant, rate=2e-3)
-draw({"cosine": curves["no BN"], "constant": curves["constant"]}, "L1, from 0.002")
-half = here.rounds // 2
-for name in ("no BN", "constant"):
-    jumps = np.abs(np.diff(curves[name][half - 1 :]))
-    name = name.replace("no BN", "cosine")  # as in the picture
-    print(f"{name}: mean change from look to look, second half, {jumps.mean():.3f} dB")
+constant = schedules.ExponentialDecay(2e-3, here.steps, decay_rate=1.0)  # none
+_, curves["constant"] = train(schedule=constant)
+draw({"cosine": "no BN", "constant": "constant"}, "L1, from 0.002")
+for label, name in (("cosine", "no BN"), ("constant", "constant")):
+    jump = np.abs(np.diff(curves[name][:, -2:])).mean()
+    print(f"{label}: the last evaluation changes the score by {jump:.3f} dB on average")
 
 # %% [markdown]
-# The constant rate jumps: a look earlier or later, and the score is another. Where you stop decides what you get, and the last look can be a lucky one. The cosine comes to rest. (In so short a training it also
-# travels less far.) So compare networks at the *end* of a falling schedule, never at some step on the way.
-
-# %% [markdown]
-# ## Half the bits
+# On average over the seeds, both end at the same score. But with the constant learning rate the seeds end more than a decibel apart, and the last third of the training changes a score by 1.6 dB on average. The
+# result depends on where training stops and on the seed, and the best run can be a lucky one. With the cosine the seeds agree to within 0.15 dB. So compare networks at the *end* of a decaying schedule, never at some step before it.
 #
-# *Mixed precision* computes in 16 bits what 32 bits do not improve. `bfloat16` keeps the range of float32 and only 8 binary digits.
-# **Predict:** starting at 1, we add 0.001 a hundred times. Where do we arrive?
+# ## Train longer, and watch it learn
+#
+# These runs were short because there were many of them. Now the network of this page is trained once for longer: with larger batches, and with SOAP
+# (lesson 4), whose steps cost more and gain more. After each third we keep its picture of the cat. **Predict:** what comes first, colours, edges or fur?
+
+# %%
+keras.utils.set_random_seed(0)
+plain = network(num_blocks=here.blocks)
+cosine_decay = schedules.CosineDecay(3e-3, here.long[0])
+soap = sr.optimizers.SOAP(cosine_decay, beta_2=0.99, precondition_frequency=20)
+plain.compile(soap, loss="mae")
+scores_of_plain = Scores()
+long_steps, batch_size = here.long
+start = time.perf_counter()
+plain.fit(
+    training_batches(0, batch_size),
+    steps_per_epoch=long_steps // 3,
+    epochs=3,
+    callbacks=[scores_of_plain],
+    verbose=0,
+)
+print(f"{long_steps} steps in {time.perf_counter() - start:.0f} s;", end=" ")
+print(f"bicubic {bicubic_psnr:.2f} dB, after each third:", end=" ")
+print(" ".join(f"{value:.2f}" for value in scores_of_plain.curve), "dB")
+
+# %%
+snapshots = {
+    f"step {i * long_steps // 3}": picture
+    for i, picture in enumerate(scores_of_plain.pictures)
+}
+snapshots["bicubic"] = sr.upscale(bicubic, cat_lr_file)
+snapshots["EDSR-baseline, shipped"] = sr.upscale(shipped, cat_lr_file)
+sr.plotting.comparison(
+    {**snapshots, "HR": cat_hr_file},
+    scores=scores_of(snapshots, cat_hr_file),
+    crop=(50, 80, 110, 150),
+    columns=2,
+    title="cat x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
+    whole=False,
+)
+
+# %% [markdown]
+# The picture of the untrained network is nearly black. After a third of the steps, the network is already better than bicubic interpolation, by about 0.3 dB on both photos; at the end, by 0.5 dB. What the last third adds is hardly visible. The shipped network shows
+# what more filters, photos and steps give. None of them shows the hairs of HR.
+
+# %% [markdown]
+# ## Optional: half precision
+#
+# *Mixed precision* uses 16 bits wherever 32 bits do not improve the result. `bfloat16` keeps the range of float32 and only 8 binary digits.
+# **Predict:** starting at 1, we add 0.001 a hundred times. What is the result?
 
 # %%
 for dtype in ("float32", "bfloat16"):
@@ -571,8 +655,8 @@ for dtype in ("float32", "bfloat16"):
     print(f"{dtype}: {float(x):.4f}")
 
 # %% [markdown]
-# At 1, still: 0.001 is less than half the distance to the next number. A training moves its weights by such steps. So mixed precision
-# keeps *weights* in float32 and only computes in 16 bits. Keras calls that a policy:
+# The result is still 1, because 0.001 is less than half the distance to the next number. Training changes weights by steps of this size. So mixed precision
+# keeps the *weights* in float32 and only computes in 16 bits. Keras calls this a dtype policy:
 
 # %%
 keras.config.set_dtype_policy("mixed_bfloat16")
@@ -583,143 +667,154 @@ for name in ("block_0_conv1", "tail"):
     print(f"{name}: computes in {layer.compute_dtype}, stores {layer.variable_dtype}")
 
 # %% [markdown]
-# The package keeps the last convolution in float32: in bfloat16, values between 0.5 and 1 would be 1/256 apart, as coarse as an 8-bit
-# file. What does the rest cost in quality? The shipped network, computed both ways:
+# The package keeps the last convolution in float32, because in bfloat16 values between 0.5 and 1 would be 1/256 apart, as coarse as an 8-bit
+# file. How much quality does the rest cost? We compute the shipped network in both precisions:
 
 # %%
-rough = sr.inference.with_precision(shipped, "mixed_bfloat16")
-piece = sr.images.to_float(hr_file)[:320, 200:620], lr[:80, 50:155]
+half_precision = sr.precision.with_precision(shipped, "mixed_bfloat16")
+top, left, height, width = here.half
+lr_part = lr[top : top + height, left : left + width]
+hr_part = hr[4 * top : 4 * (top + height), 4 * left : 4 * (left + width)]
 images = {}
-for name, model in (("float32", shipped), ("mixed_bfloat16", rough)):
-    picture = np.clip(model.predict_on_batch(piece[1][None]), 0, 1)
+for name, model in (("float32", shipped), ("mixed_bfloat16", half_precision)):
+    picture = np.clip(model.predict_on_batch(lr_part[None]), 0, 1)
     images[name] = picture
-    value = sr.metrics.psnr(piece[0][None], picture, luma=True, border=4)[0]
-    print(
-        f"{name}: {float(value):.3f} dB (part of the motorcycle, x4, luma, 4 pixels cut)"
-    )
+    psnr = sr.metrics.psnr(hr_part[None], picture, luma=True, border=4)[0]
+    print(f"{name}: {float(psnr):.3f} dB")
+print("part of the motorcycle, x4, luma, 4 pixels cut")
 largest = 255 * np.abs(images["float32"] - images["mixed_bfloat16"]).max()
 print(f"largest difference: {largest:.1f} grey levels")
 
 # %% [markdown]
-# Next to nothing, on this photo. And speed? That is up to the processor: without 16-bit units it
+# On this photo it costs next to nothing. The speed depends on the processor, since one without 16-bit units
 # has to convert back and forth. **Predict:** what does *your* machine gain? Then measure it:
 
 
 # %%
-def milliseconds(policy, repeats=5):
+def milliseconds(policy, repeats=3):
     """Returns the median time of a training step under a policy."""
     keras.config.set_dtype_policy(policy)
     model = sr.models.edsr(scale, filters=here.width, num_blocks=here.blocks)
     keras.config.set_dtype_policy("float32")
     model.compile("adam", loss="mae")
-    lr, hr = next(iter(batches))
-    model.train_on_batch(lr, hr)  # compiles
+    low, high = next(iter(training_batches(0)))
+    model.train_on_batch(low, high)  # compiles
     seconds = []
     for _ in range(repeats):
         begin = time.perf_counter()
-        model.train_on_batch(lr, hr)
+        model.train_on_batch(low, high)
         seconds.append(time.perf_counter() - begin)
     return 1000 * np.median(seconds)
 
 
 # %%
-advice = sr.training.choose_precision()
+advice = sr.precision.choose_precision()
 times = {}
 for policy in dict.fromkeys(("float32", "mixed_bfloat16", advice)):
     times[policy] = milliseconds(policy)
     gain = times["float32"] / times[policy]
     print(f"{policy}: {times[policy]:.0f} ms a step, {gain:.2f} times float32's speed")
-print("sr.training.choose_precision() advises", advice)
+print("sr.precision.choose_precision() advises", advice)
 
 # %% [markdown]
-# Above 1 is faster, below 1 is slower. Processors without units for 16 bits lose; those that have them usually win, if the network is large enough to keep them
-# busy. So measure, or let `choose_precision` ask the hardware. With `mixed_float16`, gradients can also fall
-# below the smallest number; Keras then scales the loss.
+# Above 1 is faster than float32, and below 1 slower. Processors without 16-bit units are slower. Those that have them are usually faster if the network is large enough to keep them
+# busy. A network as small as this one can be slower in 16 bits even where `choose_precision` advises them, because it only queries the hardware.
+# So let it choose, and measure if the speed matters. With `mixed_float16`, gradients can also fall
+# below the smallest number, which is why Keras scales the loss.
 #
-# ## Eight views of one photo
+# ## The self-ensemble: eight views of one photo
 #
-# A network trained on photos turned and flipped at random should not care about direction. Does it? We turn LR in all
-# eight ways, enlarge, and turn back.
+# A network trained on randomly flipped and rotated photos should not depend on orientation. Does it? We flip and rotate LR in all
+# eight ways, upscale, and undo the flips and rotations.
+#
+# With $T_i$ for the eight flips and rotations:
+#
+# $$\mathrm{SR} = \tfrac{1}{8} \sum_{i=1}^{8} T_i^{-1}\big(f(T_i(\mathrm{LR}))\big)$$
 
 
 # %%
 def eight_views(model, lr):
-    found = []
+    views = []
     for turns in range(4):
         for flip in (False, True):
             view = np.rot90(lr, turns)
             view = view[:, ::-1] if flip else view
             picture = model.predict_on_batch(np.ascontiguousarray(view)[None])[0]
             picture = picture[:, ::-1] if flip else picture
-            found.append(np.rot90(picture, -turns))
-    return np.array(found)
+            views.append(np.rot90(picture, -turns))
+    return np.array(views)
 
 
-views = eight_views(shipped, lr)
+top, left, height, width = here.view  # in LR pixels: the fork and its surroundings
+lr_view = lr[top : top + height, left : left + width]
+hr_view = hr[4 * top : 4 * (top + height), 4 * left : 4 * (left + width)]
+views = eight_views(shipped, lr_view)
 mean = views.mean(axis=0)
-small = lr[:30, :40]
+small = lr_view[:20, :24]
 package = sr.upscale(shipped, small, self_ensemble=True)
 by_hand = np.clip(eight_views(shipped, small).mean(axis=0), 0, 1)
 np.testing.assert_allclose(by_hand, package, atol=1e-4)
 
 # %% [markdown]
-# Their mean is the *self-ensemble*; papers mark it by a plus, as in EDSR+. **Predict:** is the mean's score the mean of the eight scores, the
+# Their mean is the *self-ensemble*, which papers mark with a plus, as in EDSR+. **Predict:** is the score of the mean equal to the mean of the eight scores, to the
 # best of them, or better than all?
 
 
 # %%
 def psnr_y(picture):
     picture = np.clip(picture, 0, 1)[None].astype("float32")
-    return float(sr.metrics.psnr(hr[None], picture, luma=True, border=scale)[0])
+    return float(sr.metrics.psnr(hr_view[None], picture, luma=True, border=scale)[0])
 
 
 single = [psnr_y(view) for view in views]
 print("the eight:", " ".join(f"{value:.2f}" for value in single))
-print(f"their mean picture: {psnr_y(mean):.2f} dB (motorcycle x4, luma, 4 pixels cut)")
+print(
+    f"their mean picture: {psnr_y(mean):.2f} dB (part of the motorcycle x4, luma, 4 pixels cut)"
+)
 assert psnr_y(mean) > max(single)
 
 # %% [markdown]
-# Better than each. That its squared error is below their *average* one is no luck but algebra: the squared error of a mean is the mean of the squared errors minus the variance of
-# the eight. Let us check it:
+# It is better than each of them. That its squared error is below their *average* squared error follows from algebra: the squared error of a mean is the mean of the squared errors minus the variance of
+# the eight. With $y_i$ for the eight and $\bar y$ for their mean:
+#
+# $$(\bar y - \mathrm{HR})^2 = \tfrac{1}{8} \sum_i (y_i - \mathrm{HR})^2 - \tfrac{1}{8} \sum_i (y_i - \bar y)^2$$
 
 # %%
-error_of_mean = np.mean((mean - hr) ** 2)
-mean_of_errors = np.mean((views - hr) ** 2)
-spread = np.mean(views.var(axis=0))
-np.testing.assert_allclose(error_of_mean, mean_of_errors - spread, rtol=1e-3)
-print(f"{mean_of_errors:.3e} - {spread:.3e} = {error_of_mean:.3e} (RGB, whole photo)")
+error_of_mean = np.mean((mean - hr_view) ** 2)
+mean_of_errors = np.mean((views - hr_view) ** 2)
+variance = np.mean(views.var(axis=0))
+np.testing.assert_allclose(error_of_mean, mean_of_errors - variance, rtol=1e-3)
+print(f"{mean_of_errors:.3e} - {variance:.3e} = {error_of_mean:.3e} (RGB, this part)")
 
 # %% [markdown]
-# So the gain is exactly the disagreement. Where do the eight disagree? **Predict:** on smooth ground, at edges, or in texture?
+# So the gain is exactly the variance among the eight. Where do they disagree? **Predict:** in smooth areas, at edges, or in texture?
 
 # %%
-top, left, height, width = fork
-part = np.s_[top : top + height, left : left + width]
-deviation = 255 * views.std(axis=0).mean(axis=-1)
-error = 255 * np.abs(mean - hr).mean(axis=-1)
-fig, axes = plt.subplots(1, 3, figsize=(10, 2.7), layout="constrained")
-axes[0].imshow(np.clip(mean, 0, 1)[part])
-for ax, values, top_value in ((axes[1], deviation, 8), (axes[2], error, 60)):
-    drawn = ax.imshow(values[part], cmap="magma", vmin=0, vmax=top_value)
+std = 255 * views.std(axis=0).mean(axis=-1)
+error = 255 * np.abs(mean - hr_view).mean(axis=-1)
+fig, axes = plt.subplots(3, 1, figsize=(6, 13), layout="constrained")
+axes[0].imshow(np.clip(mean, 0, 1))
+for ax, values, limit in ((axes[1], std, 8), (axes[2], error, 60)):
+    drawn = ax.imshow(values, cmap="magma", vmin=0, vmax=limit)
     fig.colorbar(drawn, ax=ax, label="grey levels")
-for ax, title in zip(axes, ("mean of eight", "their deviation", "error"), strict=True):
+titles = ("mean of eight", "their standard deviation", "error of the mean")
+for ax, title in zip(axes, titles, strict=True):
     ax.set_title(title, fontsize=10)
     ax.set(xticks=[], yticks=[])
 plt.show()
-print(
-    f"correlation of the two maps: {np.corrcoef(deviation.ravel(), error.ravel())[0, 1]:.2f}"
-)
+correlation = np.corrcoef(std.ravel(), error.ravel())[0, 1]
+print(f"correlation of the two maps: {correlation:.2f}")
 
 # %% [markdown]
-# Least on the smooth ground, most where there is detail, and there the error is larger too: a rough map of doubt, for free. A fine grid lies over it: places within a
-# tile of the sub-pixel layer, which turning exchanges. But mind the scales: the deviation is far smaller than the error. The eight share their mistakes, and agreement proves nothing.
+# They disagree least in smooth areas and most where there is detail, and there the error is larger too, so this is an approximate map of uncertainty without extra training. A fine grid lies over it: the positions within a
+# tile of the sub-pixel layer, which rotation exchanges. But note the scales: the standard deviation is far smaller than the error. The eight share most of their errors, so agreement proves nothing.
 #
-# The price is eight times the computing. And it holds only if turning makes sense for the degradation: for bicubic LR images it does.
+# The self-ensemble takes eight times the computation. It also requires that rotation leaves the degradation unchanged, which is true for bicubic LR images.
 #
-# ## From baseline to the paper's table
+# ## From the baseline to the paper's table
 #
-# What brought EDSR to the top? Its authors changed one thing after the other and published the scores: x2, ten photos of DIV2K, RGB, eight border pixels cut,
-# 300,000 steps each. **Predict:** which change brings most?
+# Which changes made EDSR the best network of its time? Its authors changed one thing after the other and published the scores: x2, ten photos of DIV2K, RGB, eight border pixels cut,
+# 300,000 steps each. **Predict:** which change gains most?
 
 # %%
 published = {
@@ -740,22 +835,24 @@ ax.tick_params(axis="x", labelsize=8)
 plt.show()
 
 # %% [markdown]
-# Size. L1 brings 0.04 dB, the blocks without BN (and what else is simpler in the baseline) 0.11, a network with many times the weights 0.48, and the self-ensemble 0.09. But the parts belong together:
-# without BN there is memory for a wide network (they report 40% less), and without 0.1 it did not train stably.
+# Size gains most. L1 gains 0.04 dB, the blocks without BN (and the other simplifications of the baseline) 0.11, a network with many times the weights 0.48, and the self-ensemble 0.09. But the parts depend on each other:
+# without BN there is memory for a wide network (the authors report 40% less), and without the factor 0.1 its training was unstable.
 #
-# On Set5, by the papers' protocol, everything can be compared. The first three are shipped with the package, the others published:
+# On Set5, with the protocol of the papers, all of these can be compared. The first three networks are shipped with the package, and the others are published:
 
 # %%
+from_paper = "published"
+from_package = "shipped with sr_keras"
 rows = [
-    ("small SRResNet", 211_000, 30.05, "shipped with sr_keras"),
-    ("small EDSR", 233_000, 30.83, "shipped with sr_keras"),
-    ("our EDSR-baseline", 1_517_571, 31.74, "shipped with sr_keras"),
-    ("SRCNN", 57_000, 30.48, "published"),
-    ("VDSR", 665_000, 31.35, "published"),
-    ("EDSR-baseline", 1_517_571, 32.09, "published"),
-    ("EDSR", 43_089_923, 32.46, "published"),
-    ("EDSR+", 43_089_923, 32.62, "published"),
-    ("RCAN", 15_592_355, 32.63, "published"),
+    ("small SRResNet", 211_000, 30.05, from_package),
+    ("small EDSR", 233_000, 30.83, from_package),
+    ("our EDSR-baseline", 1_517_571, 31.74, from_package),
+    ("SRCNN", 57_000, 30.48, from_paper),
+    ("VDSR", 665_000, 31.35, from_paper),
+    ("EDSR-baseline", 1_517_571, 32.09, from_paper),
+    ("EDSR", 43_089_923, 32.46, from_paper),
+    ("EDSR+", 43_089_923, 32.62, from_paper),
+    ("RCAN", 15_592_355, 32.63, from_paper),
 ]
 names = ("model", "parameters", "psnr_y", "source")
 sr.plotting.quality_against_cost(
@@ -766,51 +863,53 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# Same size, and yet our baseline lies below the published one: 40,000 steps at x2 and, from there, 8,000 at x4 with small patches, on fewer than 500 small photos, against hundreds
-# of thousands of steps of 16 patches of 48 x 48, from 800 large ones. More steps alone are no remedy: after 37,000 at x4, 16 patches of 48 x 48 each, the loss on these photos
-# was lower, and photos held out from the training were worse (28.14 dB, against 28.37 of the shipped network; 28.25 after 16,000). It had begun to learn the photos by heart; what it takes is more photos. The small EDSR was trained with SOAP (lesson 5): five minutes, 2,000 steps, bring it past the published SRCNN; as many
-# of Adam's ended at 29.95 dB, below it. (The small SRResNet had another loss and smaller batches: its distance to EDSR is no measure of BN.) Training is a part of the result. What this lesson has, on its own two photos:
+# Our baseline has the same size as the published one, and yet a lower score. It was trained for 40,000 steps at x2 and, from there, for 8,000 at x4 with small patches, on fewer than 500 small photos. The published one was trained for hundreds
+# of thousands of steps of 16 patches of 48 x 48, from 800 large photos. More steps alone do not help: after 37,000 steps at x4, with 16 patches of 48 x 48 each, the loss on the training photos
+# was lower, and held-out photos scored lower (28.14 dB, against 28.37 of the shipped network; 28.25 after 16,000). The network had begun to overfit, and needs more photos.
+#
+# The small EDSR was trained with SOAP (lesson 4). Within five minutes, 2,000 steps take it past the published SRCNN, while as many
+# steps of Adam ended at 29.95 dB, below it. (The small SRResNet had another loss and smaller batches, so its distance from EDSR does not measure the effect of BN.) The training is part of the result. These are the networks of this lesson on its two photos:
 
 # %%
 ladder = {
-    "bicubic": bar,
+    "bicubic": bicubic_scores,
     "16 filters, trained here": sr.evaluate(plain, scored),
     "EDSR-baseline, shipped": sr.evaluate(shipped, scored),
-    "EDSR-baseline+": sr.evaluate(shipped, scored, self_ensemble=True),
 }
+psnrs = []
 for name, result in ladder.items():
-    mean = result["mean"]
-    print(f"{name:26} {mean['psnr_y']:.2f} dB / {mean['ssim_y']:.4f}")
-print(f"{', '.join(scored.names)}, x4; {bar['conditions']}")
-reached = [result["mean"]["psnr_y"] for result in ladder.values()]
-assert reached[0] < reached[2] < reached[3]
+    scores = result["mean"]
+    psnrs.append(scores["psnr_y"])
+    print(f"{name:26} {scores['psnr_y']:.2f} dB / {scores['ssim_y']:.4f}")
+print(f"{', '.join(scored.names)}, x4; {bicubic_scores['conditions']}")
+assert psnrs[0] < psnrs[2]
 
 # %% [markdown]
-# In its few steps, the network trained here has hardly left bicubic behind; the shipped one, with more of everything, has. These are not Set5's numbers, and may not be put into that chart: other photos, other decibels.
+# In a few minutes, the network trained here has gained about half a decibel over bicubic. The shipped one, with more of everything, has gained much more. These numbers cannot be added to the Set5 chart, because PSNR depends on the photos.
 #
-# To go on towards the paper: DIV2K's 800 photos; patches of 48 x 48 LR pixels, 16 in a batch; hundreds of thousands of
+# To get closer to the paper, use DIV2K's 800 photos, patches of 48 x 48 LR pixels, batches of 16 and hundreds of thousands of
 # steps (for their large network the authors report eight days on GPUs of 2017). With your own photos: `python -m sr_keras train edsr --scale 4 --data FOLDER --out RUN --steps 20000`.
 #
 # ## Exercises
 #
-# Each has a solution below it, folded. Try first.
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** How many weights has the large EDSR at x4: 256 filters, 32 blocks? Count kernels and biases: head, blocks, body, two
+# **Exercise 1.** How many parameters has the large EDSR at x4, with 256 filters and 32 blocks? Count kernels and biases: head, blocks, body, two
 # sub-pixel convolutions, tail. Check your formula on the baseline first: 64 filters, 16 blocks, 1,517,571.
 
 # %%
-answer = None  # a whole number
+answer = None  # an integer
 
 sr.course.check(answer, 43_089_923)
 
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 1
 def count(filters, blocks):
     square = 9 * filters**2 + filters  # a convolution from filters to filters
     head, tail = 9 * 3 * filters + filters, 9 * filters * 3 + 3
-    up = 9 * filters * 4 * filters + 4 * filters
-    return head + (2 * blocks + 1) * square + 2 * up + tail
+    upsampling = 9 * filters * 4 * filters + 4 * filters
+    return head + (2 * blocks + 1) * square + 2 * upsampling + tail
 
 
 assert count(64, 16) == 1_517_571 and count(16, here.blocks) == plain.count_params()
@@ -819,31 +918,31 @@ sr.course.check(answer, 43_089_923)
 print(answer)
 
 # %% [markdown]
-# **Exercise 2.** Keras's default start, 32 blocks. Which residual scaling lets the variance exactly double from the first block to the
+# **Exercise 2.** Take Keras's default initializer and 32 blocks. With which residual scaling does the variance exactly double from the first block to the
 # last? Solve the formula of `growth`.
 
 # %%
 answer = None  # a number
 
-sr.course.check(answer, (2 * (2 ** (1 / 32) - 1)) ** 0.5, tolerance=1e-3)
+sr.course.check(answer, 0.20927, tolerance=1e-3)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 2
 # (1 + s^2 / 2)^32 = 2, so s^2 = 2 (2^(1/32) - 1)
 answer = np.sqrt(2 * (2 ** (1 / 32) - 1))
-sr.course.check(answer, (2 * (2 ** (1 / 32) - 1)) ** 0.5, tolerance=1e-3)
-print(f"{answer:.3f}; check: {growth(1, answer) ** 32:.3f}")
+sr.course.check(answer, 0.20927, tolerance=1e-3)
+print(f"{answer:.3f}; growth over 32 blocks: {growth(1, answer) ** 32:.3f}")
 
 # %% [markdown]
-# **Exercise 3.** After training, BN costs nothing: fold it into the convolution before it. Find `kernel` and `bias` such that one convolution
-# equals the first convolution *and* BN of the shipped SRResNet. What does that say of BN's harm: is it in the finished network or in its training?
+# **Exercise 3.** After training, BN costs nothing, because it can be folded into the convolution before it. Find `kernel` and `bias` such that one convolution
+# equals the first convolution *and* BN of the shipped SRResNet. What does this say about the harm of BN: is it in the finished network or in its training?
 
 # %%
 first, norm = (srresnet.get_layer(f"block_0_conv1{end}") for end in ("", "_norm"))
 gamma, beta, moving_mean, moving_variance = norm.get_weights()
 kernel, bias = None, None  # yours; `norm.epsilon` and `first.get_weights()` help
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 3
 factor = gamma / np.sqrt(moving_variance + norm.epsilon)
 kernel = first.get_weights()[0] * factor  # one factor for each filter
@@ -852,10 +951,10 @@ bias = beta - moving_mean * factor
 x = np.random.default_rng(0).normal(size=(1, 9, 9, 32)).astype("float32")
 folded = keras.ops.conv(x, kernel, padding="same") + bias
 np.testing.assert_allclose(folded, norm(first(x), training=False), atol=1e-4)
-print("equal: the finished network is one without BN; the harm is in the training")
+print("equal: the finished network is one without BN, so the harm is in training")
 
 # %% [markdown]
-# **Exercise 4.** The authors started x4 from a trained x2, and so did we. Go the other way: from the shipped x4 network to x2 and to x3. How many of the 36
+# **Exercise 4.** The authors started x4 from a trained x2 network, and so did we. Go the other way: from the shipped x4 network to x2 and to x3. How many of the 36
 # convolutions of `sr.models.edsr(2)` have the same shape in it, and how many of those of `edsr(3)`?
 
 # %%
@@ -863,62 +962,61 @@ answer = None  # two numbers, for x2 and x3
 
 sr.course.check(answer, [36, 35])
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 4
-from sr_keras.training.recipes import transfer
-
 answer = []
 for other in (2, 3):
     target = sr.models.edsr(other)
-    answer.append(len(transfer(shipped, target)))
+    answer.append(len(sr.weights.copy_matching(shipped, target)))
     low, high = sr.datasets.samples(other, split="validation")[1]
     low, high = low[:64, :64], high[: 64 * other, : 64 * other]
     for name, model in (("copied", target), ("bicubic", sr.models.bicubic(other))):
-        value = score(high, sr.upscale(model, low), border=other)["psnr_y"]
-        print(f"x{other}, {name}: {value:.2f} dB, without any training")
-print("corner of the motorcycle, luma, as many border pixels cut as the scale says")
+        psnr = score(high, sr.upscale(model, low), border=other)["psnr_y"]
+        print(f"x{other}, {name}: {psnr:.2f} dB, without any training")
+print("corner of the motorcycle, luma, as many border pixels cut as the scale")
 # for x3, the sub-pixel convolution has 9 x 64 channels instead of 4 x 64
 sr.course.check(answer, [36, 35])
 
+# %% [markdown] tags=["solution"]
+# All 36 fit, and for x3 all but the sub-pixel convolution. The body can be transferred. At x2 the result already is a picture, because the body and the upper layers were first trained at x2. But the last layers have
+# to be trained again: even at x2 the copy is below bicubic. Copied weights are only a starting point.
+
 # %% [markdown]
-# (Read it after your try:) all 36, and all but the sub-pixel convolution. The body transfers. At x2 the picture is already one, because this body and these upper layers began there; but the end has
-# to learn its task anew: even there the copy is below bicubic. Copied weights are a start, and no result.
-#
-# **Exercise 5.** Is an ensemble of two views worth a quarter of that of eight? For every pair out of the eight, average the two `views` and
-# compute the squared error in `part`. Which part of the gain from one view to eight do pairs reach on average? And which would you compute by a formula?
+# **Exercise 5.** How much of the gain of the self-ensemble do two views give? For every pair of the eight `views`, average the two and
+# compute the squared error. Which fraction of the gain from one view to eight do pairs reach on average? And which fraction does a formula give?
 
 # %%
 answer = None  # a fraction between 0 and 1
 
-if answer is not None:
-    sr.course.check(answer, 4 / 7, tolerance=0.01)
+sr.course.check(answer, 0.571429, tolerance=0.01)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 5
 from itertools import combinations
 
-piece, truth = views[(slice(None), *part)].astype("float64"), hr[part]
-found = {}
+parts, truth = views.astype("float64"), hr_view
+errors = {}
 for k in (1, 2, 4, 8):
-    means = [piece[list(chosen)].mean(axis=0) for chosen in combinations(range(8), k)]
-    found[k] = np.mean([np.mean((x - truth) ** 2) for x in means])
-for k, value in found.items():
-    print(f"{k} views: {(found[1] - value) / (found[1] - found[8]):.3f} of the gain")
+    means = [parts[list(chosen)].mean(axis=0) for chosen in combinations(range(8), k)]
+    errors[k] = np.mean([np.mean((x - truth) ** 2) for x in means])
+for k, value in errors.items():
+    print(f"{k} views: {(errors[1] - value) / (errors[1] - errors[8]):.3f} of the gain")
 # the variance of a mean of k out of 8 is (8 - k) / (7 k) of that of one: 1 - 6/14 = 4/7
-answer = (found[1] - found[2]) / (found[1] - found[8])
-sr.course.check(answer, 4 / 7, tolerance=0.01)
+answer = (errors[1] - errors[2]) / (errors[1] - errors[8])
+sr.course.check(answer, 0.571429, tolerance=0.01)
 
 # %% [markdown]
 # ## Summary
 #
-# - A residual block adds to its input. EDSR's is convolution, ReLU, convolution: SRResNet's BN is gone.
-# - BN forgets brightness and contrast, mixes the patches of a batch, and behaves differently in training and use. In use it is a convolution's
-#   factor and bias.
-# - In an untrained stack the variance grows by `1 + (gain * residual_scale)**2 / 2` a block. Scaling by 0.1 keeps it near 1.
-# - L2 asks for the mean, L1 for the median. The published difference in PSNR is small; one short run each cannot settle it.
-# - A falling learning rate settles. A constant one leaves the last score to chance.
-# - 16 bits help where the hardware has them: measure. Weights stay in 32.
-# - The self-ensemble gains exactly the disagreement of its eight views, at eight times the price.
+# - A residual block adds to its input. EDSR's consists of convolution, ReLU, convolution, without the BN of SRResNet.
+# - In training mode BN removes brightness and contrast, and mixes the patches of a batch. In inference mode it is a fixed factor and bias, which can be folded into a
+#   convolution.
+# - In an untrained network the variance grows by `1 + (gain * residual_scale)**2 / 2` per block. Scaling by 0.1 keeps it near 1.
+# - L2 is minimized by the mean, L1 by the median. L1 learns faster at the start; the published difference after long training is small.
+# - Train with several random seeds, and compare the difference of two networks with the differences between seeds.
+# - A decaying learning rate settles. With a constant one the last score depends on chance.
+# - 16 bits help where the hardware supports them, so measure. The weights stay in 32 bits.
+# - The self-ensemble gains exactly the variance among its eight views, for eight times the computation.
 #
 # ## Further reading
 #
@@ -929,8 +1027,8 @@ sr.course.check(answer, 4 / 7, tolerance=0.01)
 # - He and others, [Deep residual learning for image recognition](https://arxiv.org/abs/1512.03385), 2015: the residual block.
 # - Ioffe and Szegedy, [Batch normalization](https://arxiv.org/abs/1502.03167), 2015.
 # - Szegedy and others, [Inception-v4, Inception-ResNet and the impact of residual connections on learning](https://arxiv.org/abs/1602.07261),
-#   2016: where residual scaling comes from.
+#   2016: the origin of residual scaling.
 # - Timofte, Rothe and Van Gool, [Seven ways to improve example-based single image super resolution](https://arxiv.org/abs/1511.02228), 2016:
 #   the self-ensemble among them.
-# - Loshchilov and Hutter, [SGDR: stochastic gradient descent with warm restarts](https://arxiv.org/abs/1608.03983), 2017: the cosine.
+# - Loshchilov and Hutter, [SGDR: stochastic gradient descent with warm restarts](https://arxiv.org/abs/1608.03983), 2017: the cosine schedule.
 # - Micikevicius and others, [Mixed precision training](https://arxiv.org/abs/1710.03740), 2018.

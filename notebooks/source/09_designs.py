@@ -1,21 +1,27 @@
 # %% [markdown]
-# # 9. Designs: progressive and iterative, and what a block sees
+# # 9. Designs: progressive and iterative networks, and receptive fields
 #
-# Four places to enlarge: LapSRN's pyramid, back-projection and the hourglass by hand, receptive fields measured by gradient, and all designs in one plot.
+# Four places to upscale in a network: LapSRN's pyramid, back-projection and the hourglass by hand, receptive fields measured by gradient, and all designs in one plot.
+#
+# ![The size of the feature maps along five networks](figures/09_goal.jpg)
+#
+# *The same task in five arrangements: the height is the size of the feature maps from the input to the output.*
 #
 # **You will be able to**
 #
 # - tell the four frameworks apart, and say what a layer costs in each;
-# - build a Laplacian pyramid, read LapSRN's residuals, and train a network level by level;
+# - build a Laplacian pyramid, interpret LapSRN's residuals, and train a network level by level;
 # - correct an image by back-projection, and find this step inside DBPN;
-# - measure the receptive field of any network, and say what dilation, density, pyramid pooling and attention change in it;
-# - judge a plot of cost and quality, and say what it does not prove.
+# - measure the receptive field of any network, and say how dilation, dense connections, pooling and an hourglass change it;
+# - read a plot of quality against cost, and say what it does not prove.
 #
-# **You need** lesson 1 (back-projection, PSNR), lesson 4 (residuals, VDSR), lesson 5 (Mult-Adds, pixel shuffle, transposed convolution) and EDSR of lesson 8.
+# **You need** lesson 1 (back-projection, PSNR), lesson 3 (residuals, VDSR), lesson 4 (Mult-Adds, pixel shuffle, transposed convolution) and EDSR from lesson 8.
 #
-# **Time:** 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate); reading and exercises take longer.
+# **Time:** about 70 minutes to read the core, 50 for the exercises; 2.5 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/09_designs.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/09_designs.py) · Previous: [8. EDSR: take out what hurts, then train well](08_edsr.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/08_edsr.ipynb)) · Next: [10. GANs: a network that judges](10_gans.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/10_gans.ipynb)) · [All lessons](README.md)
+# **Optional** section, 5 minutes more: *the hourglass, down first, then up*. Everything else is core.
+#
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/09_designs.ipynb) · [Student edition](student/09_designs.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/09_designs.py) · Previous: [8. EDSR: remove batch normalization, then train well](08_edsr.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/08_edsr.ipynb)) · Next: [10. GANs: training against a discriminator](10_gans.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/10_gans.ipynb)) · [All lessons](README.md)
 
 # %%
 # Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
@@ -32,19 +38,21 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.6, 2, 2),
-    rounds=(1, 6, 6),
-    steps=(6, 25, 50),
+    minutes=(0.5, 2.5, 2),
+    rounds=(1, 4, 6),
+    steps=(4, 50, 100),
+    eager=(True, False, False),  # a few steps take less time than tracing a graph
     draws=(2, 8, 8),
-    photos=(2, 6, 6),
     pieces=(1, 4, 4),
+    measured=(4, 7, 7),
+    compared=(("edsr-x4-bsds-small", "lapsrn-x4-bsds-small"), None, None),
 )
 
 # %% [markdown]
-# ## Where to enlarge?
+# ## Where to upscale?
 #
-# Lesson 4 enlarged first (*pre-upsampling*), lesson 5 last (*post-upsampling*). Two other answers are left: in steps (*progressive*), and
-# up and down again and again (*iterative*).
+# Lesson 3 upscaled first (*pre-upsampling*), and lesson 4 last (*post-upsampling*). Two other designs remain: in steps (*progressive*), and
+# up and down repeatedly (*iterative*).
 
 # %%
 import functools
@@ -61,12 +69,12 @@ pairs = sr.datasets.samples(4, split="validation")
 print(pairs.names, "LR", lr.shape, "HR", hr.shape)
 
 # %% [markdown]
-# We ask the networks themselves: how large is the output of each convolution, if the LR image has side 1? Branches beside the main
+# We ask the networks themselves: if the LR image has side 1, how large is the output of each convolution? Branches beside the main
 # path are left out.
 
 
 # %%
-def journey(model, size=32):
+def sides_along(model, size=32):
     """Returns the side of the maps along a network, in sides of the LR image."""
     aside = ("branch", "interpolation", "return", "stack_0_sub", "stack_0_shuffle")
     kinds = (layers.Conv2D, layers.Conv2DTranspose, sr.layers.PixelShuffle)
@@ -80,7 +88,7 @@ def journey(model, size=32):
 
 
 # %% [markdown]
-# Five networks at x4, with few filters, which change nothing here. **Predict:** draw the size along the layers for each: VDSR (enlarge
+# Here are five networks at x4 with few filters, which does not change the picture. **Predict:** draw the size along the layers for each: VDSR (upscales
 # first), EDSR (last), LapSRN (in steps), DBPN (up and down), and an hourglass (down, then up).
 
 # %%
@@ -93,18 +101,18 @@ designs = {
 }
 fig, axes = plt.subplots(5, 1, figsize=(8, 7), sharey=True, layout="constrained")
 for ax, (name, model) in zip(axes, designs.items(), strict=True):
-    sides = [1, *journey(model)]
+    sides = [1, *sides_along(model)]
     ax.stairs(sides, fill=True, color="#0072B2", baseline=1 / 32)
     ax.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
     ax.set_yscale("log", base=2)
     ax.set(yticks=[1 / 16, 1, 4], yticklabels=["1/16", "LR", "HR"], ylim=(1 / 32, 8))
     ax.set_title(name, fontsize=10, loc="left")
-axes[-1].set_xlabel("place on the way from input to output")
+axes[-1].set_xlabel("layers, from input to output")
 plt.show()
 
 # %% [markdown]
-# A high plateau, a low one, stairs, a saw, and valleys. Height is cost, and the axis is logarithmic: a convolution uses every weight once for each
-# pixel of its map. Take one of 3 x 3, from 64 to 64 channels:
+# The shapes are a high plateau, a low one, a staircase, a row of teeth, and two valleys. The height determines the cost, and the axis is logarithmic: a convolution uses every weight once for each
+# pixel of its feature map. Take a 3 x 3 convolution from 64 to 64 channels:
 
 # %%
 weights = 3 * 3 * 64 * 64
@@ -114,12 +122,14 @@ for factor in (1, 2, 4):
     print(f"at {factor} times the LR side: {giga:5.2f} G Mult-Adds, x4 to 1280 x 720")
 
 # %% [markdown]
-# Each doubling costs four times as much. What do the other two designs get for the price? First the stairs.
+# Each doubling of the side multiplies the cost by four. What do the other two designs gain for this cost? We begin with the staircase.
 #
 # ## Progressive: a pyramid
 #
-# An old code for images (Burt and Adelson, 1983): keep the smallest image, and for each doubling what interpolation missed. Here is one of two
-# levels.
+# The *Laplacian pyramid* (Burt and Adelson, 1983) is an old image code: it stores the smallest image and, for each doubling, what interpolation missed. With $\uparrow$ for
+# interpolation by 2, $x_1$ for the LR image, and $x_2$ and $x_4$ for HR at half and at full size, it stores $x_1$ and the residuals
+#
+# $$r_2 = x_2 - \uparrow x_1, \qquad r_4 = x_4 - \uparrow x_2$$
 
 # %%
 double = sr.models.bilinear(2)
@@ -133,13 +143,13 @@ rebuilt4 = double(rebuilt2[None])[0].numpy() + detail4
 np.testing.assert_allclose(rebuilt4, hr4, atol=1e-5)
 
 # %% [markdown]
-# With both residuals the photo is back, exactly. **Predict:** what do residuals look like, and which of the two is stronger? (Below, red
-# adds light and blue takes it away.)
+# With both residuals the photo is restored exactly. **Predict:** what do the residuals look like, and which of the two is stronger? (In the figure, red
+# adds light and blue removes it.)
 
 
 # %%
 def show(ax, image, title, signed=False, limit=0.25):
-    """Draws the mean of the colours: grey, or signed from blue to red."""
+    """Draws the mean of the channels: grey, or signed from blue to red."""
     image = np.asarray(image).mean(axis=-1)
     if signed:
         ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -153,204 +163,252 @@ def show(ax, image, title, signed=False, limit=0.25):
 fig, axes = plt.subplots(1, 3, figsize=(7.8, 2.1), layout="constrained")
 show(axes[0], lr1, "LR")
 for ax, detail, name in ((axes[1], detail2, "x2"), (axes[2], detail4, "x4")):
-    show(
-        ax,
-        detail,
-        f"residual of {name}, spread {detail.std():.3f}",
-        signed=True,
-        limit=0.1,
-    )
+    title = f"residual of {name}, std {detail.std():.3f}"
+    show(ax, detail, title, signed=True, limit=0.1)
 plt.show()
 
 # %% [markdown]
-# Nearly nothing on smooth ground, lines at edges: *Laplacian*, since they resemble second derivatives. That of x2 is the stronger. With both zero, the image would be
-# LR, doubled twice by bilinear interpolation.
+# The residuals are nearly zero in smooth areas and show lines at edges. They are called *Laplacian* because they resemble second derivatives. The residual of x2 is the stronger one. If both were zero, the image would be
+# the LR image doubled twice by bilinear interpolation.
 #
-# LapSRN (Lai and others, 2017) predicts these two residuals from LR alone. Here is one level, written out with the layers of a network
-# that comes trained with the package:
-
-# %%
-path = sr.pretrained.find("lapsrn-x4-bsds-small")
-config = sr.pretrained.describe(path)["config"]
-lapsrn = sr.models.lapsrn(**config, all_levels=True, weights="bsds-small")
-layer = lapsrn.get_layer
-
-
-def activated(name, x):
-    return keras.ops.leaky_relu(layer(name)(x), 0.2)
+# LapSRN (Lai and others, 2017) predicts these two residuals from the LR image alone, one on each level:
+#
+# ![LapSRN](figures/09_lapsrn.svg)
+#
+# There are two branches. The image is doubled by interpolation, and the features by a transposed convolution. They meet where the residual is added to the image. The
+# network works on luma:
 
 
 # %%
-def level(image, features, name):
-    for i in range(config["num_convs"]):
-        features = activated(f"{name}_conv_{i}", features)  # at the old size
-    features = activated(f"{name}_up", features)  # at the new size
-    interpolated = layer(f"{name}_interpolation")(image)
-    residual = layer(f"{name}_residual")(features)
-    return interpolated, residual, features
+def lapsrn_by_hand(filters, num_convs):
+    image = lr_image = keras.Input((None, None, 1))
+    x = layers.Conv2D(filters, 3, padding="same", name="head")(image)
+    x = layers.LeakyReLU(0.2)(x)
+    outputs = {}
+    for name in ("x2", "x4"):
+        for i in range(num_convs):  # at the input size of the level
+            x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv_{i}")(x)
+            x = layers.LeakyReLU(0.2)(x)
+        twice = {"strides": 2, "padding": "same"}
+        x = layers.Conv2DTranspose(filters, 3, **twice, name=f"{name}_up")(x)
+        x = layers.LeakyReLU(0.2)(x)
+        residual = layers.Conv2D(1, 3, padding="same", name=f"{name}_residual")(x)
+        interpolated = layers.Conv2DTranspose(
+            1, 4, **twice, use_bias=False, name=f"{name}_interpolation"
+        )(image)
+        image = interpolated + residual
+        outputs[name] = [interpolated, residual, image]
+    return keras.Model(lr_image, outputs)
 
 
 # %% [markdown]
-# Two streams: the image doubles by interpolation, the features by a transposed convolution. They meet where the residual is added. The
-# network works on luma.
+# We give it the weights of a trained LapSRN that comes with the package. The outputs of both levels are those of the package:
 
 # %%
-luma1 = sr.images.luma(lr1)[None]
-interpolated2, residual2, features = level(luma1, activated("head", luma1), "x2")
-sr2 = interpolated2 + residual2
-interpolated4, residual4, _ = level(sr2, features, "x4")
-sr4 = interpolated4 + residual4
+path = sr.weights.find("lapsrn-x4-bsds-small")
+config = sr.weights.identity(path)["config"]
+lapsrn = sr.models.lapsrn(**config, all_levels=True, weights="bsds-small")
+by_hand = lapsrn_by_hand(config["filters"], config["num_convs"])
+for part in by_hand.layers:
+    if part.weights:
+        part.set_weights(lapsrn.get_layer(part.name).get_weights())
 
+luma1 = sr.images.luma(lr1)[None]
+levels = by_hand(luma1)
+interpolated2, residual2, sr2 = levels["x2"]
+interpolated4, residual4, sr4 = levels["x4"]
 package = lapsrn(luma1)
 np.testing.assert_allclose(sr2, package["x2"], atol=1e-5)
 np.testing.assert_allclose(sr4, package["x4"], atol=1e-5)
+print(f"{by_hand.count_params():,} weights; equal to sr.models.lapsrn at x2 and x4")
 
 # %% [markdown]
-# **Predict:** this network, trained on photos, invents its residuals without seeing HR. On the name on the tank, which will be
+# **Predict:** this network predicts its residuals without seeing the HR image. On the name on the tank, which will be
 # stronger, its residual or the true one?
 
 # %%
 top, left, height, width = 150, 350, 120, 160  # in HR pixels
-rows = (
+panels = (
     ("x2", 2, interpolated2, residual2, sr2),
     ("x4", 1, interpolated4, residual4, sr4),
 )
-fig, axes = plt.subplots(2, 3, figsize=(7.8, 4.4), layout="constrained")
-for line, (name, step, *maps) in zip(axes, rows, strict=True):
+fig, axes = plt.subplots(2, 3, figsize=(9, 5.2), layout="constrained")
+for row_axes, (name, step, *maps) in zip(axes, panels, strict=True):
     y = slice(top // step, (top + height) // step)
     x = slice(left // step, (left + width) // step)
-    show(line[0], maps[0][0, y, x], f"{name}: interpolated")
-    show(line[1], maps[1][0, y, x], "+ residual", signed=True, limit=0.15)
-    show(line[2], maps[2][0, y, x], f"= output of {name}")
+    show(row_axes[0], maps[0][0, y, x], f"{name}: interpolated")
+    show(row_axes[1], maps[1][0, y, x], "+ residual", signed=True, limit=0.15)
+    show(row_axes[2], maps[2][0, y, x], f"= output of {name}")
 plt.show()
 
 # %%
 truth = sr.images.luma(hr4)[None] - interpolated4.numpy()
 window = (0, slice(top, top + height), slice(left, left + width))
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.8), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.3), layout="constrained")
 show(axes[0], residual4[window], "predicted, x4", signed=True, limit=0.15)
 show(axes[1], truth[window], "true: HR - interpolated", signed=True, limit=0.15)
 plt.show()
 guess = residual4.numpy()
-print(f"spread: predicted {guess.std():.4f}, true {truth.std():.4f}")
+print(f"standard deviation: predicted {guess.std():.4f}, true {truth.std():.4f}")
 print(f"correlation: {np.corrcoef(guess.ravel(), truth.ravel())[0, 1]:.2f}")
 
 # %% [markdown]
-# The guess is weaker, and right where edges are long and clean. Letters and fine fins are missing: a network that is trained on the mean error says
-# little where it knows little.
+# The predicted residual is weaker: its standard deviation is less than half the true one. The two agree where edges are long and clean. The letters and the fine fins of the
+# engine are missing, and over the whole photo the correlation is only 0.35. A network trained on a pixel error predicts little where it is uncertain.
 #
-# ### Two sizes for the price of one
+# ### Two sizes from one pass
 #
-# The way to x4 passes x2. We score both outputs, against HR and against HR halved.
+# The path to x4 passes x2. We score both outputs, against HR and against HR at half size.
 
 # %%
-halved = sr.images.to_integer(hr2)
+hr_half = sr.images.to_integer(hr2)
 outputs = {f"x{k}": keras.Model(lapsrn.input, lapsrn.output[f"x{k}"]) for k in (2, 4)}
-for factor, target in ((2, halved), (4, hr)):
+for factor, target in ((2, hr_half), (4, hr)):
     for name, model in (
         ("bicubic", sr.models.bicubic(factor)),
         ("LapSRN", outputs[f"x{factor}"]),
     ):
-        enlarged = sr.upscale(model, lr, tile=None)
-        score = sr.evaluation.score(target, enlarged, factor)
+        upscaled = sr.upscale(model, lr, tile=None)
+        score = sr.evaluation.score(target, upscaled, factor)
         print(f"x{factor} {name:8} {score['psnr_y']:.2f} dB / {score['ssim_y']:.4f}")
 print("motorcycle, PSNR / SSIM on luma, 2 or 4 pixels cut, 8 bits")
 
 # %% [markdown]
-# A phone and a poster from one pass. The loss made it so: each level has its own, against HR of its size. ("HR halved" is bicubic
-# with antialiasing, in training as here.)
+# One pass gives images for two display sizes. This is due to the loss: each level has its own, against HR of its size. (HR at half size is made by bicubic
+# downscaling with antialiasing, in training as here.)
 #
 # ### A curriculum
 #
-# Learn to double first, then to quadruple. So was the network above trained: its lower level came from `lapsrn-x2-bsds-small`. What fits from that
-# into x4?
+# A curriculum learns to double first, then to quadruple. The network above was trained this way: its lower level came from `lapsrn-x2-bsds-small`. Which of those layers fit
+# into the x4 network?
 
 # %%
 lower = load("lapsrn-x2-bsds-small")
 
 
-def fresh():
+def new_lapsrn():
     keras.utils.set_random_seed(1)
     return sr.models.lapsrn(**config, all_levels=True)
 
 
-pupil = fresh()
-fitting = []
-for part in pupil.layers:
-    if part.weights and part.name in {other.name for other in lower.layers}:
+pretrained_below = new_lapsrn()
+copied = []
+lower_names = {part.name for part in lower.layers}
+for part in pretrained_below.layers:
+    if part.weights and part.name in lower_names:
         part.set_weights(lower.get_layer(part.name).get_weights())
-        fitting.append(part.name)
-assert fitting == sr.training.recipes.transfer(lower, fresh())
-print(len(fitting), "layers, such as", ", ".join(fitting[:3]))
-school = sr.pretrained.training_of(sr.pretrained.find("lapsrn-x2-bsds-small"))
-print("trained before:", school["recipe"]["steps"], "steps at x2")
+        copied.append(part.name)
+assert copied == sr.weights.copy_matching(lower, new_lapsrn())
+print(len(copied), "layers, such as", ", ".join(copied[:3]))
+history = sr.weights.history(sr.weights.find("lapsrn-x2-bsds-small"))
+print("trained before:", history["recipe"]["steps"], "steps at x2")
 
 # %% [markdown]
-# `transfer` does this for any two networks. Now two pupils with the same steps, one from nothing, one with its lower level from
-# school. **Predict:** who leads at step 0, and who at the end?
+# `sr.weights.copy_matching` does this for any two networks. Now we train two networks for the same number of steps, one from random weights, and one whose lower level is
+# pretrained. **Predict:** which is better at step 0, and which at the end?
 
 # %%
-half = sr.degradations.Downscale(2)
-train_pairs = sr.datasets.samples(4).subset(range(here.photos))
-batches = sr.pipeline.training_batches(train_pairs, 16, batch_size=4, channels=1)
-batches = batches.map(lambda lr, hr: (lr, {"x2": half(hr), "x4": hr}))
-cat = pairs.subset([0])
+downscale2 = sr.degradations.Downscale(2)
+train_pairs = sr.datasets.samples(4)
+batches = sr.pipeline.training_batches(
+    train_pairs, 16, batch_size=8, channels=1, min_contrast=0.03
+)
+batches = batches.map(lambda lr, hr: (lr, {"x2": downscale2(hr), "x4": hr}))
 
 
+# %%
 def train(model):
-    """Returns the PSNR of the cat on the way."""
-    large = keras.Model(model.input, model.output["x4"])
+    """Returns the cat, enlarged after each round of training."""
+    x4_model = keras.Model(model.input, model.output["x4"])
     loss = {name: sr.losses.Charbonnier() for name in ("x2", "x4")}
-    eager = here.fast  # for so few steps a graph does not pay
-    model.compile(keras.optimizers.Adam(1e-3), loss=loss, run_eagerly=eager)
-    curve = [sr.evaluate(large, cat, tile=None)["mean"]["psnr_y"]]
-    for _ in range(here.rounds):
-        model.fit(batches, steps_per_epoch=here.steps, verbose=0)
-        curve.append(sr.evaluate(large, cat, tile=None)["mean"]["psnr_y"])
-    return curve
+    soap = sr.optimizers.SOAP(2e-3, beta_2=0.99, precondition_frequency=20)
+    model.compile(soap, loss=loss, run_eagerly=here.eager)
+    cats = [sr.upscale(x4_model, lr_cat, tile=None)]
+
+    def keep(epoch, logs):
+        cats.append(sr.upscale(x4_model, lr_cat, tile=None))
+
+    model.fit(
+        batches,
+        steps_per_epoch=here.steps,
+        epochs=here.rounds,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=keep)],
+        verbose=0,
+    )
+    return cats
 
 
 # %%
-curves = {"from nothing": train(fresh()), "lower level first": train(pupil)}
-bar = sr.evaluate(sr.models.bicubic(4), cat)
+cats = {
+    "random weights": train(new_lapsrn()),
+    "pretrained lower level": train(pretrained_below),
+}
+curves = {
+    name: [sr.evaluation.score(hr_cat, image, 4)["psnr_y"] for image in images]
+    for name, images in cats.items()
+}
+bicubic_cat = sr.upscale(sr.models.bicubic(4), lr_cat)
+bicubic_psnr = sr.evaluation.score(hr_cat, bicubic_cat, 4)["psnr_y"]
 fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")
 for name, curve in curves.items():
     ax.plot(here.steps * np.arange(len(curve)), curve, "o-", label=name)
-    print(f"{name:18} {curve[0]:.2f} dB, in the end {curve[-1]:.2f} dB")
-ax.axhline(bar["mean"]["psnr_y"], color="0.4", linestyle="--", label="bicubic")
+    print(f"{name:23} {curve[0]:.2f} dB, at the end {curve[-1]:.2f} dB")
+ax.axhline(bicubic_psnr, color="0.4", linestyle="--", label="bicubic")
 ax.set(xlabel="steps on both levels", ylabel="PSNR on luma (dB)")
-ax.set_ylim(bar["mean"]["psnr_y"] - 2, bar["mean"]["psnr_y"] + 1)
+ax.set_ylim(bicubic_psnr - 2, bicubic_psnr + 1)
 ax.set_title("LapSRN x4, the cat, 4 pixels cut", fontsize=10)
 ax.legend(frameon=False, loc="lower right")
 plt.show()
-assert curves["lower level first"][-1] > curves["from nothing"][-1]
+assert curves["pretrained lower level"][-1] > curves["random weights"][-1]
+
+# %%
+strip = {
+    f"{name}, step {here.steps * i}": cats[name][i]
+    for name in cats
+    for i in (0, 1, here.rounds)
+}
+sr.plotting.comparison(
+    {**strip, "bicubic": bicubic_cat, "HR": hr_cat},
+    scores={
+        name: sr.evaluation.score(hr_cat, image, 4)["psnr_y"]
+        for name, image in strip.items()
+    },
+    crop=(50, 80, 110, 150),
+    columns=2,
+    whole=False,
+    title="The cat x4 during training: PSNR on luma (dB), 4 pixels cut",
+)
 
 # %% [markdown]
-# "From nothing" begins far below the frame. The other starts almost at bicubic, although its upper level is random, and soon passes it. It is no
-# fair race: school took 2,000 steps, on other photos. But it shows that a lower level is worth keeping.
+# With random weights, the first picture is covered by a strong grid, and 200 steps of training only just bring the network past bicubic. With the trained lower level, the
+# grid is faint at step 0 and gone after 50 steps. The next 150 steps add nothing: the PSNR stays near 32.1 dB, and the pictures of steps 50 and 200 look the same.
+#
+# The comparison is not fair, because the lower level had been trained for 2,000 steps on other photos. But it shows that a trained lower level is worth keeping.
 #
 # ## Iterative: back-projection
 #
-# Whatever the network, one test needs no HR: shrink the output again. It should be the LR image. **Predict:** is that so
+# One test works for every network and needs no HR image: scale the output down again. The result should be the LR image. **Predict:** is this true
 # for bicubic interpolation?
 
 # %%
-shrink = sr.degradations.Downscale(4)
-enlarge = sr.models.bicubic(4)
-bicubic = enlarge(lr1[None])[0].numpy()
-error = lr1 - shrink(bicubic)
+downscale = sr.degradations.Downscale(4)
+upscale = sr.models.bicubic(4)
+bicubic = upscale(lr1[None])[0].numpy()
+error = lr1 - downscale(bicubic)
 print(f"error in LR: {255 * error.std():.2f} grey levels (standard deviation)")
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(7.8, 2.1), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.4), layout="constrained")
 show(axes[0], lr1, "LR")
-show(axes[1], shrink(bicubic), "bicubic, shrunk again")
-show(axes[2], error, "LR - shrunk", signed=True, limit=0.1)
+show(axes[1], downscale(bicubic), "bicubic, scaled down again")
+show(axes[2], error, "LR - scaled down", signed=True, limit=0.1)
 plt.show()
 
 # %% [markdown]
-# It is not: bicubic smooths on the way up, and shrinking smooths again. The error is known, so give it back: enlarge the error, and add
-# it. Then look again. This is *iterative back-projection* (Irani and Peleg, 1991).
+# It is not: bicubic interpolation smooths on the way up, and downscaling smooths again. The error is known, so it can be corrected: upscale the error and add
+# it to the image, then measure again. This is *iterative back-projection* (Irani and Peleg, 1991), with $\uparrow$ and $\downarrow$ for upscaling and downscaling:
+#
+# $$x_{t+1} = x_t + \uparrow\!\big(\mathrm{LR} - \downarrow x_t\big)$$
 
 
 # %%
@@ -359,27 +417,27 @@ def psnr_y(hr, image):
     return float(sr.metrics.psnr(*pair, luma=True, border=4)[0])
 
 
-image, log = bicubic, []
+image, errors, psnrs = bicubic, [], []
 for _ in range(11):
-    error = lr1 - shrink(image)
-    file = sr.images.to_integer(np.clip(image, 0, 1))
-    log.append((255 * error.std(), psnr_y(hr, file)))
-    image = image + enlarge(error[None])[0].numpy()
+    error = lr1 - downscale(image)
+    errors.append(255 * error.std())
+    psnrs.append(psnr_y(hr, sr.images.to_integer(np.clip(image, 0, 1))))
+    image = image + upscale(error[None])[0].numpy()
 
 # %% [markdown]
-# **Predict:** will the error in LR go to zero? And the PSNR against HR, will it rise without end?
+# **Predict:** will the error in LR go to zero? And will the PSNR against HR keep rising?
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
-labels = ("error in LR (grey levels)", "PSNR on luma (dB)")
-for ax, values, label in zip(axes, zip(*log, strict=True), labels, strict=True):
-    ax.plot(values, "o-", color="#0072B2")
-    ax.set(xlabel="back-projections", ylabel=label)
+axes[0].plot(errors, "o-", color="#0072B2")
+axes[0].set(xlabel="back-projections", ylabel="error in LR (grey levels)")
 axes[0].set_ylim(bottom=0)
+axes[1].plot(psnrs, "o-", color="#0072B2")
+axes[1].set(xlabel="back-projections", ylabel="PSNR on luma (dB)")
 plt.show()
-print(f"bicubic {log[0][1]:.2f} dB, after 10 back-projections {log[-1][1]:.2f} dB")
+print(f"bicubic {psnrs[0]:.2f} dB, after 10 back-projections {psnrs[-1]:.2f} dB")
 print("motorcycle x4, luma, 4 pixels cut, 8 bits")
-assert log[-1][0] < log[0][0] / 4 and log[-1][1] > log[0][1]
+assert errors[-1] < errors[0] / 4 and psnrs[-1] > psnrs[0]
 
 # %%
 sr.plotting.slider(
@@ -390,13 +448,15 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# The picture is crisper, with small stairs along slanted edges, and the name stays unreadable. The error in LR falls towards zero, the gain against HR soon ends. Agreeing
-# with LR is necessary, not sufficient. Lesson 1 hid a message in that gap.
+# The picture is sharper, with small stairs along slanted edges, and the name remains illegible. The error in LR falls towards zero, while the gain against HR soon ends. Agreement
+# with the LR image is necessary, but not sufficient. Lesson 1 hid a message in that gap.
 #
 # ### DBPN: the step becomes a layer
 #
-# Haris and others (2018) keep the loop and learn its parts. An *up-projection* enlarges, shrinks again, and enlarges the difference, with three
-# kernels of its own:
+# Haris and others (2018) keep the loop and learn its parts. An *up-projection* upscales, downscales again, and upscales the difference, with three
+# learned kernels $\uparrow_1$, $\downarrow_2$ and $\uparrow_3$. (The sign of the difference does not matter, since the kernel is learned.)
+#
+# $$y = \uparrow_1\! x + \uparrow_3\!\big(\downarrow_2\!\uparrow_1\! x - x\big)$$
 
 # %%
 dbpn = sr.models.dbpn(4, filters=8, num_features=16, num_stages=2)
@@ -407,9 +467,9 @@ def up_projection(x, network, name):
         x = network.get_layer(f"{name}_{part}")(x)
         return network.get_layer(f"{name}_{part}_prelu")(x)
 
-    first = apply("project", x)  # enlarge
-    error = apply("back", first) - x  # shrink, compare
-    return first + apply("correct", error)  # enlarge the error, add it
+    first = apply("project", x)  # upscale
+    error = apply("back", first) - x  # downscale, compare
+    return first + apply("correct", error)  # upscale the error, add it
 
 
 # %%
@@ -419,21 +479,21 @@ np.testing.assert_allclose(up_projection(before, dbpn, "up_0"), after, atol=1e-4
 print(before.shape, "->", after.shape)
 
 # %% [markdown]
-# Is it really the old step? If so, there must be weights for which DBPN *is* back-projection. Bilinear interpolation x4 is a transposed convolution
-# with an 8 x 8 tent, and shrinking is a convolution with the same tent, scaled.
+# Is this really the same step? If so, there must be weights with which DBPN *is* back-projection. Bilinear interpolation x4 is a transposed convolution
+# with an 8 x 8 tent kernel, and downscaling is a convolution with the same tent, scaled.
 
 # %%
 line = 1 - np.abs(np.arange(8) - 3.5) / 4
 tent = np.outer(line, line)
-same = np.zeros((3, 3))
-same[1, 1] = 1  # a convolution that changes nothing
+identity = np.zeros((3, 3))
+identity[1, 1] = 1  # a convolution that changes nothing
 kernels = {
-    "head": same,
+    "head": identity,
     "squeeze": np.ones((1, 1)),
     "up_0_project": tent,
     "up_0_back": tent / tent.sum(),
-    "up_0_correct": -tent,  # DBPN's error has the other sign
-    "tail": same,
+    "up_0_correct": -tent,  # DBPN's error has the opposite sign
+    "tail": identity,
 }
 print("the tent, one row:", line)
 
@@ -445,61 +505,65 @@ for name, kernel in kernels.items():
         unit.get_layer(f"{name}_prelu").set_weights([np.ones((1, 1, 1))])  # linear
 
 # %%
-enlarge2 = sr.layers.BilinearUpsampling(4)
-shrink2 = sr.degradations.Downscale(4, "bilinear")
-classic = enlarge2(luma1)[0].numpy()
-classic = classic + enlarge2((luma1[0] - shrink2(classic))[None])[0].numpy()
-learned = unit(luma1)[0].numpy()
+upscale_bilinear = sr.layers.BilinearUpsampling(4)
+downscale_bilinear = sr.degradations.Downscale(4, "bilinear")
+classic = upscale_bilinear(luma1)[0].numpy()
+error = (luma1[0] - downscale_bilinear(classic))[None]
+classic = classic + upscale_bilinear(error)[0].numpy()
+with_dbpn = unit(luma1)[0].numpy()
 inner = slice(16, -16)  # at the border one repeats pixels, the other pads zeros
-np.testing.assert_allclose(learned[inner, inner], classic[inner, inner], atol=1e-4)
-print("one step of back-projection = a DBPN of", unit.count_params(), "numbers")
+np.testing.assert_allclose(with_dbpn[inner, inner], classic[inner, inner], atol=1e-4)
+print("one back-projection = a DBPN with", unit.count_params(), "parameters")
 
 # %% [markdown]
-# It is. The paper's network has 64 channels in place of one, learned kernels, seven up-projections with down-projections between, and
-# connects them densely: the saw in the first picture. What the learned unit does, where weights are shipped, in its most active channel:
+# It is. The paper's network has 64 channels instead of one, learned kernels, and seven up-projections with down-projections between them, and
+# connects them densely. These are the teeth in the first figure. Does a *trained* unit still compare, although nothing forces it to? We look at
+# the LR side of its first unit, in the channel with the most contrast: the features that come in, the same after they were upscaled and downscaled, and their difference.
 
 # %%
-if "bsds-small" in sr.pretrained.names("dbpn", scale=4):
-    network = load("dbpn-x4-bsds-small")
-    names = ("up_0_project_prelu", "up_0_correct_prelu", "up_0_sum")
-    maps = keras.Model(network.input, [network.get_layer(n).output for n in names])
-    maps = [np.asarray(m)[0] for m in maps(lr1[None, 43:61, 91:118])]
-    channel = np.argmax(maps[1].std(axis=(0, 1)))
-    fig, axes = plt.subplots(1, 3, figsize=(7.8, 2.1), layout="constrained")
-    titles = ("first guess", "+ enlarged error", "= corrected")
-    for ax, one, title in zip(axes, maps, titles, strict=True):
-        one = one[..., channel] - one[..., channel].mean()
-        most = np.abs(one).max()
-        ax.imshow(one, cmap="RdBu_r", vmin=-most, vmax=most)
-        ax.set_title(f"{title}, spread {one.std():.3f}", fontsize=10)
-        ax.set(xticks=[], yticks=[])
-    plt.show()
-else:
-    print("This version ships no weights of DBPN.")
+network = load("dbpn-x4-bsds-small")
+names = ("squeeze_prelu", "up_0_back_prelu", "up_0_error")
+inside = keras.Model(network.input, [network.get_layer(n).output for n in names])
+incoming, back, error_in_lr = (np.asarray(x)[0] for x in inside(lr1[None]))
+channel = incoming.std(axis=(0, 1)).argmax()
+area = np.s_[20:110, 60:180, channel]
+limit = np.abs(incoming[area] - incoming[area].mean()).max()
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+titles = ("features of LR", "after up and down", "difference")
+for ax, one_map, title in zip(axes, (incoming, back, error_in_lr), titles, strict=True):
+    centered = one_map[area] - one_map[area].mean()
+    ax.imshow(centered, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    ax.set_title(f"{title}, std {centered.std():.3f}", fontsize=10)
+    ax.set(xticks=[], yticks=[])
+plt.show()
+same = np.corrcoef(incoming[area].ravel(), back[area].ravel())[0, 1]
+print(f"correlation of the first two maps: {same:.2f}")
 
 # %% [markdown]
-# Features need not be images: around the tank, an LR pixel becomes a pattern of 4 x 4, and the correction is nearly as strong as the first guess.
+# Only in part. The map that comes back resembles the one that went in (their correlation is 0.84), but it has less than half the contrast. The difference is
+# therefore not a small error, as in back-projection: it is mostly the input with its sign reversed. The unit can learn the classic step, but training does not force it to.
+
+# %% [markdown]
+# ### Optional: the hourglass, down first, then up
 #
-# ### The hourglass: down first, then up
-#
-# The valleys go the other way: shrink features, to see far, and enlarge them back. A *stack* predicts an image after each hourglass; the next one starts from
+# The hourglass goes the other way: it reduces the features, to see a large area, and enlarges them again. A *stack* predicts an image after each hourglass, and the next hourglass starts from
 # it.
 
 # %%
-found = sr.pretrained.find("stacked_hourglass-x4-bsds-small")
-options = sr.pretrained.describe(found)["config"]
+found = sr.weights.find("stacked_hourglass-x4-bsds-small")
+options = sr.weights.identity(found)["config"]
 hourglass = sr.models.stacked_hourglass(**options, all_outputs=True, weights=found)
 predictions = {
     name: sr.images.to_integer(np.clip(output[0], 0, 1))
     for name, output in hourglass(lr1[None]).items()
 }
-for name, prediction in {"bicubic": sr.upscale(enlarge, lr), **predictions}.items():
+for name, prediction in {"bicubic": sr.upscale(upscale, lr), **predictions}.items():
     score = sr.evaluation.score(hr, prediction, 4)
     print(f"{name:8} {score['psnr_y']:.2f} dB / {score['ssim_y']:.4f}")
 print("motorcycle x4, PSNR / SSIM on luma, 4 pixels cut, 8 bits")
 
 # %% [markdown]
-# **Predict:** what does the second hourglass change? Flat ground, edges, or everything a little?
+# **Predict:** what does the second hourglass change? Smooth areas, edges, or everything a little?
 
 # %%
 first, second = (sr.images.to_float(p) for p in predictions.values())
@@ -511,29 +575,30 @@ show(axes[1], change, "second - first", signed=True, limit=0.08)
 plt.show()
 
 # %% [markdown]
-# It works on edges, where the first left most to do. So far *where* to enlarge. The other question of design is what a block sees.
-#
+# It changes edges and fine detail, and leaves smooth areas alone.
+
+# %% [markdown]
 # ## How far does a network see?
 #
-# One output pixel depends on some input pixels: its *receptive field*. A gradient measures it. If input pixel A changes a little, how much does the
-# middle of the output?
+# So far the question was *where* to upscale. The other question of design is how far a block sees. An output pixel depends on some of the input pixels, its *receptive field*. It can be measured by a gradient: if an input pixel changes a little, how much does the
+# centre of the output change?
 
 
 # %%
-def reach(model, images):
-    """Returns |d middle output / d input|, mean over images and channels."""
+def input_gradient(model, images):
+    """Returns |d central output / d input|, mean over images and channels."""
     images = tf.convert_to_tensor(images)
     with tf.GradientTape() as tape:
         tape.watch(images)
         output = model(images)
         row, column = (side // 2 for side in output.shape[1:3])
-        middle = tf.reduce_sum(output[:, row, column])
-    return np.abs(tape.gradient(middle, images)).mean(axis=(0, -1))
+        center = tf.reduce_sum(output[:, row, column])
+    return np.abs(tape.gradient(center, images)).mean(axis=(0, -1))
 
 
 # %% [markdown]
-# First a network that we can check by counting: 3 x 3 convolutions, every weight 1, nothing else. Then the gradient is the number of ways from one
-# pixel to the other. **Predict:** how wide is the field of four? Are all its pixels equal?
+# We start with a network that can be checked by counting: 3 x 3 convolutions whose weights are all 1, and nothing else. Its gradient is the number of paths from one
+# pixel to the other. **Predict:** how wide is the receptive field of four convolutions? Do all its pixels count equally?
 
 
 # %%
@@ -549,30 +614,31 @@ def counting(rates):
     return keras.Sequential(chain)
 
 
-field = reach(counting([1, 1, 1, 1]), np.zeros((1, 25, 25, 1), "float32"))
-line = np.ones(1)
+blank = np.zeros((1, 25, 25, 1), "float32")
+field = input_gradient(counting([1, 1, 1, 1]), blank)
+paths = np.ones(1)
 for _ in range(4):
-    line = np.convolve(line, np.ones(3))  # the ways, in one direction
-np.testing.assert_allclose(field[8:17, 8:17], np.outer(line, line))
-print("ways:", line.astype(int), " field:", (field > 0).sum(axis=0).max(), "wide")
+    paths = np.convolve(paths, np.ones(3))  # the paths, in one direction
+np.testing.assert_allclose(field[8:17, 8:17], np.outer(paths, paths))
+print("paths:", paths.astype(int), " width:", (field > 0).sum(axis=0).max())
 
 # %% [markdown]
-# Nine pixels, and not equal at all: 19 x 19 ways lead from the middle to itself, and one from a corner. With more layers it becomes a bell. So
-# there are two fields: what *can* matter, and what does. (White, below: no way at all.)
+# It is nine pixels wide, and its pixels do not count equally: 19 x 19 paths lead from the centre to itself, and one from a corner. With more layers the counts approach a bell curve. So
+# there are two receptive fields: the pixels that *can* have an effect, and those that have a considerable one. (In the next figure, white means that there is no path.)
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 for ax, count in zip(axes, (1, 4, 12), strict=True):
-    ways = reach(counting([1] * count), np.zeros((1, 25, 25, 1), "float32"))
-    ax.imshow(np.where(ways > 0, ways / ways.max(), np.nan), vmin=0)
+    paths = input_gradient(counting([1] * count), blank)
+    ax.imshow(np.where(paths > 0, paths / paths.max(), np.nan), vmin=0)
     ax.set_title(f"convolutions: {count}", fontsize=10)
     ax.set(xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown]
-# ### Six blocks
+# ### Five blocks
 #
-# Now blocks as networks have them: random weights, ReLU, 16 channels. All have four 3 x 3 convolutions on the way; only their arrangement differs. First
+# Now we take blocks as they occur in networks: random weights, ReLU, 16 channels. All have four 3 x 3 convolutions on the way, and only their arrangement differs. These are
 # the three that only arrange convolutions:
 
 # %%
@@ -590,19 +656,18 @@ def plain(x, rates=(1, 1, 1, 1)):
     return x
 
 
-def dilated(x):  # the kernel's nine weights stand `rate` pixels apart
+def dilated(x):  # the nine weights of a kernel are `rate` pixels apart
     return plain(x, rates=(1, 2, 4, 8))
 
 
-def dense(x):  # every convolution gets all maps before it
+def dense(x):  # every convolution receives all previous maps
     for _ in range(4):
         x = layers.Concatenate()([x, conv(x)])
     return x
 
 
 # %% [markdown]
-# Then two that add means: *pyramid pooling*, as in PSPNet, appends the means of 1, 4, 9 and 36 regions; *channel attention*, as in RCAN, multiplies
-# each channel by a weight that comes from the means of all pixels. (PSPNet enlarges its means by interpolation; we repeat them.)
+# The next block adds means. *Pyramid pooling*, as in PSPNet, appends the means of 1, 4, 9 and 36 regions. (PSPNet upscales its means by interpolation, while we repeat them.)
 
 
 # %%
@@ -616,17 +681,9 @@ def pyramid(x):
     return layers.Concatenate()(maps)
 
 
-def attention(x):
-    x = plain(x)
-    weight = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    weight = layers.Dense(filters // 4, activation="relu")(weight)
-    weight = layers.Dense(filters, activation="sigmoid")(weight)
-    return layers.Multiply()([x, weight])
-
-
 # %% [markdown]
-# And an hourglass: three times halved, and back with a branch across at each size. **Predict** for each of the six: how wide is its field,
-# where is it strong, does it have holes or blocks?
+# The last is an hourglass: it halves the maps three times, and adds a branch from each size on the way back. **Predict** for each of the five: how wide is its receptive field,
+# where is it strong, and does it have holes or blocks?
 
 
 # %%
@@ -648,22 +705,21 @@ blocks = {
     "dilated": dilated,
     "dense": dense,
     "pyramid pooling": pyramid,
-    "channel attention": attention,
     "hourglass": hourglass_block,
 }
 noise = np.random.default_rng(0).uniform(size=(8, size, size, 3)).astype("float32")
 fields = {}
 for name, block in blocks.items():
     inputs = keras.Input((size, size, 3))
-    draws = [
-        reach(keras.Model(inputs, block(inputs)), noise) for _ in range(here.draws)
-    ]
+    draws = []
+    for _ in range(here.draws):  # new random weights each time
+        draws.append(input_gradient(keras.Model(inputs, block(inputs)), noise))
     fields[name] = np.mean(draws, axis=0)
 
 
 # %%
 def distances(field):
-    """Returns how far each pixel is from the middle, in rows or columns."""
+    """Returns how far each pixel is from the centre, in rows or columns."""
     y, x = np.indices(field.shape)
     return np.maximum(abs(y - field.shape[0] // 2), abs(x - field.shape[1] // 2))
 
@@ -677,35 +733,36 @@ def draw_field(ax, field, title, floor=-5):
 
 
 # %%
-fig, axes = plt.subplots(2, 3, figsize=(8, 5.8), layout="constrained")
-for ax, (name, field) in zip(axes.flat, fields.items(), strict=True):
+fig, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
+axes.flat[-1].axis("off")
+for ax, (name, field) in zip(axes.flat, fields.items(), strict=False):
     picture = draw_field(ax, field, name)
     far = distances(field)
     beyond = field[far > 4].sum() / field.sum()
     print(f"{name:18} reaches {far[field > 0].max():2} pixels,", end=" ")
     print(f"{beyond:6.1%} of the gradient beyond 4")
 fig.colorbar(picture, ax=axes, ticks=[-5, -4, -3, -2, -1, 0], shrink=0.6).set_label(
-    "|gradient|, powers of 10 of the largest"
+    "log10 of |gradient| / the largest"
 )
 plt.show()
 
 # %%
 radius = {name: distances(f)[f > 0].max() for name, f in fields.items()}
 assert radius["plain"] == radius["dense"] == 4 and radius["dilated"] == 15
-assert radius["channel attention"] == radius["pyramid pooling"] == size // 2
-assert fields["channel attention"].min() > 0  # no pixel is left out
+assert radius["pyramid pooling"] == size // 2
+assert fields["pyramid pooling"].min() > 0  # no pixel is left out
 assert (fields["dense"] > 0).sum() == (fields["plain"] > 0).sum() == 81
 
 # %% [markdown]
-# Grey is exactly zero. Plain and dense end at the same 9 x 9: density adds shorter ways, none that is longer. Dilation reaches 15 with the same
-# weights. Pyramid pooling and attention see *everything*; the first in visible regions, the second faintly and evenly.
+# Grey is exactly zero. The plain and the dense block have the same 9 x 9 pixels: dense connections add shorter paths, but no longer ones. Dilation reaches 15 pixels with the same
+# weights. Pyramid pooling sees *everything*, in visible regions.
 #
-# The hourglass is wide, in steps, and off the middle: its field follows the grid of its pooling. A scene that moves by one pixel falls otherwise on that
-# grid. None of this says what is *good*: a far look costs training, and helps only if far pixels tell something.
+# The hourglass has a wide field with steps in it, which is not centred, because it follows the grid of the pooling. If the image moves by one pixel, it falls differently on that
+# grid. None of this says what is *good*: a large field takes training, and helps only if distant pixels are informative.
 #
-# ### Inside the two blocks
+# ### Inside the dense block
 #
-# Dense means that the input of a layer grows. We read it off a package's network, RDN:
+# Dense connections mean that the input of each layer grows. We can see it in a network of the package, RDN:
 
 # %%
 rdn = sr.models.rdn(4, filters=32, num_blocks=1, num_convs=4, growth=16)
@@ -716,87 +773,44 @@ print(f"the 1 x 1 fusion: from {fusion[2]} to {fusion[3]}")
 assert widths == [32 + 16 * i for i in range(4)]
 
 # %% [markdown]
-# Attention is a mean, two tiny layers, and a product. By hand, inside the trained RCAN:
-
-# %%
-rcan = load("rcan-x4-bsds-small")
-name = "group_1_block_1"
-parts = [rcan.get_layer(f"{name}_{part}").output for part in ("conv2", "attention")]
-inside = keras.Model(rcan.input, parts)
-
-
-def excite(x):
-    mean = keras.ops.mean(x, axis=(1, 2), keepdims=True)
-    return rcan.get_layer(f"{name}_excite")(rcan.get_layer(f"{name}_squeeze")(mean))
-
-
-photos = {"cat": lr_cat, "motorcycle": lr}
-attending = {}
-for photo, file in photos.items():
-    x, attended = inside(sr.images.to_float(file)[None])
-    attending[photo] = excite(x)
-    np.testing.assert_allclose(x * attending[photo], attended, atol=1e-5)
-
-# %% [markdown]
-# **Predict:** 32 weights between 0 and 1 for the cat, 32 for the motorcycle. How different will they be?
-
-# %%
-fig, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
-for photo, marker in (("cat", "o"), ("motorcycle", "x")):
-    ax.plot(np.ravel(attending[photo]), marker, label=photo)
-ax.set(xlabel=f"channel of {name}", ylabel="weight", ylim=(0, 1))
-ax.legend(frameon=False)
-plt.show()
-excitations = [x.output for x in rcan.layers if x.name.endswith("_excite")]
-everywhere = keras.Model(rcan.input, excitations)
-values = np.array([everywhere(sr.images.to_float(x)[None]) for x in photos.values()])
-print(f"all {len(excitations)} blocks: weights from {values.min():.3f}", end=" ")
-print(f"to {values.max():.3f},", end=" ")
-print(f"the two photos differ by at most {np.abs(values[0] - values[1]).max():.3f}")
-
-# %% [markdown]
-# All stay near one half, which is where they started: sigmoid(0). After its short training the attention of this small network does not tell two photos
-# apart: it multiplies by nearly a constant. A diagram shows what a layer *could* do. What it does must be measured.
+# A third way to see far is *attention*, which computes weights from the image itself, for channels (as in RCAN) or for positions (as in the
+# transformers that followed). [Lesson 17](17_efficient.ipynb) builds both kinds by hand. Below, RCAN stands for them: its weights come from the means over
+# all pixels.
 #
 # ### Trained networks
 #
-# How far do trained ones look? We take shipped sets, and pieces of the motorcycle, 64 x 64 LR pixels each.
+# How far do trained networks see? We take shipped sets of weights, and parts of the motorcycle of 64 x 64 LR pixels.
 
 # %%
 corners = ((0, 0), (30, 60), (60, 0), (60, 120))
 pieces = np.stack([lr1[y : y + 64, x : x + 64] for y, x in corners])[: here.pieces]
-wanted = ("vdsr", "edsr", "rdn", "lapsrn", "dbpn", "rcan", "stacked_hourglass")
-if here.fast:
-    wanted = ("edsr", "lapsrn", "rcan", "stacked_hourglass")
+shown_networks = ("edsr", "lapsrn", "rcan", "stacked_hourglass")
 trained = {}
-for network in wanted:
-    if "bsds-small" in sr.pretrained.names(network, scale=4):
-        trained[network] = load(f"{network}-x4-bsds-small")
+for name in (*shown_networks, "vdsr", "rdn", "dbpn")[: here.measured]:
+    trained[name] = load(f"{name}-x4-bsds-small")
 print("shipped with this version:", ", ".join(trained))
 
 # %%
-looks = {}
+trained_fields = {}
 for name, model in trained.items():
     luma_only = model.input_shape[-1] == 1
-    looks[name] = reach(model, sr.images.luma(pieces) if luma_only else pieces)
+    images = sr.images.luma(pieces) if luma_only else pieces
+    trained_fields[name] = input_gradient(model, images)
 
 # %% [markdown]
 # **Predict:** which of them see all 64 x 64 pixels? And within how many pixels do you expect 90% of the gradient?
 
 # %%
-few = [
-    name for name in ("edsr", "lapsrn", "rcan", "stacked_hourglass") if name in looks
-]
-fig, axes = plt.subplots(1, len(few), figsize=(9, 2.7), layout="constrained")
-for ax, name in zip(axes, few, strict=True):
-    picture = draw_field(ax, looks[name], name, floor=-8)
-fig.colorbar(picture, ax=axes, ticks=[-8, -4, 0], shrink=0.8).set_label("power of 10")
+fig, axes = plt.subplots(1, 4, figsize=(10, 3), layout="constrained")
+for ax, name in zip(axes, shown_networks, strict=True):
+    picture = draw_field(ax, trained_fields[name], name, floor=-8)
+fig.colorbar(picture, ax=axes, ticks=[-8, -4, 0], shrink=0.8).set_label("log10")
 plt.show()
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
 styles = ["-", "--", "-.", ":"]
-for i, (name, field) in enumerate(looks.items()):
+for i, (name, field) in enumerate(trained_fields.items()):
     far = distances(field)
     within = np.array([field[far <= d].sum() for d in range(33)]) / field.sum()
     label = f"{name}: 90% within {np.argmax(within >= 0.9)}"
@@ -809,43 +823,44 @@ ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# EDSR and LapSRN get 90% from within a few pixels, far less than they could see. RCAN's curve does not fall to zero: attention is global, and here very faint. The hourglass
-# looks several times as far, beyond our pieces.
+# Only RCAN and the hourglass reach the border of our parts. EDSR gets 90% of the gradient from within 4 pixels, although it could see 20, and the other networks without attention or pooling
+# behave alike. RCAN also has 90% within 4 pixels, but its curve then stays near one ten-thousandth, because its attention is global, although very faint here. The hourglass needs 12
+# pixels for 90%, three times as many as EDSR.
 #
-# Is a faint gradient real? Paint everything black that is more than 24 pixels from the middle, and compare the *middle* of the output. **Predict:** which
-# networks will notice?
+# Does a faint gradient have an effect? We paint everything black that is more than 24 pixels from the centre, and compare the *centre* of the output. **Predict:** which
+# networks will be affected?
 
 # %%
 photo = pieces[:1]
-far = distances(photo[0, ..., 0])[None, ..., None] > 24
-painted = np.where(far, 0, photo).astype("float32")
-noticed = {}
-for name in few:
+is_far = distances(photo[0, ..., 0])[None, ..., None] > 24
+painted = np.where(is_far, 0, photo).astype("float32")
+changes = {}
+for name in shown_networks:
     pair = (photo, painted)
     if trained[name].input_shape[-1] == 1:
         pair = tuple(sr.images.luma(x) for x in pair)
     before, after = (np.asarray(trained[name](x))[:, 124:132, 124:132] for x in pair)
-    noticed[name] = 255 * np.abs(after - before).max()
-    print(f"{name:18} changes by up to {noticed[name]:.4f} grey levels")
-assert noticed["edsr"] < noticed["rcan"] < noticed["stacked_hourglass"]
+    changes[name] = 255 * np.abs(after - before).max()
+    print(f"{name:18} changes by up to {changes[name]:.4f} grey levels")
+assert changes["edsr"] < changes["rcan"] < changes["stacked_hourglass"]
 
 # %% [markdown]
-# EDSR and LapSRN cannot notice. RCAN and the hourglass do, by far less than an eye would see. This has a consequence: cut a photo into tiles, and a result may depend on
-# the cut. `sr.upscale` measures how far a network looks, and warns where tiles cannot be exact.
+# EDSR and LapSRN cannot be affected. RCAN and the hourglass are, by far less than an eye could see. This has a consequence: if a photo is cut into tiles, the result may depend on
+# the cut. `sr.upscale` measures how far a network sees, and warns where tiles cannot be exact.
 #
-# ## Four frameworks, one table
+# ## Four frameworks in one table
 #
-# | | where its layers work | one 3 x 3 layer, 64 channels, x4 | gives | asks for |
+# | | where its layers work | one 3 x 3 layer, 64 channels, x4 | provides | requires |
 # |---|---|---|---|---|
 # | pre-upsampling | HR | 34.0 G | any factor with one network | most multiplications |
-# | post-upsampling | LR | 2.1 G | depth for little cost | a new tail for each factor |
+# | post-upsampling | LR | 2.1 G | depth at a low cost | a new tail for each factor |
 # | progressive | LR, then twice that, ... | 2.1 to 8.5 G | all powers of two at once | a loss for each level |
-# | iterative | between sizes, many times | 0.01 to 34.0 G | predictions that are corrected | many layers that change size |
+# | iterative | between sizes, many times | 0.01 to 34.0 G | predictions that are corrected | many layers that change the size |
 #
-# All networks of the package, with their papers' sizes:
+# These are all networks of the package, in the sizes of their papers:
 
 # %%
-print(f"{'network':18}{'framework':22}{'weights':>12}{'G Mult-Adds':>13}  paper")
+print(f"{'network':18}{'framework':22}{'parameters':>12}{'G Mult-Adds':>13}  paper")
 for framework in dict.fromkeys(e.framework for e in sr.models.CATALOGUE.values()):
     for name, entry in sr.models.CATALOGUE.items():
         if entry.framework == framework:
@@ -856,25 +871,27 @@ for framework in dict.fromkeys(e.framework for e in sr.models.CATALOGUE.values()
 print("at x4, for an output of 1280 x 720")
 
 # %% [markdown]
-# Quality has to be measured. We score all shipped sets for x4 on two photos that none has seen. Those called "small" or "bottleneck" are reduced networks, trained for
-# minutes; the others have their paper's size. Those trained against a discriminator are left to the lesson on GANs.
+# Quality has to be measured. We score all shipped sets for x4 on two photos that none of them was trained on. Those called "small" or "bottleneck" are reduced networks that were trained for
+# minutes. The others have the size of their paper (SPAN is folded, which [lesson 17](17_efficient.ipynb) explains). Those trained against a discriminator are left to the lesson on GANs.
 
 # %%
 recipes = {
-    name: sr.pretrained.training_of(sr.pretrained.find(name))["recipe"]
-    for name in sr.pretrained.all_names()
+    name: sr.weights.history(sr.weights.find(name))["recipe"]
+    for name in sr.weights.all_names()
     if "-x4-" in name
 }
-shown = {n: r for n, r in recipes.items() if "discriminator" not in r}
-if here.fast:
-    shown = {n: shown[n] for n in ("edsr-x4-bsds-small", "lapsrn-x4-bsds-small")}
+chosen = here.compared or recipes
+shown = {n: recipes[n] for n in chosen if "discriminator" not in recipes[n]}
 print(len(shown), "sets:", ", ".join(shown))
 
 # %%
-rows, enlarged = [], {}
+rows, upscaled = [], {}
 for name, recipe in shown.items():
     model = load(name)
-    keep = lambda i, lr, sr, hr, s, name=name: enlarged.__setitem__(name, sr)  # noqa
+
+    def keep(i, lr, sr_image, hr, scores, name=name):
+        upscaled[name] = sr_image  # the last photo, the motorcycle
+
     result = sr.evaluate(model, pairs, tile=None, on_image=keep)
     rows.append(
         {
@@ -887,43 +904,47 @@ for name, recipe in shown.items():
             **result["mean"],
         }
     )
-bar = sr.evaluate(sr.models.bicubic(4), pairs)["mean"]
+bicubic_scores = sr.evaluate(sr.models.bicubic(4), pairs)["mean"]
 
 # %%
 rows.sort(key=lambda row: row["psnr_y"])
-print(f"{'':24}{'weights':>10}{'G Mult-Adds':>13}{'steps':>8}{'PSNR':>8} / SSIM")
-print(f"{'bicubic':24}{'':31}{bar['psnr_y']:8.2f} / {bar['ssim_y']:.4f}")
+psnr, ssim = bicubic_scores["psnr_y"], bicubic_scores["ssim_y"]
+print(f"{'':24}{'parameters':>10}{'G Mult-Adds':>13}{'steps':>8}{'PSNR':>8} / SSIM")
+print(f"{'bicubic':24}{'':31}{psnr:8.2f} / {ssim:.4f}")
 for row in rows:
     print(
         f"{row['model']:24}{row['parameters']:10,}{row['mult_adds'] / 1e9:13.1f}"
         f"{row['steps']:8,}{row['psnr_y']:8.2f} / {row['ssim_y']:.4f}"
     )
-print(sum(row["psnr_y"] > bar["psnr_y"] for row in rows), "of", len(rows), "beat it")
+better = [row for row in rows if row["psnr_y"] > psnr]
+print(len(better), "of", len(rows), "beat bicubic")
 print(f"{', '.join(pairs.names)}: {result['conditions']}")
 
 # %%
 sr.plotting.quality_against_cost(
-    [row for row in rows if row["psnr_y"] > bar["psnr_y"]],
+    better,
     x="mult_adds",
     group="framework",
-    baselines={"bicubic": bar["psnr_y"]},
+    baselines={"bicubic": psnr},
     title="Those above bicubic, x4: PSNR on luma, cat and motorcycle, 4 pixels cut",
 )
 
 # %% [markdown]
-# Read such a plot with care. Steps, losses and sizes differ: EDSR stands apart by its weights and its training, not by its framework. Most are
-# well below their papers, and two photos are two photos. LapSRN had 2,000 steps at x2 before, ESPCN and EDSR 40,000, FSRCNN 60,000, SRCNN 32,000 at x3; all but EDSR's
-# were SOAP's (lesson 5), each worth several of Adam's. LapSRN also
-# enlarges luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN). Left out of it is the autoencoder with a bottleneck, below bicubic: lesson 3
-# says why. The plot says what *these files* give, not which design is best.
+# FSRCNN comes within 0.1 dB of the best small networks, at about a thirtieth of their Mult-Adds, but read such a plot with care. Steps, losses and sizes differ, and two photos are a small sample.
+# EDSR stands apart, but it has many more weights and was trained for longer, so its lead says little about its framework. Before the steps in the table, LapSRN had been trained for 2,000 steps at x2, ESPCN and
+# EDSR for 40,000, FSRCNN for 60,000, and SRCNN for 32,000 at x3. EDSR and the VAE were trained with Adam, and all others with SOAP (lesson 4), whose steps are worth several of Adam's.
+# LapSRN also upscales luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN).
 #
-# The best set of each framework, as pictures. **Predict:** can you see the order of the scores?
+# SPAN was trained for something else: to repair photos that are blurred, noisy and compressed, as in lesson 16. On clean LR images it barely beats
+# bicubic. The autoencoder with a bottleneck is not in the plot, because it is below bicubic; lesson 5 explains why. The plot shows what *these files* give, not which design is best.
+#
+# Next, the best set of each framework as pictures. **Predict:** can you see the order of the scores?
 
 # %%
 best = {row["framework"]: row for row in rows}  # sorted: the last one wins
 pictures = {"bicubic": sr.upscale(sr.models.bicubic(4), lr)}
 for row in best.values():
-    pictures[row["model"]] = enlarged[row["name"]]
+    pictures[row["model"]] = upscaled[row["name"]]
 found = {name: sr.evaluation.score(hr, image, 4) for name, image in pictures.items()}
 sr.plotting.comparison(
     {**pictures, "HR": hr},
@@ -935,79 +956,80 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# All are crisper than bicubic, and EDSR is clearly the firmest: it has several times the weights of the others, and much longer training. Among the other three you have to search.
-# HR's fork is straight, with two bright lines along it; no network has both of them, and the autoencoder bends the fork into waves. So size and training show in the
-# picture, the framework rather in the cost.
+# All are sharper than bicubic, and EDSR is clearly the sharpest: it has about seven times the weights of the next largest, and was trained for much longer. The fork is straight in HR, with two
+# bright lines along it. No network shows both lines. EDSR keeps the fork straight, while the autoencoder bends its edge into waves. The hourglass and LapSRN are
+# hard to tell apart. Size and training show in the picture, while the framework shows mostly in the cost.
 #
 # ## Exercises
 #
-# Each has a solution below it, folded. Try first.
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
 # **Exercise 1.** Dilated convolutions with rates 1, 2, 4, 8 reach 15 pixels. How many plain 3 x 3 convolutions reach as far, and how many times
-# the weights is that?
+# the weights do they have?
 
 # %%
 answer = None  # (number of convolutions, times the weights)
 
-sr.course.check(answer, (radius["dilated"], radius["dilated"] / 4))
+sr.course.check(answer, (15, 3.75))
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 1
 # A plain 3x3 convolution adds one pixel to the radius, one of rate r adds r.
 answer = (1 + 2 + 4 + 8, 15 / 4)
-sr.course.check(answer, (radius["dilated"], radius["dilated"] / 4))
+sr.course.check(answer, (15, 3.75))
 print(answer)
 
 # %% [markdown]
-# **Exercise 2.** Four convolutions, all of dilation 2, weights 1. Which share of the square they reach do they see at all? Compute first, then
-# look at `reach(counting(...))`. Find rates for three convolutions that reach 8 or more and leave no hole.
+# **Exercise 2.** Take four convolutions of dilation 2 whose weights are all 1. Which share of the square that they reach do they see at all? Compute it first, then
+# look at `input_gradient(counting(...))`. Find rates for three convolutions that reach 8 or more and leave no hole.
 
 # %%
 answer = None  # the share, between 0 and 1
 
-seen = reach(counting([2, 2, 2, 2]), np.zeros((1, 33, 33, 1), "float32"))
-sr.course.check(answer, (seen[8:25, 8:25] > 0).mean(), tolerance=0.005)
+sr.course.check(answer, 0.280277, tolerance=0.005)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 2
 # Only every second row and column: 9 x 9 of 17 x 17 pixels.
 answer = 81 / 289
-sr.course.check(answer, (seen[8:25, 8:25] > 0).mean(), tolerance=0.005)
-fig, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")
+sr.course.check(answer, 0.280277, tolerance=0.005)
+blank = np.zeros((1, 33, 33, 1), "float32")
+fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for ax, rates in zip(axes, ([2, 2, 2, 2], [1, 2, 5]), strict=True):
-    ways = reach(counting(rates), np.zeros((1, 33, 33, 1), "float32"))
-    far = distances(ways)[ways > 0].max()
-    holes = (ways[16 - far : 17 + far, 16 - far : 17 + far] == 0).sum()
-    draw_field(ax, ways, f"rates {rates}: reach {far}, {holes} holes")
+    paths = input_gradient(counting(rates), blank)
+    reach = distances(paths)[paths > 0].max()
+    holes = (paths[16 - reach : 17 + reach, 16 - reach : 17 + reach] == 0).sum()
+    draw_field(ax, paths, f"rates {rates}: reach {reach}, {holes} holes")
 plt.show()
 
 # %% [markdown]
-# **Exercise 3.** Which share of the Mult-Adds of the paper's LapSRN x4 (`sr.models.lapsrn(4)`, ten convolutions on each level) is spent on the upper level? Estimate
-# from the layers' sizes, to two digits.
+# **Exercise 3.** Which share of the Mult-Adds of the paper's LapSRN x4 (`sr.models.lapsrn(4)`, ten convolutions on each level) is spent on the upper level? Estimate it
+# from the sizes of the layers, to two digits.
 
 # %%
 answer = None  # between 0 and 1
 
-large = sr.models.lapsrn(4)
-lower_part = keras.Model(large.input, large.get_layer("x2").output)
-share = 1 - sr.models.mult_adds(lower_part, 2, 360, 640) / sr.models.mult_adds(large, 4)
-sr.course.check(answer, share, tolerance=0.02)
+sr.course.check(answer, 0.80, tolerance=0.02)
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 3
 # The same layers, on four times the pixels: 4 of 5 parts.
 answer = 4 / 5
-sr.course.check(answer, share, tolerance=0.02)
+sr.course.check(answer, 0.80, tolerance=0.02)
+large = sr.models.lapsrn(4)
+lower_part = keras.Model(large.input, large.get_layer("x2").output)
+share = 1 - sr.models.mult_adds(lower_part, 2, 360, 640) / sr.models.mult_adds(large, 4)
+assert abs(share - answer) < 0.02
 print(f"{share:.3f}")
 
 # %% [markdown]
-# **Exercise 4.** Quadruple with the x2 network alone, by using it twice, and compare with the x4 network and bicubic on the motorcycle. Count
-# the weights of each. What does the comparison say on sharing weights between levels?
+# **Exercise 4.** Upscale by 4 with the x2 network alone, by using it twice, and compare the result with the x4 network and bicubic on the motorcycle. Count
+# the weights of each. What does the comparison say about sharing weights between levels?
 
 # %%
 twice = None  # an image of HR's size
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 4
 twice = sr.upscale(lower, sr.upscale(lower, lr, tile=None), tile=None)
 once = sr.upscale(outputs["x4"], lr, tile=None)
@@ -1020,40 +1042,40 @@ for name, image, count in (
     print(f"{name:9} {count:8,} weights {score['psnr_y']:.2f} dB, motorcycle x4")
 
 # %% [markdown]
-# What we saw (read it after your try): half the weights give most of the gain over bicubic, although the x2 network never saw its own output in training.
-# Levels have much in common; LapSRN's sequel lets them share their weights.
+# What we saw (read this after you have tried): half the weights give most of the gain over bicubic, although the x2 network never saw its own output in training.
+# The levels have much in common, and LapSRN's sequel lets them share their weights.
 #
 # **Exercise 5.** Does back-projection improve a *network*? Take the output of `edsr-x4-bsds-small` for both photos, measure its error in LR, and
-# back-project it once, twice, three times. What happens to the PSNR?
+# back-project it once, twice and three times. What happens to the PSNR?
 
 # %%
 corrected = None  # your image
 
-# %% cellView="form" jupyter={"source_hidden": true}
+# %% tags=["solution"]
 # @title Solution 5
 edsr = load("edsr-x4-bsds-small")
 for photo, (small, target) in zip(pairs.names, pairs, strict=True):
     small = sr.images.to_float(small)
     image = edsr(small[None])[0].numpy()
     for i in range(4):
-        error = small - shrink(image)
+        error = small - downscale(image)
         file = sr.images.to_integer(np.clip(image, 0, 1))
-        off, psnr = 255 * error.std(), psnr_y(target, file)
-        print(f"{photo:10} {i} times: {off:.2f} grey levels in LR, {psnr:.3f} dB")
-        image = image + enlarge(error[None])[0].numpy()
+        std, psnr = 255 * error.std(), psnr_y(target, file)
+        print(f"{photo:10} {i} times: {std:.2f} grey levels in LR, {psnr:.3f} dB")
+        image = image + upscale(error[None])[0].numpy()
 
 # %% [markdown]
-# What we saw (read it after your try): EDSR's error in LR was small already, as training rewards it. Back-projection made it smaller still; the PSNR rose by
+# What we saw (read this after you have tried): EDSR's error in LR was small already, because training rewards it. Back-projection made it smaller still, and the PSNR rose by
 # about a hundredth of a decibel. The network came close to agreement without being told to.
 #
 # ## Summary
 #
-# - Four frameworks: enlarge first, last, in steps, or up and down. A layer costs four times as much at twice the side.
+# - There are four frameworks: upscale first, last, in steps, or up and down. A layer costs four times as much at twice the side.
 # - LapSRN adds a predicted residual on each level. It gives x2 on the way to x4, and can be trained from the lower level up.
-# - Back-projection makes an image agree with its LR image: necessary, not sufficient. DBPN's unit is that step, learned.
-# - A receptive field can be measured by a gradient. What can matter and what does matter are two things.
-# - Dilation widens, density does not; pyramid pooling and channel attention are global; pooling makes blocks.
-# - A plot of cost and quality compares trainings as much as designs.
+# - Back-projection makes an image agree with its LR image, which is necessary but not sufficient. DBPN's unit is that step with learned kernels.
+# - A receptive field can be measured by a gradient. Which pixels can have an effect and which have a considerable one are different questions.
+# - Dilation widens the receptive field, and dense connections do not. Pyramid pooling is global, and makes blocks.
+# - A plot of quality against cost compares training runs as much as designs.
 #
 # ## Further reading
 #
@@ -1070,3 +1092,5 @@ for photo, (small, target) in zip(pairs.names, pairs, strict=True):
 # - Zhao and others, [Pyramid scene parsing network](https://arxiv.org/abs/1612.01105), 2017: pyramid pooling.
 # - Zhang and others, [Residual dense network](https://arxiv.org/abs/1802.08797) and
 #   [Residual channel attention networks](https://arxiv.org/abs/1807.02758), both for super-resolution, both 2018: RDN and RCAN.
+# - Liang and others, [SwinIR](https://arxiv.org/abs/2108.10257), 2021, and Chen and others, [Activating more pixels in image super-resolution
+#   transformer](https://arxiv.org/abs/2205.04437), 2023 (HAT): attention inside windows, and how far such networks look.

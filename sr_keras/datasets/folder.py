@@ -1,66 +1,78 @@
-"""Photos in folders: degraded by us, or paired with LR files by name."""
+"""Photos in folders, degraded or paired with LR files."""
 
+import os
 import pathlib
 import re
 
-from sr_keras import images
+from sr_keras import degradations, images
+from sr_keras.checks import check_counts
 from sr_keras.datasets.pairs import Pairs
 
+_LISTED = 5  # files that an error shows
 
-def folder(path, scale, lr_path=None, degradation="bicubic"):
+
+def folder(path, scale, lr_path=None, degradation=None, shrink=1):
     """Makes a dataset of the photos in a folder.
 
-    With `lr_path`, LR files are paired with HR files by name, as DIV2K and the
-    benchmark sets name them: `0001.png` with `0001x4.png` (or `0001x4m.png`, ...),
-    or with an equal name. A photo with several LR files, as in DIV2K's wild track,
-    makes a pair with each, named like the LR file.
+    The LR images are files or made by a degradation. Files are used if `lr_path` is
+    given, or if `degradation` is None and they are stored in one of these layouts (in
+    upper or lower case), where X4 stands for the scale:
 
-    If `path` is laid out as the benchmark sets or DIV2K are, see `find_lr`, and
-    neither `lr_path` nor another degradation is given, the LR files that lie there
-    are used.
+    - `path/HR` and `path/LR_bicubic/X4`, as in the benchmark sets;
+    - `path/HR` and `path/LR` (or `LR/X4`, `LR_x4`, ...);
+    - `path` ends in `HR` and there is a folder such as `LR` or `LR_bicubic/X4` beside
+      it: `DIV2K_train_HR` and `DIV2K_train_LR_bicubic/X4`.
+
+    LR files are matched with HR files by name: an equal name, or one that ends in `x4`
+    (`x4m`, `x4w1`, ...), `_LR`, `_LRx4`, `_bicLRx4` and the like. HR names may end in
+    `_HR`; `hr_` and `lr_` at the beginning are ignored as well. A photo with several LR
+    files, as in DIV2K's wild track, makes a pair with each, named after the LR file.
 
     Args:
-        path: Folder of HR photos; those in subfolders count too.
+        path: Folder of HR photos, with subfolders.
         scale: Upscaling factor.
-        lr_path: None, or the folder of the LR files.
-        degradation: What makes the LR images if there are no files, see
-            `degradations.get`.
+        lr_path: Folder of the LR files, or None.
+        degradation: What makes the LR images, see `degradations.get`. None for the LR
+            files where there are any, and for bicubic elsewhere.
+        shrink: Factor by which HR photos are shrunk before use, with antialiased
+            bicubic interpolation. 2 or 3 removes the artefacts of strongly compressed
+            photos.
 
     Returns:
         A `Pairs`.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or there are no images in
-            it.
-        ValueError: If an HR photo has no LR file, which is named, or both
-            `lr_path` and another degradation than "bicubic" are given, or the folder
-            holds benchmark sets, LR files and all.
+        FileNotFoundError: If there is no such folder, or it contains no images.
+        ValueError: If an HR photo has no LR file, the folders fit none of the layouts
+            but look as if they contained LR files, or options exclude each other.
     """
     path = pathlib.Path(path)
-    if lr_path is not None and degradation != "bicubic":
+    check_counts(shrink=shrink)
+    if lr_path is not None and degradation is not None:
         raise ValueError(
-            f"The LR images are either files or made by {degradation}: give `lr_path`"
-            " or `degradation`."
+            "`lr_path` and `degradation` cannot be combined: the LR images are either"
+            f" files or made. Received: lr_path={str(lr_path)!r},"
+            f" degradation={degradation!r}"
         )
     if lr_path is None:
-        path, found = find_lr(path, scale)
-        if degradation == "bicubic":
-            lr_path = found
-    if lr_path is None:
-        sets = [str(found) for found in find_sets(path) if any(found.glob("LR*"))]
-        if sets:
-            raise ValueError(
-                f"{path} holds sets with LR files; name one of {', '.join(sets)}"
-            )
+        path, lr_path = find_lr(path, scale, search=degradation is None)
+        if degradation is None and lr_path is None:
+            _check_unpaired(path)
+    if lr_path is not None and shrink != 1:
+        raise ValueError(
+            f"`shrink` changes the HR photos, so that the LR files in {lr_path} do not"
+            ' fit them: pass `degradation`, such as "bicubic". Received:'
+            f" shrink={shrink!r}"
+        )
     hr_files = image_files(path)
     names = [_name(file, path) for file in hr_files]
     if lr_path is None:
         return Pairs(
             names,
             scale,
-            lambda index: images.read(hr_files[index]),
+            lambda index: _shrunk(images.read(hr_files[index]), shrink),
             degradation=degradation,
-            key=fingerprint(hr_files),
+            key=f"{fingerprint(hr_files)} shrink {shrink}",
         )
 
     lr_path = pathlib.Path(lr_path)
@@ -69,9 +81,11 @@ def folder(path, scale, lr_path=None, degradation="bicubic"):
         names, hr_files, _partners(names, lr_path, scale), strict=True
     ):
         if not lr_files:
+            found = [_name(file, lr_path) for file in image_files(lr_path)]
+            more = ", ..." if len(found) > _LISTED else ""
             raise ValueError(
-                f"{hr_file} has no LR file: {lr_path} has neither {name}x{scale} nor"
-                f" {name}."
+                f"{hr_file} has no LR file: {lr_path} should contain {name}x{scale} or"
+                f" {name}. Found there: {', '.join(found[:_LISTED])}{more}"
             )
         for lr_file in lr_files:
             pair_name = name if len(lr_files) == 1 else _name(lr_file, lr_path)
@@ -89,19 +103,24 @@ def folder(path, scale, lr_path=None, degradation="bicubic"):
 def image_files(path):
     """Returns the image files in a folder and its subfolders, sorted.
 
+    Hidden files and folders are ignored.
+
     Raises:
-        FileNotFoundError: If there is no such folder, or there are none.
+        FileNotFoundError: If there is no such folder, or it contains no images.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
-        raise FileNotFoundError(f"There is no folder {path}")
-    files = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in images.SUFFIXES
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
+        raise FileNotFoundError(f"There is no folder {path}.")
+    found = []  # strings, because thousands of paths take seconds to make and compare
+    for parent, folders, names in os.walk(path, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            os.path.join(parent, name)
+            for name in names
+            if not name.startswith(".") and _is_image(name)
+        ]
+    found.sort(key=lambda file: file.split(os.sep))
+    files = [pathlib.Path(file) for file in found if os.path.isfile(file)]
     if not files:
         raise FileNotFoundError(
             f"There are no images in {path} (files that end in"
@@ -110,56 +129,143 @@ def image_files(path):
     return files
 
 
-def find_lr(path, scale):
-    """Finds HR and LR folders side by side, as the field lays them out.
+def find_lr(path, scale, search=True):
+    """Finds the HR and LR folders of the layouts that `folder` describes.
 
     Args:
-        path: A folder with `HR` and `LR_bicubic/X4` in it (the benchmark sets), or
-            one such as `DIV2K_train_HR` beside `DIV2K_train_LR_bicubic/X4`.
+        path: A folder.
         scale: Upscaling factor.
+        search: Whether to look for LR files.
 
     Returns:
-        `(hr_folder, lr_folder)`; `lr_folder` is None if there is none for this
-        scale, and `hr_folder` is `path` if the layout is none of these.
+        `(hr_folder, lr_folder)`. `hr_folder` is `path` unless it contains `HR`.
+        `lr_folder` is None if there are no LR files, or if the LR files were made by
+        bicubic interpolation for other scales only.
+
+    Raises:
+        ValueError: If there are LR folders, but none for this scale, or an LR folder
+            without an HR folder.
     """
     path = pathlib.Path(path)
-    if (path / "HR").is_dir():
-        hr, lr = path / "HR", path / "LR_bicubic"
-    elif path.name.endswith("_HR"):
-        hr, lr = path, path.with_name(path.name.removesuffix("HR") + "LR_bicubic")
+    inside = _folders(path)
+    hr = inside.get("hr")
+    if hr is not None:
+        prefix, beside = "", inside
+    elif path.name.lower().endswith("hr") and path.is_dir():
+        prefix, beside = path.name[:-2].lower(), _folders(path.resolve().parent)
+        if prefix and not prefix.endswith(("_", "-")):
+            return path, None  # a word that happens to end so
+        hr = path
     else:
+        if search and "lr" in inside:
+            raise ValueError(
+                f"{path} contains {inside['lr'].name} but no HR folder. Found there:"
+                f" {', '.join(found.name for found in inside.values())}"
+            )
         return path, None
-    for lr_folder in (lr / f"X{scale}", lr / f"x{scale}"):
-        if lr_folder.is_dir():
-            return hr, lr_folder
+    if not search:
+        return hr, None
+    lr_folders = {
+        name.removeprefix(prefix): found
+        for name, found in beside.items()
+        if re.fullmatch(rf"{re.escape(prefix)}lr([_-].*|x\d+)?", name)
+    }
+    ways = ["lr_bicubic", "lr", *(f"lr{way}x{scale}" for way in ("_bicubic_", "_", ""))]
+    for way in ways:
+        found = lr_folders.get(way)
+        if found is None:
+            continue
+        deeper = _folders(found)
+        if f"x{scale}" in deeper:
+            return hr, deeper[f"x{scale}"]
+        is_for_all_scales = not any(re.fullmatch(r"x\d+", name) for name in deeper)
+        if is_for_all_scales and any(map(_is_image, found.rglob("*"))):
+            return hr, found
+    others = [found for name, found in lr_folders.items() if "bicubic" not in name]
+    if others:
+        raise ValueError(
+            f"{hr} has LR folders, but none was recognized as that of scale {scale}:"
+            f" {', '.join(map(str, others))}. Name it by `lr_path`, or pass"
+            ' `degradation`, such as "bicubic", to make the LR images.'
+        )
     return hr, None
 
 
 def find_sets(path):
-    """Returns the folders of benchmark sets in a folder: those with `HR` in them."""
+    """Returns the folders of benchmark sets in a folder: those that contain `HR`."""
     return sorted(hr.parent for hr in pathlib.Path(path).glob("*/HR") if hr.is_dir())
-
-
-def _name(file, path):
-    return file.relative_to(path).with_suffix("").as_posix()
-
-
-def _partners(names, lr_path, scale):
-    """Returns a list of LR files for every name."""
-    ending = re.compile(rf"x{scale}([mdw]\d?)?$")
-    partners = {name: [] for name in names}
-    for file in image_files(lr_path):
-        name = _name(file, lr_path)
-        if name not in partners:
-            name = ending.sub("", name)
-        if name in partners:
-            partners[name].append(file)
-    return [partners[name] for name in names]
 
 
 def fingerprint(files):
     """Returns a text that changes when one of the files does."""
-    stats = [(file, file.stat()) for file in files]
+    here = os.getcwd()
+    stats = [(os.path.join(here, file), os.stat(file)) for file in files]
     return " ".join(
-        f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats
+        f"{os.path.normpath(file)} {stat.st_size} {stat.st_mtime_ns}"
+        for file, stat in stats
     )
+
+
+def _is_image(name):
+    return os.path.splitext(name)[1].lower() in images.SUFFIXES
+
+
+def _folders(path):
+    """Returns the folders in a folder by their names in lower case."""
+    if not path.is_dir():
+        return {}
+    return {found.name.lower(): found for found in path.iterdir() if found.is_dir()}
+
+
+def _check_unpaired(path):
+    """Raises an error if a folder of HR photos seems to contain LR files as well."""
+    sets = [str(found) for found in find_sets(path) if any(found.glob("LR*"))]
+    if sets:
+        raise ValueError(
+            f"{path} contains several sets with LR files: name one of {', '.join(sets)}"
+        )
+    stems = [file.stem for file in path.glob("*") if _is_image(file)]
+    lr_stems = [stem for stem in stems if re.search(r"[_-]LR([_-]?x\d+)?$", stem)]
+    if lr_stems and len(lr_stems) < len(stems):
+        raise ValueError(
+            f"{path} contains both HR and LR files, such as {lr_stems[0]}. Move the LR"
+            " files to another folder and name it by `lr_path`."
+        )
+
+
+def _shrunk(hr, factor):
+    if factor == 1:
+        return hr
+    shape = hr.shape
+    hr = degradations.Downscale(factor)(hr.reshape(*shape[:2], -1))
+    return hr.reshape(*hr.shape[:2], *shape[2:])
+
+
+def _name(file, path):
+    # as `file.relative_to(path).with_suffix("")`, in a fifth of the time
+    inner = os.fspath(file).removeprefix(os.path.join(path, ""))
+    return os.path.splitext(inner)[0].replace(os.sep, "/")
+
+
+def _partners(names, lr_path, scale):
+    """Returns a list of LR files for every name."""
+    way = r"(bicubic|bic|bi)"
+    lr_ending = rf"[_-]?{way}?[_-]?(lr)?{way}?[_-]?(x{scale}([mdw]\d?)?)?$"
+    partners = {name: [] for name in names}
+    plain = {_strip(name, "hr", r"[_-]hr$"): name for name in names}
+    for file in image_files(lr_path):
+        name = _name(file, lr_path)
+        if name not in partners:
+            name = _strip(name, "lr", lr_ending)
+            name = name if name in partners else plain.get(name)
+        if name is not None:
+            partners[name].append(file)
+    return [partners[name] for name in names]
+
+
+def _strip(name, beginning, ending):
+    """Removes what tells HR from LR names; folders in a name stay."""
+    parent, slash, stem = name.rpartition("/")
+    stem = re.sub(rf"^{beginning}[_-]", "", stem, flags=re.IGNORECASE)
+    stripped = re.sub(ending, "", stem, count=1, flags=re.IGNORECASE)
+    return parent + slash + (stripped or stem)

@@ -1,12 +1,13 @@
-"""The photos that come with scikit-image: training without any download."""
+"""The photos that come with scikit-image: training without a download."""
 
 import skimage
 from skimage import data
 
+from sr_keras.checks import check_name
 from sr_keras.datasets.pairs import Pairs
 
-# The two motorcycle images show one scene from two points of view, so that one
-# of them is left out rather than put on the other side of the split.
+# The two motorcycle photos show one scene from two points of view. Only one of them is
+# used, because the other one must not be in the other split.
 _SPLITS = {
     "train": {
         "astronaut": data.astronaut,
@@ -23,15 +24,15 @@ _SPLITS = {
 }
 
 
-def samples(scale, split="train", degradation="bicubic"):
-    """Makes a dataset of the colour photos that scikit-image's wheel carries.
+def samples(scale, split="train", degradation=None):
+    """Makes a dataset of the colour photos that are part of scikit-image's wheel.
 
     Args:
         scale: Upscaling factor.
         split: "train" (astronaut, coffee, a deep field of the Hubble telescope, a
-            stained tissue, a retina, a rocket) or "validation" (a cat, a
-            motorcycle).
-        degradation: What makes the LR images, see `degradations.get`.
+            stained tissue, a retina, a rocket) or "validation" (a cat, a motorcycle).
+        degradation: What makes the LR images, see `degradations.get`; None for
+            bicubic.
 
     Returns:
         A `Pairs`.
@@ -39,10 +40,7 @@ def samples(scale, split="train", degradation="bicubic"):
     Raises:
         ValueError: If there is no such split.
     """
-    if split not in _SPLITS:
-        raise ValueError(
-            f"`split` must be one of {', '.join(_SPLITS)}. Received: {split}"
-        )
+    check_name("a split", split, _SPLITS)
     readers = list(_SPLITS[split].values())
     return Pairs(
         _SPLITS[split],

@@ -1,10 +1,12 @@
-"""What the networks are, and what they cost."""
+"""Papers, designs and costs of the networks."""
 
 import dataclasses
 import math
 
 import keras
 from keras import layers
+
+from sr_keras.checks import check_counts
 
 FRAMEWORKS = (
     "pre-upsampling",
@@ -19,13 +21,13 @@ class Entry:
     """A network in `CATALOGUE`.
 
     Args:
-        paper: Who published it, and when.
-        framework: One of `FRAMEWORKS`: where the enlargement happens.
-        scales: The factors in common use that the builder takes.
-        parameters: Of the network with the builder's defaults at x4.
-        giga_mult_adds: Of the same, for an output of 1280x720 pixels, in 10^9; see
-            `mult_adds`. Building the large networks takes seconds each: these two
-            are noted here, and tests compare them.
+        paper: Authors and year of the paper.
+        framework: Where the network upscales: one of `FRAMEWORKS`.
+        scales: Scales in common use that the builder supports.
+        parameters: Number of parameters with the builder's defaults at x4.
+        giga_mult_adds: Number of multiply-adds of the same network for an output of
+            1280x720 pixels, in 10^9, see `mult_adds`. Building the large networks takes
+            seconds each, so these two numbers are stored, and tests verify them.
     """
 
     paper: str
@@ -62,40 +64,46 @@ CATALOGUE = {
     "stacked_hourglass": Entry(
         "Newell et al., 2016", _ITERATIVE, (2, 3, 4), 6_416_480, 105.3
     ),
+    "srvgg": Entry("Wang et al., 2021", _POST, (1, 2, 3, 4), 621_424, 35.7),
+    "swinir": Entry("Liang et al., 2021", _POST, (2, 3, 4, 8), 11_900_199, 721.0),
+    "rlfn": Entry("Kong et al., 2022", _POST, (2, 3, 4), 543_740, 29.8),
+    "span": Entry("Wan et al., 2023", _POST, (2, 3, 4), 498_208, 28.6),
     "vae": Entry("Sohn et al., 2015", _POST, (2, 3, 4, 8), 1_115_971, 91.1),
 }
 
 
 def mult_adds(model, scale, height=720, width=1280):
-    """Counts the multiplications of a network's convolutions and dense layers.
+    """Counts the multiply-adds of a network's convolutions and dense layers.
 
-    Of convolutions these are `Conv2D`, `Conv2DTranspose`, `DepthwiseConv2D` and
-    `SeparableConv2D`.
-
-    Papers compare networks by this count for an output of 1280x720 pixels.
-    Interpolation, normalization and activations are left out, as there.
+    The convolutions are `Conv2D`, `Conv2DTranspose`, `DepthwiseConv2D` and
+    `SeparableConv2D`. Papers compare networks by this count for an output of 1280x720
+    pixels, and leave out interpolation, normalization and activations.
 
     Args:
         model: A functional `keras.Model` from LR to SR.
-        scale: Its upscaling factor.
+        scale: Upscaling factor of the model.
         height: Height of the output in pixels.
         width: Width of the output in pixels.
 
     Returns:
-        A whole number.
+        The number of multiply-adds, an integer.
 
     Raises:
-        ValueError: If the network has another kind of layer with a kernel, or a model
-            among its layers.
+        ValueError: If `scale`, `height` or `width` is not a positive integer, or the
+            network has another kind of layer with a kernel, or contains a model.
     """
+    check_counts(scale=scale, height=height, width=width)
     counts = []
 
     def count(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
         if isinstance(layer, keras.Model):
-            raise ValueError(f"The network must be flat: '{layer.name}' is a model.")
+            raise ValueError(
+                "`model` must not contain other models. Received: a model with the"
+                f" model '{layer.name}' among its layers"
+            )
         for kernel in _kernels(layer):
-            # every kernel value is used once at each place of the coarser side
+            # every kernel value is used once per pixel of the smaller side
             enlarges = isinstance(layer, layers.Conv2DTranspose)
             area = math.prod((args[0] if enlarges else outputs).shape[1:-1])
             counts.append(area * math.prod(kernel.shape))
@@ -113,7 +121,7 @@ def _kernels(layer):
     kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
     if kernels and not isinstance(layer, _COUNTED):
         raise ValueError(
-            f"The multiplications of '{layer.name}', a {type(layer).__name__}, cannot"
-            " be counted."
+            f"The multiply-adds of '{layer.name}', a {type(layer).__name__}, cannot be"
+            " counted."
         )
     return kernels

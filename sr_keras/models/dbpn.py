@@ -1,51 +1,50 @@
-"""DBPN: enlarge, reduce, and enlarge the error that was made."""
+"""DBPN: upscale, downscale again, and correct by the upscaled error."""
 
 import keras
 from keras import layers
 
-from sr_keras import pretrained
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.checks import check_counts, check_scale
+from sr_keras.models.network import register
 
-# kernel size for each stride
+# Kernel size for each stride.
 _KERNELS = {2: 6, 4: 8, 8: 12}
 
 
+@register
 def dbpn(
     scale,
     filters=64,
     num_features=256,
     num_stages=7,
     channels=3,
-    weights=None,
     name="dbpn",
 ):
     """Builds D-DBPN: a dense deep back-projection network.
 
-    An up-projection enlarges features, reduces the result again, and corrects it
-    by the enlarged difference; a down-projection does so the other way round.
-    The defaults are the paper's D-DBPN: 10,426,358 weights for x4. Each PReLU
-    learns a single slope, as in the released network.
+    An up-projection upscales its input, downscales the result again, and corrects the
+    result by the upscaled difference. A down-projection does the same in the other
+    direction. The defaults are the paper's D-DBPN, with 10,426,358 parameters for x4.
+    Each PReLU learns a single slope, as in the released network.
 
     Args:
-        scale: Upscaling factor: 2, 4 or 8, for which the projections' kernels
-            are 6x6, 8x8 and 12x12.
-        filters: Channels of every projection, n_R in the paper.
-        num_features: Channels of the first convolution, n_0 in the paper.
+        scale: Upscaling factor: 2, 4 or 8. The kernels of the projections are 6x6, 8x8
+            and 12x12.
+        filters: Number of channels of every projection, n_R in the paper.
+        num_features: Number of channels of the first convolution, n_0 in the paper.
         num_stages: Number of up-projections, T in the paper.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 4 or 8, or another number
-            is out of range.
+        ValueError: If `scale` is not 2, 4 or 8, or another argument is not valid.
 
     Reference:
         [Haris et al., 2018](https://arxiv.org/abs/1803.02735)
@@ -98,15 +97,7 @@ def dbpn(
     outputs = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="tail")(
         x
     )
-    model = keras.Model(inputs, outputs, name=name)
-    config = {
-        "scale": scale,
-        "filters": filters,
-        "num_features": num_features,
-        "num_stages": num_stages,
-        "channels": channels,
-    }
-    return pretrained.load(model, weights, "dbpn", config)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _conv_prelu(x, filters, size, name):

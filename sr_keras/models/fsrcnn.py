@@ -1,46 +1,47 @@
-"""FSRCNN: an hourglass of thin layers, enlarged only at its end."""
+"""FSRCNN: thin layers at low resolution, upscaled only at the end."""
 
 import keras
 from keras import layers
 
-from sr_keras import pretrained
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.checks import check_counts, check_scale
+from sr_keras.models.network import register
 
 
+@register
 def fsrcnn(
     scale,
     num_features=56,
     num_shrunk=12,
     num_mappings=4,
     channels=1,
-    weights=None,
     name="fsrcnn",
 ):
-    """Builds FSRCNN: extract, shrink, map, expand, and deconvolve.
+    """Builds FSRCNN: extract, shrink, map, expand, and upscale.
 
-    The defaults are the paper's FSRCNN(56, 12, 4); FSRCNN-s is (32, 5, 1).
-    Each PReLU learns one slope per channel, shared over space.
+    The defaults are the paper's FSRCNN(56, 12, 4); FSRCNN-s is (32, 5, 1). A transposed
+    convolution upscales at the end. Each PReLU learns one slope per channel, shared
+    over space.
 
     Args:
-        scale: Upscaling factor, a whole number from 1; 1 restores an image of
-            the same size.
-        num_features: Channels of the LR features, d in the paper.
-        num_shrunk: Channels of the mapping layers, s in the paper.
+        scale: Upscaling factor, a positive integer. 1 restores an image of the same
+            size.
+        num_features: Number of channels of the LR features, d in the paper.
+        num_shrunk: Number of channels of the mapping layers, s in the paper.
         num_mappings: Number of mapping layers, m in the paper.
         channels: 1 for luma, as in the paper; 3 for RGB.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1, or another number is
-            out of range.
+        ValueError: If `scale` is not a positive integer, or another argument is not
+            valid.
 
     Reference:
         [Dong et al., 2016](https://arxiv.org/abs/1608.00367)
@@ -82,12 +83,4 @@ def fsrcnn(
         dtype="float32",
         name="deconvolution",
     )(x)
-    model = keras.Model(inputs, outputs, name=name)
-    config = {
-        "scale": scale,
-        "num_features": num_features,
-        "num_shrunk": num_shrunk,
-        "num_mappings": num_mappings,
-        "channels": channels,
-    }
-    return pretrained.load(model, weights, "fsrcnn", config)
+    return keras.Model(inputs, outputs, name=name)

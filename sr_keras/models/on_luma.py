@@ -1,9 +1,10 @@
-"""An RGB model of a network that works on luma alone."""
+"""An RGB model from a network for luma."""
 
 import keras
 
 from sr_keras.images import rgb_to_ycbcr, ycbcr_to_rgb
 from sr_keras.layers import BicubicUpsampling
+from sr_keras.models.network import Network, scale_of
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -30,18 +31,18 @@ class YCbCrToRGB(keras.layers.Layer):
 
 
 def on_luma(core, name=None):
-    """Makes an RGB model of a one-channel network.
+    """Makes an RGB model from a one-channel network.
 
-    People see detail in luma, so the papers of SRCNN to LapSRN upscale luma by
-    the network, and Cb and Cr by bicubic interpolation.
+    People see detail mostly in luma. The papers from SRCNN to LapSRN therefore upscale
+    luma with the network, and Cb and Cr by bicubic interpolation.
 
     Args:
-        core: A `keras.Model` with one input and one output channel, whose
-            output is a whole number of times larger than its input.
-        name: Model name; None for that of `core`.
+        core: A `keras.Model` with one input and one output channel that knows its
+            scale, see `scale_of`.
+        name: Model name. None for the name of `core`.
 
     Returns:
-        A `keras.Model` that shares the weights of `core`.
+        A `Network` that shares the weights of `core`.
 
     Input shape:
         `(batch, height, width, 3)`, in [0, 1].
@@ -50,7 +51,7 @@ def on_luma(core, name=None):
         `(batch, scale * height, scale * width, 3)`, float32, not clipped.
 
     Raises:
-        ValueError: If `core` has not one channel.
+        ValueError: If `core` does not have one channel, or its scale is unknown.
     """
     if core.input_shape[-1] != 1 or core.output_shape[-1] != 1:
         raise ValueError(
@@ -59,27 +60,7 @@ def on_luma(core, name=None):
         )
     inputs = keras.Input((None, None, 3), name="lr")
     y, cbcr = RGBToYCbCr(name="to_ycbcr")(inputs)
-    cbcr = BicubicUpsampling(scale_of(core), name="chroma")(cbcr)
+    scale = scale_of(core)
+    cbcr = BicubicUpsampling(scale, name="chroma")(cbcr)
     outputs = YCbCrToRGB(name="to_rgb")([core(y), cbcr])
-    return keras.Model(inputs, outputs, name=name or core.name)
-
-
-def scale_of(model):
-    """Returns the upscaling factor of a model, from its output's shape.
-
-    Args:
-        model: A `keras.Model` whose input may have any height and width.
-
-    Raises:
-        ValueError: If the output is not a whole number of times larger.
-    """
-    channels = model.input_shape[-1]
-    _, height, width, _ = model.compute_output_shape((1, 96, 96, channels))
-    if height is None:
-        height, width = model(keras.ops.zeros((1, 96, 96, channels))).shape[1:3]
-    if height != width or height % 96:
-        raise ValueError(
-            f"The output of '{model.name}' for 96x96 pixels must be a whole number"
-            f" of times larger. Received: {height}x{width}"
-        )
-    return height // 96
+    return Network(inputs, outputs, scale=scale, name=name or core.name)

@@ -3,11 +3,15 @@
 import keras
 from keras import layers
 
-from sr_keras import pretrained
+from sr_keras.checks import check_counts, check_flags, check_scale
 from sr_keras.layers import ICNR, PixelShuffle
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.models.network import register
+
+# Mean colour of DIV2K in RGB, as the authors of EDSR measured it.
+_MEAN = (0.4488, 0.4371, 0.4040)
 
 
+@register
 def rcan(
     scale,
     filters=64,
@@ -15,39 +19,42 @@ def rcan(
     num_blocks=20,
     reduction=16,
     channels=3,
-    weights=None,
+    mean_shift=False,
     name="rcan",
 ):
     """Builds RCAN: residual groups with channel attention.
 
-    The defaults are the paper's: 15,592,355 weights for x4. The released network
-    counts 24 more, of two layers that subtract the mean colour of DIV2K and add
-    it again, which this has not: inputs are already in [0, 1]. Also unlike it,
-    the convolutions before a pixel shuffle start free of checkerboards (ICNR).
+    The defaults are the paper's, with 15,592,355 parameters for x4. The released
+    network has 24 more, in two layers that subtract the mean colour of DIV2K and add it
+    again; here `mean_shift` does this without parameters, and is off by default. Also
+    unlike in the released network, the convolutions before a pixel shuffle are
+    initialized with ICNR, which avoids checkerboard artifacts.
 
-    The attention is on means over the whole image, so the output for a tile
-    differs a little from that part of the output for the whole image.
+    The attention uses means over the whole image. The output for a tile therefore
+    differs slightly from the same region of the output for the whole image.
 
     Args:
-        scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
-        filters: Channels of every feature map.
+        scale: Upscaling factor: 2, 3, 4 or 8. 4 and 8 are reached in steps of 2.
+        filters: Number of channels of every feature map.
         num_groups: Number of residual groups.
         num_blocks: Number of residual channel attention blocks in a group.
-        reduction: Divides `filters` inside the attention.
+        reduction: Factor by which the attention reduces the number of channels.
+            `filters` must be a multiple of it.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        mean_shift: Whether the mean colour of DIV2K is subtracted from the input and
+            added to the output, as in the released network.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8, or `filters` is no multiple
-            of `reduction`.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
 
     Reference:
         [Zhang et al., 2018](https://arxiv.org/abs/1807.02758)
@@ -60,14 +67,18 @@ def rcan(
         reduction=reduction,
         channels=channels,
     )
+    check_flags(mean_shift=mean_shift)
     if filters % reduction:
         raise ValueError(
             "`filters` must be a multiple of `reduction`. Received:"
             f" filters={filters}, reduction={reduction}"
         )
 
-    inputs = keras.Input((None, None, channels), name="lr")
-    head = _conv(filters, 3, name="head")(inputs)
+    x = inputs = keras.Input((None, None, channels), name="lr")
+    mean = _MEAN if channels == 3 else [sum(_MEAN) / 3] * channels
+    if mean_shift:
+        x = layers.Rescaling(1.0, [-m for m in mean], name="sub_mean")(x)
+    head = _conv(filters, 3, name="head")(x)
     x = head
     for i in range(num_groups):
         skip = x
@@ -87,16 +98,9 @@ def rcan(
         )(x)
         x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
     outputs = _conv(channels, 3, dtype="float32", name="tail")(x)
-    model = keras.Model(inputs, outputs, name=name)
-    config = {
-        "scale": scale,
-        "filters": filters,
-        "num_groups": num_groups,
-        "num_blocks": num_blocks,
-        "reduction": reduction,
-        "channels": channels,
-    }
-    return pretrained.load(model, weights, "rcan", config)
+    if mean_shift:
+        outputs = layers.Rescaling(1.0, mean, dtype="float32", name="add_mean")(outputs)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _attention_block(x, filters, reduction, name):
@@ -113,8 +117,8 @@ def _attention_block(x, filters, reduction, name):
 
 
 def _conv(filters, size, **kwargs):
-    # The released network's start. Glorot's has three times the variance, which
-    # 410 convolutions multiply to outputs of a million.
+    # As in the released network. Glorot's initializer has three times the variance,
+    # which 410 convolutions would multiply to outputs of a million.
     initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return layers.Conv2D(
         filters, size, padding="same", kernel_initializer=initializer, **kwargs

@@ -1,13 +1,14 @@
-"""RDN: dense blocks whose outputs are all fused."""
+"""RDN: residual dense blocks whose outputs are all fused."""
 
 import keras
 from keras import layers
 
-from sr_keras import pretrained
+from sr_keras.checks import check_counts, check_scale
 from sr_keras.layers import ICNR, PixelShuffle
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.models.network import register
 
 
+@register
 def rdn(
     scale,
     filters=64,
@@ -15,35 +16,33 @@ def rdn(
     num_convs=8,
     growth=64,
     channels=3,
-    weights=None,
     name="rdn",
 ):
     """Builds RDN: a residual dense network.
 
-    The defaults are the paper's final network, with 22 million weights. Unlike
-    in the paper, the convolutions before a pixel shuffle start free of
-    checkerboards (ICNR).
+    The defaults are the paper's final network, with 22 million parameters. Unlike in
+    the paper, the convolutions before a pixel shuffle are initialized with ICNR, which
+    avoids checkerboard artifacts.
 
     Args:
-        scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
-        filters: Channels between the blocks, G0 in the paper.
+        scale: Upscaling factor: 2, 3, 4 or 8. 4 and 8 are reached in steps of 2.
+        filters: Number of channels between the blocks, G0 in the paper.
         num_blocks: Number of residual dense blocks, D in the paper.
         num_convs: Number of 3x3 convolutions in a block, C in the paper.
-        growth: Channels that each of them adds, G in the paper.
+        growth: Number of channels that each of these convolutions adds, G in the paper.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
-            out of range.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
 
     Reference:
         [Zhang et al., 2018](https://arxiv.org/abs/1802.08797)
@@ -78,16 +77,7 @@ def rdn(
         )(x)
         x = PixelShuffle(factor, name=f"shuffle_{i}")(x)
     outputs = _conv(channels, 3, dtype="float32", name="tail")(x)
-    model = keras.Model(inputs, outputs, name=name)
-    config = {
-        "scale": scale,
-        "filters": filters,
-        "num_blocks": num_blocks,
-        "num_convs": num_convs,
-        "growth": growth,
-        "channels": channels,
-    }
-    return pretrained.load(model, weights, "rdn", config)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _dense_block(x, filters, num_convs, growth, name):
@@ -102,8 +92,8 @@ def _dense_block(x, filters, num_convs, growth, name):
 
 
 def _conv(filters, size, **kwargs):
-    # The released network's start. Glorot's has up to three times the variance,
-    # and the output then starts fifteen times too large.
+    # As in the released network. Glorot's initializer has up to three times the
+    # variance, and the first outputs would be fifteen times too large.
     initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return layers.Conv2D(
         filters, size, padding="same", kernel_initializer=initializer, **kwargs

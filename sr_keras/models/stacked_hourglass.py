@@ -1,19 +1,21 @@
-"""Stacked hourglasses: predict, look again, predict better."""
+"""Stacked hourglasses: repeated prediction, each improving the previous one."""
 
 import keras
 from keras import layers
 
-from sr_keras import pretrained
+from sr_keras.checks import check_counts, check_flags, check_scale
 from sr_keras.layers import (
     ICNR,
     BicubicUpsampling,
     CropLike,
+    NearestUpsampling,
     PadToMultiple,
     PixelShuffle,
 )
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.models.network import register
 
 
+@register(free=("all_outputs",))
 def stacked_hourglass(
     scale,
     filters=256,
@@ -21,45 +23,45 @@ def stacked_hourglass(
     num_stacks=2,
     all_outputs=False,
     channels=3,
-    weights=None,
     name="stacked_hourglass",
 ):
     """Builds hourglasses in series, each of which predicts the image.
 
-    An hourglass halves its maps `depth` times and doubles them again, with a
-    branch across at every size. The next one starts from the features and the
-    prediction of the one before. Widths and blocks are the paper's, which
-    stacks eight hourglasses to find joints of the human body.
+    An hourglass halves its feature maps `depth` times and doubles them again, with a
+    skip connection at every size. The next hourglass receives the features and the
+    prediction of the previous one. Widths and blocks are those of the paper, which
+    stacks eight hourglasses to find the joints of the human body.
 
-    Unlike in the paper, the image is not reduced before the first hourglass,
-    there is no batch normalization, as in super-resolution since EDSR, and a
-    prediction is what bicubic interpolation misses, laid out by a pixel shuffle.
+    Unlike in the paper, the image is not downscaled before the first hourglass, and
+    there is no batch normalization. Each prediction is the difference from bicubic
+    interpolation, and is upscaled by a pixel shuffle.
 
-    The `all_outputs` form has the same weights; train it with one loss for each
-    output, then load its file without.
+    With `all_outputs` the network has the same weights. Train it that way with one loss
+    per output, then load its weights into a network without `all_outputs`.
 
     Args:
-        scale: Upscaling factor, a whole number from 1; 1 restores an image of
-            the same size.
-        filters: Channels of the feature maps; even.
-        depth: How many times each hourglass halves its maps.
+        scale: Upscaling factor, a positive integer. 1 restores an image of the same
+            size.
+        filters: Number of channels of the feature maps, an even number.
+        depth: Number of times that each hourglass halves its feature maps.
         num_stacks: Number of hourglasses.
-        all_outputs: Whether the output is a dictionary of all predictions,
-            `{"stack_0": ..., "stack_1": ...}`, instead of the last one.
+        all_outputs: Whether to return a dictionary of all predictions, `{"stack_0":
+            ..., "stack_1": ...}`, instead of the last one.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped; with `all_outputs` one such map for each hourglass.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped. With
+        `all_outputs`, one such tensor for each hourglass.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1, or another number is out
-            of range.
+        ValueError: If `scale` is not a positive integer, or another argument is not
+            valid.
 
     Reference:
         [Newell et al., 2016](https://arxiv.org/abs/1603.06937)
@@ -67,10 +69,11 @@ def stacked_hourglass(
     scale = check_scale(scale)
     check_counts(filters=filters, depth=depth, num_stacks=num_stacks, channels=channels)
     if filters % 2:
-        raise ValueError(f"`filters` must be even. Received: {filters}")
+        raise ValueError(f"`filters` must be even. Received: filters={filters}")
+    check_flags(all_outputs=all_outputs)
 
-    # Without batch normalization features start large. Of predictions as large, the
-    # first steps would overshoot until the ReLUs before them are dead.
+    # Without batch normalization the features are large at first. With predictions as
+    # large, the first steps of training would overshoot and kill the ReLUs before them.
     small = keras.initializers.VarianceScaling(1e-4, "fan_in", "uniform")
     inputs = keras.Input((None, None, channels), name="lr")
     image = BicubicUpsampling(scale, name="bicubic")(inputs)
@@ -99,15 +102,7 @@ def stacked_hourglass(
             features = layers.Conv2D(filters, 1, name=f"{stack}_pass")(features)
             prediction = layers.Conv2D(filters, 1, name=f"{stack}_return")(prediction)
             x = layers.Add(name=f"{stack}_merge")([x, features, prediction])
-    model = keras.Model(inputs, outputs if all_outputs else outputs[stack], name=name)
-    config = {
-        "scale": scale,
-        "filters": filters,
-        "depth": depth,
-        "num_stacks": num_stacks,
-        "channels": channels,
-    }
-    return pretrained.load(model, weights, "stacked_hourglass", config)
+    return keras.Model(inputs, outputs if all_outputs else outputs[stack], name=name)
 
 
 def _hourglass(x, filters, depth, name):
@@ -119,7 +114,7 @@ def _hourglass(x, filters, depth, name):
     x = _block(x, filters, name=f"{name}_bottom")
     for i in reversed(range(depth)):
         x = _block(x, filters, name=f"{name}_up_{i}")
-        x = layers.UpSampling2D(2, name=f"{name}_nearest_{i}")(x)
+        x = NearestUpsampling(2, name=f"{name}_nearest_{i}")(x)
         x = layers.Add(name=f"{name}_join_{i}")([branches[i], x])
     return x
 

@@ -1,13 +1,14 @@
-"""U-Net: an encoder and a decoder that shares its maps."""
+"""U-Net: an encoder and a decoder with skip connections."""
 
 import keras
 from keras import layers
 
-from sr_keras import pretrained
+from sr_keras.checks import check_counts, check_flags, check_scale
 from sr_keras.layers import BicubicUpsampling, CropLike, PadToMultiple
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.models.network import register
 
 
+@register
 def unet(
     scale,
     filters=64,
@@ -15,45 +16,45 @@ def unet(
     batch_norm=False,
     residual=True,
     channels=3,
-    weights=None,
     name="unet",
 ):
-    """Builds a U-Net over the bicubically enlarged image.
+    """Builds a U-Net on the bicubically upscaled image.
 
-    Levels, widths and convolutions are the paper's (31 million weights). Unlike
-    in the paper, which labels cells, the output is an image: the convolutions
-    pad, so that it has its full size, there is no dropout at the bottom, and by
-    default the network learns only what the interpolation misses.
+    Levels, widths and convolutions are those of the paper, with 31 million parameters.
+    The paper segments cells; here the output is an image. Therefore the convolutions
+    pad, so that the output has its full size, there is no dropout at the bottom, and by
+    default the network only learns the difference from the interpolated image.
 
     Args:
-        scale: Upscaling factor, a whole number from 1; 1 restores an image of
-            the same size.
-        filters: Channels of the first level; each next level has twice as many.
-        num_levels: Number of levels, each of half the size of the one before.
-        batch_norm: Whether each 3x3 convolution is followed by batch
-            normalization; not in the paper.
-        residual: Whether the interpolated image is added to the output; not in
-            the paper.
+        scale: Upscaling factor, a positive integer. 1 restores an image of the same
+            size.
+        filters: Number of channels of the first level. Each level has twice as many as
+            the previous one.
+        num_levels: Number of levels. Each has half the size of the previous one.
+        batch_norm: Whether to follow each 3x3 convolution by batch normalization. Not
+            in the paper.
+        residual: Whether to add the interpolated image to the output. Not in the paper.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1, or another number is
-            out of range.
+        ValueError: If `scale` is not a positive integer, or another argument is not
+            valid.
 
     Reference:
         [Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597)
     """
     scale = check_scale(scale)
     check_counts(filters=filters, num_levels=num_levels, channels=channels)
+    check_flags(batch_norm=batch_norm, residual=residual)
     depth = num_levels - 1
 
     inputs = keras.Input((None, None, channels), name="lr")
@@ -79,16 +80,7 @@ def unet(
     outputs = CropLike(dtype="float32", name="crop")([x, image])
     if residual:
         outputs = layers.Add(dtype="float32", name="skip")([outputs, image])
-    model = keras.Model(inputs, outputs, name=name)
-    config = {
-        "scale": scale,
-        "filters": filters,
-        "num_levels": num_levels,
-        "batch_norm": batch_norm,
-        "residual": residual,
-        "channels": channels,
-    }
-    return pretrained.load(model, weights, "unet", config)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _two_convs(x, filters, batch_norm, name):

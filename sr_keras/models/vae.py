@@ -1,56 +1,57 @@
 """A conditional variational autoencoder: many HR images for one LR image.
 
-The two networks meet in latent variables: numbers for each LR pixel that say what
-the LR image does not. The encoder reads them from the HR image, the decoder makes
-an HR image of the LR image and them. Where there is no HR image, they are drawn
-at random.
+Encoder and decoder share latent variables: a few numbers per LR pixel for the
+information that the LR image does not have. The encoder computes their distribution
+from the HR image, and the decoder makes an HR image from the LR image and the latents.
+Without an HR image, the latents are drawn at random.
 """
 
 import keras
 from keras import layers, ops
 
-from sr_keras import pretrained
+from sr_keras.checks import check_counts, check_scale
 from sr_keras.layers import ICNR, BicubicUpsampling, PixelShuffle
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.models.network import Network, register
 
 _LATE_BLOCKS = 2
 _STEPS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
+@register(listed=False)
 def vae_encoder(
     scale,
     filters=64,
     num_blocks=2,
     latent_channels=8,
     channels=3,
-    weights=None,
     name="vae_encoder",
 ):
-    """Builds q(z | lr, hr): which latent variables an HR image speaks for.
+    """Builds q(z | lr, hr): the distribution of the latents given both images.
 
-    It sees what bicubic interpolation misses of the HR image, reduced by strided
-    convolutions to the size of the LR image.
+    The encoder sees the difference between the HR image and bicubic interpolation,
+    downscaled by strided convolutions to the size of the LR image, and the LR image
+    itself.
 
     Args:
-        scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
-        filters: Channels of every feature map.
+        scale: Upscaling factor: 2, 3, 4 or 8. 4 and 8 are reached in steps of 2.
+        filters: Number of channels of every feature map.
         num_blocks: Number of residual blocks.
-        latent_channels: Latent variables for each LR pixel.
+        latent_channels: Number of latent variables per LR pixel.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
-        A list of `lr`, `(batch, height, width, channels)`, and `hr`, `(batch,
-        scale * height, scale * width, channels)`, in [0, 1], any size.
+        A list of `lr`, `(batch, height, width, channels)`, and `hr`,
+        `(batch, scale * height, scale * width, channels)`, in [0, 1], any size.
 
     Output shape:
-        Mean and logarithm of the variance of independent normal distributions,
-        both `(batch, height, width, latent_channels)`, float32.
+        Mean and logarithm of the variance of independent normal distributions, both
+        `(batch, height, width, latent_channels)`, float32.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
-            out of range.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
     """
     scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
@@ -77,120 +78,115 @@ def vae_encoder(
     def tail(name):
         return layers.Conv2D(latent_channels, 1, dtype="float32", name=name)(x)
 
-    model = keras.Model([lr, hr], [tail("mean"), tail("log_variance")], name=name)
-    config = _config(scale, filters, num_blocks, latent_channels, channels)
-    return pretrained.load(model, weights, "vae_encoder", config, pretrained.ENCODERS)
+    return keras.Model([lr, hr], [tail("mean"), tail("log_variance")], name=name)
 
 
+@register(identity="vae", listed=False)
 def vae_decoder(
     scale,
     filters=64,
     num_blocks=8,
     latent_channels=8,
     channels=3,
-    weights=None,
     name="vae_decoder",
 ):
-    """Builds the HR image that an LR image and latent variables make together.
+    """Builds the decoder: an HR image from an LR image and latent variables.
 
-    EDSR, with fewer blocks; it learns what bicubic interpolation misses. The latent
-    variables are added to what its blocks say of the LR image, each feature times a
-    gate that depends on the LR image as well: so they can be silent in a blue sky and
-    loud in fur. Two more blocks follow, in which the changes become shapes.
+    The network is EDSR with fewer blocks, and learns the difference from bicubic
+    interpolation. The latent variables are added to the features of the LR image after
+    the blocks. Each feature has a gate computed from the LR image, so that the latents
+    can have no effect in a blue sky and a strong one in fur. Two more blocks follow,
+    which turn the changes into shapes.
 
     Args:
-        scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
-        filters: Channels of every feature map.
+        scale: Upscaling factor: 2, 3, 4 or 8. 4 and 8 are reached in steps of 2.
+        filters: Number of channels of every feature map.
         num_blocks: Number of residual blocks before the latent variables.
-        latent_channels: Latent variables for each LR pixel.
+        latent_channels: Number of latent variables per LR pixel.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
-        A list of `lr`, `(batch, height, width, channels)`, in [0, 1], any size,
-        and `z`, `(batch, height, width, latent_channels)`.
+        A list of `lr`, `(batch, height, width, channels)`, in [0, 1], any size, and
+        `z`, `(batch, height, width, latent_channels)`.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
-            out of range.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
     """
     scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
     lr = keras.Input((None, None, channels), name="lr")
     z = keras.Input((None, None, latent_channels), name="z")
     outputs = _decode(lr, z, scale, filters, num_blocks, channels)
-    model = keras.Model([lr, z], outputs, name=name)
-    config = _config(scale, filters, num_blocks, latent_channels, channels)
-    return pretrained.load(model, weights, "vae", config)
+    return keras.Model([lr, z], outputs, name=name)
 
 
+@register
 def vae(
     scale,
     filters=64,
     num_blocks=8,
     latent_channels=8,
     channels=3,
-    weights=None,
     name="vae",
 ):
-    """Builds what a variational autoencoder upscales with: its decoder, for z = 0.
+    """Builds the upscaler of a variational autoencoder: its decoder with z = 0.
 
-    That is the mean of what it can imagine. The weights are those of
-    `vae_decoder`, which makes samples.
+    The latents are 0, which is the mean of their prior. The weights are those of
+    `vae_decoder`, which draws samples.
 
     Args:
-        scale: Upscaling factor: 2, 3, 4 or 8; 4 and 8 are steps of 2.
-        filters: Channels of every feature map.
+        scale: Upscaling factor: 2, 3, 4 or 8. 4 and 8 are reached in steps of 2.
+        filters: Number of channels of every feature map.
         num_blocks: Number of residual blocks before the latent variables.
-        latent_channels: Latent variables for each LR pixel.
+        latent_channels: Number of latent variables per LR pixel.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not 2, 3, 4 or 8, or another number is
-            out of range.
+        ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
     """
     scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
     lr = keras.Input((None, None, channels), name="lr")
     z = NoLatents(latent_channels, name="no_latents")(lr)
     outputs = _decode(lr, z, scale, filters, num_blocks, channels)
-    model = keras.Model(lr, outputs, name=name)
-    config = _config(scale, filters, num_blocks, latent_channels, channels)
-    return pretrained.load(model, weights, "vae", config)
+    return keras.Model(lr, outputs, name=name)
 
 
 def vae_upscaler(decoder, name="vae"):
-    """Makes an upscaler of a decoder: its image for latent variables of 0.
+    """Makes an upscaler of a decoder by setting its latent variables to 0.
 
     Args:
-        decoder: A `vae_decoder`, whose weights it shares.
+        decoder: A `vae_decoder`. The upscaler shares its weights.
         name: Model name.
+
+    Returns:
+        A `Network`.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
     """
     (*_, channels), (*_, latent_channels) = decoder.input_shape
     lr = keras.Input((None, None, channels), name="lr")
     z = NoLatents(latent_channels, name="no_latents")(lr)
-    return keras.Model(lr, decoder([lr, z]), name=name)
+    return Network(lr, decoder([lr, z]), scale=decoder.scale, name=name)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -198,14 +194,21 @@ class NoLatents(layers.Layer):
     """Makes latent variables of 0 for an LR image.
 
     Args:
-        latent_channels: Latent variables for each LR pixel.
+        latent_channels: Number of latent variables per LR pixel.
+
+    Input shape:
+        `(batch, height, width, channels)`
 
     Output shape:
         `(batch, height, width, latent_channels)`
+
+    Raises:
+        ValueError: If `latent_channels` is not a positive integer.
     """
 
     def __init__(self, latent_channels, **kwargs):
         super().__init__(**kwargs)
+        check_counts(latent_channels=latent_channels)
         self.latent_channels = latent_channels
 
     def call(self, inputs):
@@ -228,16 +231,6 @@ def _check(scale, filters, num_blocks, latent_channels, channels):
     return check_scale(scale, tuple(_STEPS))
 
 
-def _config(scale, filters, num_blocks, latent_channels, channels):
-    return {
-        "scale": scale,
-        "filters": filters,
-        "num_blocks": num_blocks,
-        "latent_channels": latent_channels,
-        "channels": channels,
-    }
-
-
 def _decode(lr, z, scale, filters, num_blocks, channels):
     def conv(filters, name, **options):
         return layers.Conv2D(filters, 3, padding="same", name=name, **options)
@@ -247,7 +240,7 @@ def _decode(lr, z, scale, filters, num_blocks, channels):
         x = _residual_block(x, filters, name=f"block_{i}")
     x = conv(filters, "body")(x)
     x = layers.Add(name="global_skip")([x, head])
-    # by what stands in the LR image, the gate decides how much the latents may change
+    # the gate depends on the LR image, and sets how much the latents may change
     gate = conv(filters, "gate")(x)
     latents = conv(filters, "latents", use_bias=False)(z)
     latents = layers.Multiply(name="gated_latents")([latents, gate])

@@ -1,46 +1,46 @@
-"""VDSR: very deep, and only the residual to learn."""
+"""VDSR: a very deep network that only learns the residual."""
 
 import keras
 from keras import layers
 
-from sr_keras import pretrained
+from sr_keras.checks import check_counts, check_scale
 from sr_keras.layers import BicubicUpsampling
-from sr_keras.models.arguments import check_counts, check_scale
+from sr_keras.models.network import register
 
 
+@register
 def vdsr(
     scale,
     filters=64,
     num_layers=20,
     channels=1,
-    weights=None,
     name="vdsr",
 ):
-    """Builds VDSR: interpolate, and add what twenty 3x3 convolutions find missing.
+    """Builds VDSR: interpolate, and add a residual from twenty 3x3 convolutions.
 
-    The defaults are the paper's: 664,704 weights, not counting the biases. The
-    convolutions do not depend on `scale`, so one set of weights serves several
-    factors, as in the paper: `vdsr(3).set_weights(vdsr(2).get_weights())`.
+    The defaults are the paper's, with 664,704 parameters without biases. The
+    convolutions do not depend on `scale`, so one set of weights serves several scales,
+    as in the paper: `vdsr(3).set_weights(vdsr(2).get_weights())`.
 
     Args:
-        scale: Upscaling factor, a whole number from 1; 1 restores an image of
-            the same size.
-        filters: Channels of every feature map.
+        scale: Upscaling factor, a positive integer. 1 restores an image of the same
+            size.
+        filters: Number of channels of every feature map.
         num_layers: Number of convolutions.
         channels: 1 for luma, as in the paper; 3 for RGB.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
         `(batch, height, width, channels)`, in [0, 1], any size.
 
     Output shape:
-        `(batch, scale * height, scale * width, channels)`, float32, not
-        clipped.
+        `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If `scale` is not a whole number from 1, or another number is
-            out of range.
+        ValueError: If `scale` is not a positive integer, or another argument is not
+            valid.
 
     Reference:
         [Kim et al., 2016](https://arxiv.org/abs/1511.04587)
@@ -60,11 +60,4 @@ def vdsr(
         x = conv(filters, activation="relu", name=f"conv_{i}")(x)
     x = conv(channels, dtype="float32", name="residual")(x)
     outputs = layers.Add(dtype="float32", name="skip")([image, x])
-    model = keras.Model(inputs, outputs, name=name)
-    config = {
-        "scale": scale,
-        "filters": filters,
-        "num_layers": num_layers,
-        "channels": channels,
-    }
-    return pretrained.load(model, weights, "vdsr", config)
+    return keras.Model(inputs, outputs, name=name)

@@ -1,8 +1,23 @@
-"""Training where `compile` and `fit` alone are not enough."""
+"""Training: recipes, exact resuming, GANs, a conditional VAE and diffusion models."""
 
 from sr_keras.training.callbacks import TrainingRun
-from sr_keras.training.precision import choose_precision
-from sr_keras.training.recipes import RECIPES, Recipe, train
-from sr_keras.training.soap import SOAP
+from sr_keras.training.diffusion import Diffusion
+from sr_keras.training.gan import GAN, RelativisticGAN
+from sr_keras.training.recipe import DiffusionRecipe, GANRecipe, Recipe, VAERecipe
+from sr_keras.training.recipes import RECIPES
+from sr_keras.training.run import train
+from sr_keras.training.vae import VAE
 
-__all__ = ["RECIPES", "SOAP", "Recipe", "TrainingRun", "choose_precision", "train"]
+__all__ = [
+    "GAN",
+    "RECIPES",
+    "VAE",
+    "Diffusion",
+    "DiffusionRecipe",
+    "GANRecipe",
+    "Recipe",
+    "RelativisticGAN",
+    "TrainingRun",
+    "VAERecipe",
+    "train",
+]

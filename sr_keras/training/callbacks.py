@@ -1,5 +1,6 @@
 """What a long training needs besides `fit`: evaluation, checkpoints, resuming."""
 
+import contextlib
 import importlib.util
 import json
 import math
@@ -11,7 +12,6 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,9 +22,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sr_keras import images, plotting
+from sr_keras import files, images, models, plotting
+from sr_keras.checks import check_counts
 from sr_keras.evaluation import conditions, evaluate
-from sr_keras.inference import NotFiniteError, with_precision
+from sr_keras.inference import NotFiniteError
+from sr_keras.precision import with_precision
 from sr_keras.training import distribution
 
 _STATE_FILE = "model.weights.h5"
@@ -32,49 +34,49 @@ _TILE = 2048  # HR pixels: larger photos are scored in tiles, for want of memory
 
 
 class TrainingRun(keras.callbacks.Callback):
-    """Evaluates, saves and resumes a training; keeps its results in a folder.
+    """Evaluates, saves and resumes a training, and keeps its results in a folder.
 
-    All training is one epoch of `fit`. Every `evaluate_every` steps the model is
-    scored on whole images and its complete state is saved: weights, optimizers,
-    step and log. A run that was killed, wherever it was, goes on from the last
-    state; with batches that depend on the step alone it ends exactly as if it had
-    not been interrupted. Ctrl-C and SIGTERM save first.
+    Every `evaluate_every` steps the model is scored on whole images, and its complete
+    state is saved: weights, optimizers, step and log. A run that was killed at any
+    moment is resumed from the last state. If the batches depend on the step alone, it
+    ends exactly as if it had not been interrupted. Ctrl-C and SIGTERM save first.
 
-        run = TrainingRun("runs/edsr", num_steps=10_000, validation=photos)
-        step = run.restore(model)
-        batches = training_batches(dataset, start_step=step)
-        model.fit(batches, steps_per_epoch=10_000 - step, callbacks=[run], verbose=0)
+        run = TrainingRun("runs/mine", num_steps=10_000, validation=photos)
+        run.fit(model, functools.partial(sr_keras.pipeline.training_batches, dataset))
 
-    In the folder are `last.keras` and `best.keras` (without optimizers), `log.json`,
+    The same call resumes the run, and does nothing if it is complete.
+
+    The folder gets `last.keras` and `best.keras` (without optimizers), `log.json`,
     `curves.png`, `strip.png` (the same crop at every evaluation) and `state`. If the
-    optimizer keeps a moving average of the weights (`use_ema`), that is what is
-    scored and kept in `last.keras` and `best.keras`.
+    optimizer keeps a moving average of the weights (`use_ema`), that average is what
+    is scored and kept in `last.keras` and `best.keras`.
 
-    Under a `tf.distribute` strategy or a `keras.distribution` nothing changes. Of
-    several processes the first writes all files, and the others read the state.
+    A model may be compiled with `steps_per_execution`, which is faster for small
+    networks. Under a `tf.distribute` strategy or a `keras.distribution` nothing
+    changes. Of several processes the first writes all files, and the others read the
+    state.
 
     Args:
-        folder: Where everything goes; it is made.
-        num_steps: How many steps the whole training has.
+        folder: Folder of the run; it is created.
+        num_steps: Number of steps of the whole training.
         evaluate_every: Steps between two evaluations.
-        validation: None, or a `datasets.Pairs` to score on; photos of more than 2048
-            pixels in tiles, see `upscale`.
-        upscaler: None, or the network that upscales, where it is another one
-            than the model that `fit` trains (a GAN's generator, say) but shares its
-            weights. It is what is scored and what the `.keras` files hold.
-        monitor: The score by which the best model is chosen; None where no score
-            tells (as of a GAN, whose PSNR falls while it learns) and `best.keras` is
-            not written.
-        save_every: Steps between two saves of the state; None for
-            `evaluate_every`.
-        tensorboard: Whether to write what is logged for TensorBoard too, which is a
-            package of its own.
+        validation: None, or a `datasets.Pairs` to score on. Photos of more than 2048
+            pixels are scored in tiles, see `upscale`.
+        upscaler: None, or the network that upscales, if it is not the model that `fit`
+            trains (the generator of a GAN, for example) but shares its weights. It is
+            what is scored and what the `.keras` files hold.
+        monitor: The score that decides which model is the best. None where no score
+            tells (the PSNR of a GAN falls while it learns); `best.keras` is then not
+            written.
+        save_every: Steps between two saves of the state; None for `evaluate_every`.
+        tensorboard: Whether to write logs for TensorBoard as well, which is a package
+            of its own.
         console: A `rich.console.Console`.
 
     Attributes:
         log: A list of {"step", "seconds", "loss", "learning_rate", ..., "psnr_y",
-            "ssim_y"}, one for each evaluation. Losses are means since the one before,
-            or since the run was resumed.
+            "ssim_y"}, one for each evaluation. Losses are means since the previous
+            evaluation, or since the run was resumed.
         stopped: None, or why the training ended before its last step: "nan" or
             "signal".
 
@@ -96,13 +98,11 @@ class TrainingRun(keras.callbacks.Callback):
         console=None,
     ):
         super().__init__()
-        for name, value in (
-            ("num_steps", num_steps),
-            ("evaluate_every", evaluate_every),
-            ("save_every", evaluate_every if save_every is None else save_every),
-        ):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {value}")
+        check_counts(
+            num_steps=num_steps,
+            evaluate_every=evaluate_every,
+            save_every=evaluate_every if save_every is None else save_every,
+        )
         self.folder = folder = pathlib.Path(folder)
         self.num_steps = num_steps
         self.evaluate_every = evaluate_every
@@ -113,7 +113,7 @@ class TrainingRun(keras.callbacks.Callback):
         self.console = console or Console()
         self._progress, self._old_handlers = None, {}
         self.log = []
-        self.step = 0
+        self.step = self._first_step = 0
         self.seconds = 0.0
         self.stopped = None
         self._signal = None
@@ -125,8 +125,72 @@ class TrainingRun(keras.callbacks.Callback):
             if importlib.util.find_spec("tensorboard") is None:
                 raise ImportError("TensorBoard is missing: pip install tensorboard")
             if self._writes:
+                import tensorflow as tf
+
                 path = folder / "tensorboard"
                 self._writer = tf.summary.create_file_writer(str(path))
+
+    def fit(self, model, batches):
+        """Trains a model from the step that the run has reached to the last one.
+
+        Args:
+            model: A compiled `keras.Model`, built as when the run was started.
+            batches: A function that is called as `batches(start_step=k)` and returns
+                the batches from step k on, as `model.fit` takes them. It is not
+                called if the run is complete.
+
+        Raises:
+            ValueError: If the state in the folder does not fit the model, the network
+                cannot be copied and saved, or `steps_per_execution` does not divide
+                the number of steps.
+        """
+        self.restore(model)
+        self._check_model(model)
+        if self.step >= self.num_steps:
+            optimizer = getattr(model, "optimizer", None)
+            if isinstance(optimizer, keras.optimizers.Optimizer):  # as `fit` ends
+                optimizer.finalize_variable_values(model.trainable_variables)
+            return
+        try:
+            model.fit(
+                batches(start_step=self.step),
+                steps_per_epoch=self.num_steps - self.step,
+                shuffle=False,
+                callbacks=[self],
+                verbose=0,
+            )
+        finally:
+            self.release()
+
+    def _check_model(self, model):
+        """Raises a ValueError at the start for what would fail at the first save."""
+        size = model.steps_per_execution
+        for name, value in (
+            ("the number of steps", self.num_steps),
+            ("the steps done", self.step),
+            ("`evaluate_every`", self.evaluate_every),
+            ("`save_every`", self.save_every),
+        ):
+            # the last evaluation and save come at the end in any case
+            if value % size and value < self.num_steps or self.num_steps % size:
+                raise ValueError(
+                    f"`steps_per_execution` must divide {name}, which is {value}."
+                    f" Received: steps_per_execution={size}"
+                )
+        network = self.upscaler or model
+        try:
+            bare = _bare(network)
+            with distribution.local():
+                copy = with_precision(keras.models.clone_model(bare), "float32")
+                config = keras.saving.serialize_keras_object(copy)
+                keras.saving.deserialize_keras_object(config, safe_mode=True)
+        except Exception as error:  # of Keras, or of the model's own code
+            raise ValueError(
+                f"'{network.name}' cannot be copied and saved, so a run cannot keep it."
+                " It must be a functional or Sequential model of registered layers,"
+                " without `Lambda` layers; a model of another kind can name the"
+                f" network that upscales as `upscaler`. {type(error).__name__}: {error}"
+            ) from error
 
     # Saving and restoring
 
@@ -137,11 +201,11 @@ class TrainingRun(keras.callbacks.Callback):
             model: A compiled `keras.Model`, built as when the state was saved.
 
         Returns:
-            The number of steps done: 0 for a new run.
+            The number of steps that are done: 0 for a new run.
 
         Raises:
-            ValueError: If the state does not fit the model, or of several processes
-                one found another state.
+            ValueError: If the state does not fit the model, or several processes found
+                different states.
         """
         states = self._states()
         step = int(states[-1].name.removeprefix("step_")) if states else 0
@@ -174,7 +238,7 @@ class TrainingRun(keras.callbacks.Callback):
         """
         network = self.upscaler or self.model
         if self._networks is None:
-            bare = keras.Model(network.input, network.output, name=network.name)
+            bare = _bare(network)
             self._networks = bare, keras.models.clone_model(bare)
         bare, copy = self._networks
         copy.set_weights(bare.get_weights())
@@ -182,17 +246,15 @@ class TrainingRun(keras.callbacks.Callback):
 
     def _write_upscaler(self, network, name):
         """Writes a copy of the network in float32, whole or not at all."""
-        if not self._writes:
-            return
-        temporary = self.folder / f".{name}"
-        with_precision(network, "float32").save(temporary)
-        os.replace(temporary, self.folder / name)
+        if self._writes:
+            with files.replacing(self.folder / name) as temporary:
+                with_precision(network, "float32").save(temporary)
 
     def _save(self):
         """Saves the complete state, under its name only when it is whole."""
         if self._is_broken():
             return
-        with _AveragedWeights(self.model), distribution.local():
+        with averaged_weights(self.model), distribution.local():
             self._write_upscaler(self._copy_upscaler(), "last.keras")
         if not self._writes:
             return
@@ -203,7 +265,7 @@ class TrainingRun(keras.callbacks.Callback):
         with distribution.local():  # Keras makes an optimizer, to see what one has
             self.model.save_weights(partial / _STATE_FILE)
         content = {"step": self.step, "seconds": self._elapsed(), "log": self.log}
-        (partial / "state.json").write_text(json.dumps(content))
+        files.write_json(partial / "state.json", content)
         if self._strip.pixels is not None:
             images.write(partial / "strip.png", self._strip.pixels)
         shutil.rmtree(state, ignore_errors=True)
@@ -215,12 +277,7 @@ class TrainingRun(keras.callbacks.Callback):
     # Callback
 
     def on_train_begin(self, logs=None):
-        if self.model.steps_per_execution != 1:
-            raise ValueError(
-                "A `TrainingRun` counts single steps: compile with"
-                " `steps_per_execution=1`. Received:"
-                f" {self.model.steps_per_execution}"
-            )
+        self._first_step = self.step
         self.stopped = self._signal = None
         if self.validation is not None:
             self.console.print(
@@ -247,6 +304,10 @@ class TrainingRun(keras.callbacks.Callback):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
+            # In a notebook rich draws its bars by ipywidgets; without that package
+            # the lines of the evaluations are all that is shown.
+            disable=self.console.is_jupyter
+            and importlib.util.find_spec("ipywidgets") is None,
         )
         self._task = self._progress.add_task(
             "training", total=self.num_steps, completed=self.step
@@ -259,7 +320,8 @@ class TrainingRun(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        # Keras passes the last of the batches that ran as one call.
+        before, self.step = self.step, self._first_step + batch + 1
         if not math.isfinite(float(logs["loss"])):
             self._stop_at_nan()
             return
@@ -267,18 +329,21 @@ class TrainingRun(keras.callbacks.Callback):
             self._task, completed=self.step, description=f"loss {logs['loss']:.4g}"
         )
         try:
-            self._evaluate_and_save(logs)
+            self._evaluate_and_save(logs, before)
         except BaseException:  # after one, `fit` calls no `on_train_end`
             self.release()
             raise
 
-    def _evaluate_and_save(self, logs):
+    def _evaluate_and_save(self, logs, before):
+        def is_due(every):
+            return self.step // every > before // every
+
         is_last = self.step >= self.num_steps
-        if self.step % self.evaluate_every == 0 or is_last:
+        if is_due(self.evaluate_every) or is_last:
             self._evaluate(logs)
         is_asked = distribution.is_asked_to_stop(self.step) or self._signal is not None
         is_stopping = is_asked and not is_last
-        if self.step % self.save_every == 0 or is_last or is_stopping:
+        if is_due(self.save_every) or is_last or is_stopping:
             self._save()
         if is_stopping and self.stopped is None:
             self.stopped = "signal"
@@ -291,7 +356,7 @@ class TrainingRun(keras.callbacks.Callback):
         self._signal = number
 
     def release(self):
-        """Gives back the screen and the signals, as when an error ended `fit`."""
+        """Ends the progress bar and restores the signal handlers."""
         if self._progress is not None:
             self._progress.stop()
         for number, handler in self._old_handlers.items():
@@ -299,7 +364,7 @@ class TrainingRun(keras.callbacks.Callback):
         self._old_handlers = {}
 
     def _score(self, network):
-        """Returns the mean scores on the photos kept apart, if it makes images."""
+        """Returns the mean scores on the validation photos, if they are finite."""
         tile = _TILE // self.validation.scale
         try:
             mean = evaluate(
@@ -311,7 +376,7 @@ class TrainingRun(keras.callbacks.Callback):
         return {name: value for name, value in mean.items() if name != "seconds"}
 
     def _is_broken(self):
-        """Tells whether a weight is NaN or infinite; if so, the training stops."""
+        """Returns True, and stops the training, if a weight is NaN or infinite."""
         if all(np.isfinite(w).all() for w in self.model.get_weights()):
             return False
         self._stop_at_nan()
@@ -338,7 +403,7 @@ class TrainingRun(keras.callbacks.Callback):
             default=-math.inf,
         )
         if self.validation is not None:
-            with _AveragedWeights(self.model), distribution.local():
+            with averaged_weights(self.model), distribution.local():
                 network = self._copy_upscaler()
                 scores = self._score(network)
                 entry.update(scores)
@@ -351,14 +416,17 @@ class TrainingRun(keras.callbacks.Callback):
             return
         if self._strip.pixels is not None:
             images.write(self.folder / "strip.png", self._strip.pixels)
-        write_text(self.folder / "log.json", json.dumps(self.log, indent=1))
+        files.write_json(self.folder / "log.json", self.log)
         if self._writer is not None:
+            import tensorflow as tf
+
             with self._writer.as_default(step=self.step):
                 for name, value in entry.items():
                     tf.summary.scalar(name, value)
         score = self.monitor or "psnr_y"
         figure = plotting.history(self.log, score if score in entry else None)
-        _write_figure(self.folder / "curves.png", figure)
+        with files.replacing(self.folder / "curves.png") as temporary:
+            figure.savefig(temporary, dpi=120)
 
     def _print(self, entry):
         numbers = ", ".join(
@@ -386,26 +454,43 @@ class _Strip:
         self.pixels = crop
 
 
-class _AveragedWeights:
-    """Within the context a model has the moving average of its weights, if any."""
+@contextlib.contextmanager
+def averaged_weights(model):
+    """Within the context a model has the moving averages of its weights, if any.
 
-    def __init__(self, model):
-        self.model = model
-        self.pairs = [
-            (optimizer, network)
-            for optimizer, network in _optimizers(model)
-            if getattr(optimizer, "inner_optimizer", optimizer).use_ema
-        ]
+    An optimizer that has not taken a step yet has no averages, and its network keeps
+    the weights that it has.
 
-    def __enter__(self):
-        if self.pairs:
-            self.weights = self.model.get_weights()
-        for optimizer, network in self.pairs:
-            optimizer.finalize_variable_values(network.trainable_variables)
+    Args:
+        model: A compiled `keras.Model`, `GAN` or `VAE`.
+    """
+    pairs = [
+        (optimizer, network)
+        for optimizer, network in _optimizers(model)
+        if getattr(optimizer, "inner_optimizer", optimizer).use_ema
+        and int(keras.ops.convert_to_numpy(optimizer.iterations)) > 0
+    ]
+    kept = model.get_weights() if pairs else None
+    for optimizer, network in pairs:
+        optimizer.finalize_variable_values(network.trainable_variables)
+    try:
+        yield
+    finally:
+        if pairs:
+            model.set_weights(kept)
 
-    def __exit__(self, *_):
-        if self.pairs:
-            self.model.set_weights(self.weights)
+
+def _bare(network):
+    """Returns the graph of a network without optimizer and loss."""
+    inputs, outputs = (
+        getattr(network, "inputs", None),
+        getattr(network, "outputs", None),
+    )
+    if not inputs or not outputs:
+        raise TypeError("The network has no graph of layers.")
+    make = models.Network if isinstance(network, models.Network) else keras.Model
+    inputs, outputs = (x[0] if len(x) == 1 else x for x in (inputs, outputs))
+    return make(inputs, outputs, name=network.name)
 
 
 def _optimizers(model):
@@ -421,16 +506,3 @@ def _build_optimizers(model):
     for optimizer, network in _optimizers(model):
         if not optimizer.built:
             optimizer.build(network.trainable_variables)
-
-
-def write_text(path, text):
-    """Writes a text file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def _write_figure(path, figure):
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=120)
-    os.replace(temporary, path)

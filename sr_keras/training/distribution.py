@@ -1,11 +1,10 @@
-"""Training on several devices: what Keras and TensorFlow do not do by themselves."""
+"""Training on several devices: what Keras and TensorFlow leave to the caller."""
 
 import contextlib
 import os
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from sr_keras import features
 
@@ -17,63 +16,70 @@ _VARIABLES = tuple(
 
 
 def open_strategy(name, recipe):
-    """Returns what a network must be built under, to be trained on several devices.
+    """Returns the strategy under which a network is built for several devices.
 
-    "mirrored" is for all GPUs of a machine (or its logical CPUs, if it has no GPU),
-    by TensorFlow. "multi_worker" is for several machines, by JAX: each runs the same
-    program, which waits here for the others. From here on a process belongs to
-    them, and what Keras computes is computed by all, but for what is `local`.
+    "mirrored" uses all GPUs of a machine (or its logical CPUs if it has no GPU), with
+    TensorFlow. "multi_worker" uses several machines, with JAX: each runs the same
+    program, which waits here for the others. From then on all processes compute
+    everything that Keras computes together, except what runs within `local`.
 
-    In both, a device gets its share of every batch, and gradients are those of the
-    whole batch. Statistics of batch normalization are those of the share under
-    "mirrored", and of the whole batch under "multi_worker".
+    With both, every device processes its share of each batch, and gradients are those
+    of the whole batch. Batch normalization uses the statistics of the share under
+    "mirrored", and those of the whole batch under "multi_worker".
 
     Args:
         name: None for one device, "mirrored" or "multi_worker".
-        recipe: The `Recipe`; its batches are those of all devices together.
+        recipe: The `Recipe`. Its batch size is that of all devices together.
 
     Returns:
         An object with a `scope()`, for `scope` below.
 
     Raises:
         ValueError: If there is no such strategy, Keras runs on another backend than
-            it needs, there is only one device, the batch cannot be divided,
-            "multi_worker" is not told which process this is, or the recipe has what
-            would not be the same on several devices.
+            the strategy needs, there is only one device, the batch cannot be divided
+            evenly, the environment variables for "multi_worker" are missing, or the
+            recipe contains a setting that would have another effect on several
+            devices.
     """
+    import tensorflow as tf  # not needed for training on JAX on one device
+
     if name is None:
         return tf.distribute.get_strategy()
     if name not in NAMES:
-        raise ValueError(f"`distribute` must be {' or '.join(NAMES)}. Received: {name}")
+        raise ValueError(
+            f"`distribute` must be {' or '.join(NAMES)}. Received: distribute={name}"
+        )
     needed = "tensorflow" if name == "mirrored" else "jax"
     if keras.backend.backend() != needed:
         raise ValueError(
             f"{name} needs the environment variable KERAS_BACKEND={needed}."
-            f" Keras runs on {keras.backend.backend()}."
+            f" Received: KERAS_BACKEND={keras.backend.backend()}"
         )
     if name == "mirrored":
-        if recipe.clip_norm is not None:
+        if recipe.global_clipnorm is not None:
             raise ValueError(
-                "mirrored cannot limit the norm of the gradient: Keras would clip the"
-                " share of each replica. Leave out the clip norm."
+                "`global_clipnorm` must be None under mirrored, because Keras would"
+                " clip the gradient of each replica by itself. Received:"
+                f" global_clipnorm={recipe.global_clipnorm}"
             )
         kinds = map(tf.config.list_logical_devices, ("GPU", "CPU"))
         devices = [device.name for device in next(filter(None, kinds))]
         if len(devices) == 1:
-            raise ValueError(f"mirrored needs several GPUs. There is: {devices[0]}")
+            raise ValueError(f"mirrored needs several GPUs. Found only: {devices[0]}")
         strategy = tf.distribute.MirroredStrategy(devices)
     else:
         devices, strategy = _join_processes(recipe)
     if recipe.batch_size % len(devices):
         raise ValueError(
-            f"The batch size must be a multiple of the {len(devices)} devices."
-            f" Received: {recipe.batch_size}"
+            f"`batch_size` must be a multiple of the {len(devices)} devices."
+            f" Received: batch_size={recipe.batch_size}"
         )
     return strategy
 
 
 def _join_processes(recipe):
     import jax
+    import tensorflow as tf
 
     missing = [name for name in _VARIABLES if not os.environ.get(name)]
     if missing:
@@ -83,37 +89,33 @@ def _join_processes(recipe):
         )
     if recipe.precision == "auto":
         raise ValueError(
-            "multi_worker needs a precision, the same on every machine, where auto"
-            " depends on the machine."
+            "`precision` must be the same on every machine under multi_worker, but auto"
+            " depends on the machine. Received: precision=auto"
         )
     if not jax.distributed.is_initialized():
-        tf.config.set_visible_devices([], "GPU")  # it would take the memory from JAX
+        tf.config.set_visible_devices([], "GPU")  # it would take memory from JAX
         keras.distribution.initialize()
     strategy = keras.distribution.DataParallel()
-    # for good, because `fit` must be under it as well
+    # permanently, because `fit` must run under it as well
     keras.distribution.set_distribution(strategy)
     return keras.distribution.list_devices(), strategy
 
 
 @contextlib.contextmanager
 def scope(strategy):
-    """A strategy's scope, at whose end the losses made in it have their networks too.
+    """The scope of a strategy, in which losses create their networks at once.
 
-    They would else be made in the first step, by each replica of a
+    Otherwise they would be created in the first step by every replica of a
     `tf.distribute.Strategy`, which fails.
     """
-    others = features.waiting()  # maybe never used, and their weights not at hand
-    with strategy.scope():
+    several = getattr(strategy, "num_replicas_in_sync", 1) > 1
+    with strategy.scope(), features.built_at_once(several):
         yield
-        if getattr(strategy, "num_replicas_in_sync", 1) > 1:
-            for extractor in features.waiting():
-                if extractor not in others:
-                    extractor.build()
 
 
 @contextlib.contextmanager
 def local():
-    """Within it, Keras computes on this process's device, without the others."""
+    """Within this context, Keras computes on the device of this process alone."""
     strategy = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -123,28 +125,35 @@ def local():
 
 
 def num_processes():
-    """Returns how many processes train together."""
+    """Returns the number of processes that train together."""
     if keras.backend.backend() != "jax":
         return 1
     import jax
 
-    return jax.process_count()
+    # `process_count` starts JAX, after which processes can no longer join.
+    return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
-def is_first_process():
-    """Returns whether this is the process that writes files."""
+def is_first_process(distribute=None):
+    """Returns whether this is the process that writes files.
+
+    Args:
+        distribute: The strategy that is going to be opened, if that has not happened.
+    """
     if keras.backend.backend() != "jax":
         return True
     import jax
 
-    return jax.process_index() == 0
+    if jax.distributed.is_initialized():
+        return jax.process_index() == 0
+    return distribute != "multi_worker" or os.environ.get(_VARIABLES[-1]) in (None, "0")
 
 
 def is_asked_to_stop(step):
-    """Returns whether processes that train together end after this step.
+    """Returns whether processes that train together stop after this step.
 
-    After a SIGTERM to one of them they agree on a step, if each calls this after
-    every step.
+    When one of them receives SIGTERM they agree on a step, provided that each calls
+    this function after every step.
     """
     if num_processes() == 1:
         return False
@@ -154,7 +163,7 @@ def is_asked_to_stop(step):
 
 
 def check_same_step(step):
-    """Raises a ValueError unless all processes found the state of the same step."""
+    """Raises a ValueError unless all processes have loaded the same step."""
     if num_processes() == 1:
         return
     from jax.experimental import multihost_utils
@@ -162,16 +171,16 @@ def check_same_step(step):
     steps = multihost_utils.process_allgather(np.array([step])).ravel().tolist()
     if len(set(steps)) > 1:
         raise ValueError(
-            "The processes found the states of different steps, in their order:"
-            f" {', '.join(map(str, steps))}. Copy the folder of the first to the"
-            " other machines, or let it be on a disk that they share."
+            "All processes must resume from the same step. Received, in the order of"
+            f" the processes: {', '.join(map(str, steps))}. Copy the folder of the"
+            " first to the other machines, or use a folder that they share."
         )
 
 
-def check_tensorflow(model):
-    """Raises a ValueError for a model whose `train_step` is TensorFlow's, elsewhere."""
-    if keras.backend.backend() != "tensorflow":
+def check_backend(model):
+    """Raises a ValueError unless a model can be trained on the backend of Keras."""
+    if keras.backend.backend() not in ("tensorflow", "jax"):
         raise ValueError(
-            f"A {type(model).__name__} is trained by TensorFlow alone. Keras runs on"
-            f" {keras.backend.backend()}."
+            f"A {type(model).__name__} can be trained on TensorFlow and JAX. Received:"
+            f" KERAS_BACKEND={keras.backend.backend()}"
         )

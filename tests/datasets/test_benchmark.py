@@ -38,8 +38,18 @@ def test_a_set_without_lr_files_is_degraded(tmp_path):
 
 
 def test_missing_set_says_where_to_put_it(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match="Urban100. Put the set there"):
+    with pytest.raises(FileNotFoundError, match="Urban100. Put the photos of the set"):
         benchmark("Urban100", 4, tmp_path)
     monkeypatch.delenv("SR_KERAS_DATA", raising=False)
     with pytest.raises(FileNotFoundError, match="no folder data.benchmark.Urban100"):
         benchmark("Urban100", 4)
+
+
+def test_the_nearest_name_is_suggested(tmp_path):
+    with pytest.raises(ValueError, match="'Set55' .* Did you mean 'Set5'"):
+        benchmark("Set55", 4, tmp_path)
+
+
+def test_another_degradation(tmp_path):
+    images.write(tmp_path / "Set5" / "HR" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    assert benchmark("Set5", 2, tmp_path, "drop").degradation == Downscale(2, "drop")

@@ -41,7 +41,7 @@ def test_corrupt_file_among_good_ones_is_named(tmp_path):
         dataset[0]
 
 
-def test_names_what_is_missing(tmp_path):
+def test_missing_folders_and_images_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder .*nowhere"):
         folder(tmp_path / "nowhere", 2)
     (tmp_path / "notes.txt").write_text("no image")
@@ -77,22 +77,25 @@ def test_several_lr_files_make_as_many_pairs(tmp_path):
     np.testing.assert_array_equal(dataset[1][1], noise(0, 8, 12, 3))
 
 
-def test_names_the_photo_without_lr_file(tmp_path):
+def test_a_photo_without_lr_file_is_named(tmp_path):
     write(tmp_path / "hr", "0001.png", "0002.png")
     write(tmp_path / "lr", "0001x4.png", "0002x2.png", size=(2, 3))
-    with pytest.raises(ValueError, match="0002.png has no LR file: .* neither 0002x4"):
+    message = "0002.png has no LR file: .*contain 0002x4 or 0002. Found there: 0001x4"
+    with pytest.raises(ValueError, match=message):
         folder(tmp_path / "hr", 4, tmp_path / "lr")
 
 
-def test_names_the_pair_whose_sizes_do_not_fit(tmp_path):
+def test_a_pair_of_wrong_sizes_is_named(tmp_path):
     write(tmp_path / "hr", "0001.png")
     write(tmp_path / "lr", "0001x4.png", size=(3, 2))
-    with pytest.raises(ValueError, match="0001: an LR image of 3x2 does not fit"):
+    with pytest.raises(ValueError, match="0001: the LR image of 3x2 does not fit"):
         folder(tmp_path / "hr", 4, tmp_path / "lr")[0]
 
 
 def test_lr_files_and_a_degradation_exclude_each_other(tmp_path):
-    with pytest.raises(ValueError, match="give `lr_path` or `degradation`"):
+    with pytest.raises(
+        ValueError, match="`lr_path` and `degradation` cannot be combined"
+    ):
         folder(tmp_path, 4, tmp_path, degradation="blur")
 
 
@@ -103,7 +106,7 @@ def test_lr_files_and_a_degradation_exclude_each_other(tmp_path):
         ("DIV2K_train_HR", "DIV2K_train_HR", "DIV2K_train_LR_bicubic/x4"),
     ],
 )
-def test_layouts_of_the_field(path, hr, lr, tmp_path):
+def test_common_layouts(path, hr, lr, tmp_path):
     write(tmp_path / hr, "0001.png")
     assert find_lr(tmp_path / path, 4) == (tmp_path / hr, None)
     assert len(folder(tmp_path / path, 4)) == 1
@@ -116,22 +119,108 @@ def test_layouts_of_the_field(path, hr, lr, tmp_path):
     blurred = folder(tmp_path / path, 4, degradation="blur")
     assert blurred.names == ["0001"]
     assert (blurred[0][0] != dataset[0][0]).any()
-    made = open_data(tmp_path / path, 4, degradation="bicubic")
+    made = open_data(tmp_path / path, 4, "validation", degradation="bicubic")
     np.testing.assert_array_equal(made[0][0], Downscale(4)(made[0][1]))
     assert (made[0][0] != dataset[0][0]).any()
 
 
-def test_plain_folder_has_no_layout(tmp_path):
+def test_a_plain_folder_has_no_lr_folder(tmp_path):
     assert find_lr(tmp_path, 4) == (tmp_path, None)
 
 
-def test_a_folder_of_sets_is_no_set(tmp_path):
+def test_a_folder_of_sets_is_refused(tmp_path):
     for name in ("Set5", "Set14"):
         images.write(tmp_path / name / "HR" / "a.png", np.zeros((8, 8, 3), np.uint8))
     assert folder(tmp_path, 2).names == ["Set14/HR/a", "Set5/HR/a"]
     for name in ("Set5", "Set14"):
         (tmp_path / name / "LR_bicubic").mkdir()
-    message = f"sets with LR files; name one of {re.escape(str(tmp_path / 'Set14'))}, "
+    first = re.escape(str(tmp_path / "Set14"))
+    message = f"several sets with LR files: name one of {first}, "
     with pytest.raises(ValueError, match=message):
         folder(tmp_path, 2)
     assert folder(tmp_path / "Set5", 2).names == ["a"]
+
+
+@pytest.mark.parametrize(
+    "hr, lr",
+    [
+        ("hr", "lr"),
+        ("HR", "LR"),
+        ("HR", "LR/X4"),
+        ("hr", "LR_x4"),
+        ("hr", "lrx4"),
+        ("HR", "LR_bicubic_x4"),
+        ("train_HR", "train_LR"),
+        ("train_hr", "train_lr_bicubic/x4"),
+    ],
+)
+def test_hr_and_lr_folders_are_paired(hr, lr, tmp_path):
+    write(tmp_path / "set" / hr, "0001.png", "0002.png")
+    write(tmp_path / "set" / lr, "0001.png", "0002.png", size=(2, 3))
+    paths = [tmp_path / "set" / hr]
+    if "train" not in hr:
+        paths.append(tmp_path / "set")
+    for path in paths:
+        dataset = folder(path, 4)
+        assert dataset.names == ["0001", "0002"]
+        assert dataset.degradation is None
+        np.testing.assert_array_equal(dataset[1][0], noise(1, 2, 3, 3))
+        made = folder(path, 4, degradation="bicubic")
+        assert made.names == dataset.names
+        np.testing.assert_array_equal(made[1][0], Downscale(4)(made[1][1]))
+        np.testing.assert_array_equal(open_data(path, 4)[1][0], dataset[1][0])
+
+
+@pytest.mark.parametrize(
+    "hr, lr",
+    [
+        ("p", "p_LR"),
+        ("p", "px4"),
+        ("p", "p_bicLRx4"),
+        ("p", "p_LRBI_x4"),
+        ("p", "p-lr"),
+        ("p_HR", "p_LR"),
+        ("p_SRF_4_HR", "p_SRF_4_LR"),
+        ("hr_p", "lr_p"),
+        ("sub/hr_p", "sub/lr_px4"),
+    ],
+)
+def test_suffixes_of_lr_files(hr, lr, tmp_path):
+    write(tmp_path / "hr", f"{hr}.png")
+    write(tmp_path / "lr", f"{lr}.png", size=(2, 3))
+    dataset = folder(tmp_path / "hr", 4, tmp_path / "lr")
+    assert dataset.names == [hr]
+    assert dataset[0][0].shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        (("HR/a.png", "LR/X2/a.png"), r"none .* scale 4: .*LR\. Name it by `lr_path`"),
+        (("HR/a.png", "LR_phone/a.png"), "none .* scale 4: .*LR_phone"),
+        (("lr/a.png", "photos/a.png"), "contains lr but no HR folder. .*lr, photos"),
+        (("a_HR.png", "a_LR.png"), "both HR and LR files, such as a_LR"),
+        (("a.png", "a_LRx4.png"), "both HR and LR files, such as a_LRx4"),
+    ],
+)
+def test_what_looks_like_lr_files_is_not_ignored(files, message, tmp_path):
+    write(tmp_path, *files)
+    with pytest.raises(ValueError, match=message):
+        folder(tmp_path, 4)
+    folder(tmp_path, 4, degradation="bicubic")
+
+
+def test_shrunk_photos(tmp_path):
+    write(tmp_path / "photos", "0001.png", size=(26, 39))
+    images.write(tmp_path / "photos" / "grey.png", noise(7, 12, 13))
+    dataset = folder(tmp_path / "photos", 2, shrink=3)
+    np.testing.assert_array_equal(
+        dataset.hr(0), Downscale(3)(noise(0, 26, 39, 3))[:8, :12]
+    )
+    assert dataset.hr(1).shape == (4, 4, 1)
+    assert dataset.key != folder(tmp_path / "photos", 2).key
+    write(tmp_path / "lr", "0001.png", size=(4, 6))
+    with pytest.raises(ValueError, match="`shrink` changes the HR photos"):
+        folder(tmp_path / "photos", 2, tmp_path / "lr", shrink=3)
+    with pytest.raises(ValueError, match="`shrink` must be a positive integer"):
+        folder(tmp_path / "photos", 2, shrink=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sr_keras import images
+from sr_keras import degradations, images
 from sr_keras.datasets import Pairs, concatenate, decode, folder
 from sr_keras.degradations import Downscale
 
@@ -51,13 +51,13 @@ def test_lr_is_made_by_the_degradation_of_the_cut_hr():
         dataset[4]
 
 
-def test_random_degradation_depends_on_the_index_alone():
+def test_random_degradations_depend_on_the_index_only():
     dataset = of([MIXED[0], MIXED[0]], degradation="noise")
     np.testing.assert_array_equal(dataset[0][0], dataset[0][0])
     assert (dataset[0][0] != dataset[1][0]).any()
 
 
-def test_read_lr_images_are_paired_with_what_they_cover():
+def test_hr_images_are_cut_to_what_lr_images_cover():
     hr = noise(0, 11, 14, 3)  # LR of 5x6 covers 10x12; 14 is one LR pixel more
     dataset = of([hr], [noise(1, 5, 6, 3)])
     lr, cut = dataset[0]
@@ -74,19 +74,19 @@ def test_grey_and_colour_of_one_pair_become_colour():
 
 
 @pytest.mark.parametrize("lr_shape", [(6, 5, 3), (5, 6, 3), (3, 5, 3)])
-def test_names_a_pair_whose_sizes_do_not_fit(lr_shape):
+def test_a_pair_of_wrong_sizes_is_named(lr_shape):
     dataset = of([noise(0, 10, 10, 3)], [noise(1, *lr_shape)])
-    sizes = f"{lr_shape[0]}x{lr_shape[1]} does not fit an HR image of 10x10 at scale 2"
-    with pytest.raises(ValueError, match=f"photo 0: an LR image of {sizes}"):
+    sizes = f"{lr_shape[0]}x{lr_shape[1]} does not fit the HR image of 10x10 at scale 2"
+    with pytest.raises(ValueError, match=f"photo 0: the LR image of {sizes}"):
         dataset[0]
 
 
-def test_names_an_image_that_is_too_small():
+def test_an_image_that_is_too_small_is_named():
     with pytest.raises(ValueError, match="photo 1: an image of 3x9 is smaller than"):
         of([MIXED[0], noise(0, 3, 9, 3)], scale=4)[1]
 
 
-def test_as_dataset_gives_the_pairs_in_order():
+def test_as_dataset_keeps_the_order():
     dataset = of(MIXED[:3])
     pairs = dataset.as_dataset()
     assert pairs.cardinality() == 3
@@ -95,9 +95,9 @@ def test_as_dataset_gives_the_pairs_in_order():
         np.testing.assert_array_equal(hr, expected[1])
 
 
-def test_as_dataset_names_an_image_of_another_depth():
+def test_as_dataset_names_an_image_of_another_dtype():
     pairs = of(MIXED).as_dataset()
-    message = "photo 3: LR and HR images are uint16 and uint16, where the first ones"
+    message = "photo 3: the LR and HR images are uint16 and uint16, but the first ones"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         list(pairs)
 
@@ -114,19 +114,50 @@ def test_subset(with_lr):
     assert part.key != dataset.subset([0, 2]).key
 
 
-def test_hold_out_is_spread_evenly():
+def test_validation_images_are_taken_at_even_intervals():
     dataset = of([MIXED[0]] * 10)
-    rest, held_out = dataset.hold_out(2)
+    rest, held_out = dataset.split(2)
     assert held_out.names == ["photo 2", "photo 7"]
     assert rest.names == [f"photo {i}" for i in (0, 1, 3, 4, 5, 6, 8, 9)]
-    rest, held_out = dataset.hold_out(9)
+    rest, held_out = dataset.split(9)
     assert (len(rest), len(held_out)) == (1, 9)
 
 
-@pytest.mark.parametrize("count", [0, 4, -1])
-def test_hold_out_leaves_something_on_both_sides(count):
-    with pytest.raises(ValueError, match=f"from 1 to 3 of 4 images. Received: {count}"):
-        of(MIXED).hold_out(count)
+@pytest.mark.parametrize("count", [0, 4, -1, 1.5])
+def test_a_split_leaves_images_on_both_sides(count):
+    message = (
+        f"from 1 to 3, because there are 4 images. Received: num_validation={count}"
+    )
+    with pytest.raises(ValueError, match=message):
+        of(MIXED).split(count)
+
+
+def test_one_photo_cannot_be_split():
+    with pytest.raises(ValueError, match="A dataset of 1 image cannot be split .*"):
+        of(MIXED[:1]).split(1)
+
+
+def test_floats_are_refused():
+    message = (
+        r"photo 0: images must be uint8 or uint16. Received: dtype=float32, values from"
+        r" 0 to 255. `datasets.arrays` accepts floats"
+    )
+    photo = np.linspace(0, 255, 8 * 9 * 3, dtype="float32").reshape(8, 9, 3)
+    with pytest.raises(ValueError, match=message):
+        of([photo])[0]
+    with pytest.raises(ValueError, match="photo 0: images must be uint8"):
+        of([MIXED[0]], [photo])[0]
+
+
+def test_lr_files_and_a_degradation_exclude_each_other():
+    with pytest.raises(ValueError, match="`read_lr` and `degradation` cannot be comb"):
+        of([MIXED[0]], [MIXED[0]], degradation="bicubic")
+
+
+def test_repr():
+    made, read = of(MIXED), of([MIXED[0]], [noise(0, 4, 7, 3)])
+    assert repr(made).startswith("<Pairs: 4 images, x2, LR by Downscale(scale=2, ")
+    assert repr(read) == "<Pairs: 1 images, x2, LR images of their own>"
 
 
 def test_concatenate():
@@ -148,10 +179,10 @@ def test_concatenate():
         of([MIXED[0]], [noise(0, 4, 7, 3)]),
     ],
 )
-def test_concatenate_rejects_what_differs(other):
-    with pytest.raises(ValueError, match="must have one scale and one degradation"):
+def test_concatenate_refuses_different_datasets(other):
+    with pytest.raises(ValueError, match="must have the same scale and degradation"):
         concatenate([of(MIXED), other])
-    with pytest.raises(ValueError, match="There are no datasets"):
+    with pytest.raises(ValueError, match="must not be empty"):
         concatenate([])
 
 
@@ -202,7 +233,7 @@ def test_decoded_images_are_mapped_from_one_open_file(tmp_path):
     assert not images_in_use[0][1].flags.owndata
 
 
-def test_random_degradation_is_made_after_decoding(tmp_path):
+def test_random_degradations_are_applied_after_decoding(tmp_path):
     dataset = of(MIXED[:1], degradation="noise")
     decoded = decode(dataset, tmp_path)
     assert decoded.degradation == dataset.degradation
@@ -217,9 +248,12 @@ def photos(path, count=4):
 
 
 KILLED = """
-import os, signal, sys
-from sr_keras import images
+import importlib, os, signal, sys
+from sr_keras import degradations, images
 from sr_keras.datasets import decode, folder
+
+# every image is written to disk at once
+importlib.import_module("sr_keras.datasets.pairs")._SYNC_SECONDS = -1
 
 def progress(indices):
     for i in indices:
@@ -231,7 +265,7 @@ decode(folder(sys.argv[1], 2), sys.argv[2], progress=progress)
 """
 
 
-def test_killed_decoding_goes_on(tmp_path):
+def test_killed_decoding_is_resumed(tmp_path):
     photos(tmp_path / "photos")
     command = [sys.executable, "-c", KILLED, tmp_path / "photos", tmp_path / "cache"]
     assert subprocess.run(command).returncode == -signal.SIGKILL
@@ -249,6 +283,52 @@ def test_killed_decoding_goes_on(tmp_path):
     assert reads == [3, 3]  # for its size, to ask for space, and then for its pixels
 
 
+def test_an_error_loses_no_image_that_is_decoded(tmp_path):
+    photos(tmp_path / "photos")
+    torn = tmp_path / "photos" / "3.png"
+    torn.write_bytes(torn.read_bytes()[:100])
+    dataset, reads = count_reads(folder(tmp_path / "photos", 2))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="3.png"):
+            decode(dataset, tmp_path / "cache")
+    assert reads[-2:] == [3, 3]
+    assert sum(reads.count(i) for i in range(3)) == 6  # each for its size, and once
+
+
+def test_many_small_images_are_not_synced_one_by_one(tmp_path, monkeypatch):
+    syncs, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: syncs.append(sync(file)))
+    decode(of([noise(i, 8, 8, 3) for i in range(60)]), tmp_path)
+    assert len(syncs) < 20
+
+
+class Kernel(degradations.Degradation):
+    """A degradation whose code changes without a trace in its name or settings."""
+
+    scale = 2
+    offset = 0
+
+    def _degrade(self, image, rng):
+        return np.ascontiguousarray(image[self.offset :: 2, ::2])
+
+
+def test_another_result_of_the_degradation_is_decoded_again(tmp_path, monkeypatch):
+    hr = [noise(0, 8, 10, 3)]
+    for offset in (0, 1):
+        monkeypatch.setattr(Kernel, "offset", offset)
+        decoded = decode(of(hr, degradation=Kernel()), tmp_path)
+        np.testing.assert_array_equal(decoded[0][0], hr[0][offset::2, ::2])
+    assert len(list(tmp_path.iterdir())) == 2
+    decode(of(hr, degradation=Kernel()), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_random_degradations_share_one_cache(tmp_path):
+    for degradation in ("noise", "jpeg", "crappify"):
+        decode(of(MIXED[:1], degradation=degradation), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_lost_pixels_are_decoded_again(tmp_path):
     dataset = folder(photos(tmp_path / "photos"), 2)
     decode(dataset, tmp_path / "cache")
@@ -258,7 +338,7 @@ def test_lost_pixels_are_decoded_again(tmp_path):
     np.testing.assert_array_equal(decoded.hr(3), noise(3, 9, 14, 3)[:8])
 
 
-def test_two_processes_that_decode_at_once_do_no_harm(tmp_path):
+def test_two_processes_can_decode_at_once(tmp_path):
     dataset = folder(photos(tmp_path / "photos"), 2)
 
     def other_process(indices):
@@ -288,13 +368,13 @@ def test_corrupt_file_is_named_or_left_out(tmp_path):
     for _ in range(2):  # the second time from the cache
         with pytest.raises(ValueError, match="photos/1.png"):
             decode(dataset, tmp_path / "cache")
-        with pytest.warns(UserWarning, match="Left out: .*photos/1.png"):
+        with pytest.warns(UserWarning, match="Skipping .*photos/1.png"):
             decoded = decode(dataset, tmp_path / "cache", skip_bad=True)
     assert decoded.names == ["0", "2", "3"]
     np.testing.assert_array_equal(decoded.hr(1), noise(2, 9, 14, 3)[:8])
 
 
-def test_nothing_but_corrupt_files(tmp_path):
+def test_a_dataset_of_corrupt_files_only(tmp_path):
     (tmp_path / "photo.png").write_bytes(b"no image")
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="None of the"):
         decode(folder(tmp_path, 2), tmp_path / "cache", skip_bad=True)

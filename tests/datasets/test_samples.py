@@ -32,5 +32,5 @@ def test_degradation():
 
 
 def test_rejects_another_split():
-    with pytest.raises(ValueError, match="one of train, validation. Received: test"):
+    with pytest.raises(ValueError, match="'test' is not the name of a split"):
         samples(4, "test")

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sr_keras import pretrained
-from sr_keras.models import NETWORKS
+from sr_keras.models import INTERPOLATIONS, NETWORKS, on_luma, vae_decoder, vae_encoder
 
-# As small as each network can be; one that is missing here is tested at full size.
+# As small as each network can be. A network that is missing here has its full size.
 SMALL = {
     "srcnn": {"filters": (4, 4)},
     "fsrcnn": {"num_features": 4, "num_shrunk": 4, "num_mappings": 1},
@@ -25,15 +24,18 @@ SMALL = {
     "wdsr": {"filters": 4, "num_blocks": 1},
     "rdn": {"filters": 4, "num_blocks": 2, "num_convs": 2, "growth": 4},
     "rcan": {"filters": 8, "num_groups": 1, "num_blocks": 1, "reduction": 1},
+    "rlfn": {"filters": 4, "num_blocks": 1, "attention_filters": 4},
     "rrdb": {"filters": 4, "num_blocks": 1, "growth": 4},
+    "span": {"filters": 4, "num_blocks": 1},
+    "srvgg": {"filters": 4, "num_convs": 1},
     "dbpn": {"filters": 4, "num_features": 4, "num_stages": 2},
     "stacked_hourglass": {"filters": 8, "depth": 1},
+    "swinir": {"filters": 8, "depths": (2,), "num_heads": 2, "window": 4},
     "vae": {"filters": 4, "num_blocks": 1, "latent_channels": 2},
 }
-# These choose between forms of a network with the same weights.
-FORMS = {"weights", "name", "all_levels", "all_outputs"}
-
-SAME_SIZE = "srcnn fsrcnn espcn vdsr autoencoder unet wdsr stacked_hourglass".split()
+SAME_SIZE = (
+    "srcnn fsrcnn espcn vdsr autoencoder unet wdsr stacked_hourglass rlfn srvgg".split()
+)
 
 every_network = pytest.mark.parametrize("network", NETWORKS)
 
@@ -55,7 +57,7 @@ def build(network, scale=2, **kwargs):
     return NETWORKS[network](scale, **{**SMALL.get(network, {}), **kwargs})
 
 
-# for tests that leave the weights as they are
+# for tests that do not change the weights
 build_once = functools.cache(build)
 
 
@@ -65,7 +67,7 @@ def photo(model, height=5, width=7):
 
 
 @every_network
-def test_output_is_twice_as_large_for_odd_and_tiny_images(network):
+def test_upscales_odd_and_tiny_images(network):
     model = build_once(network)
     for height, width in [(5, 7), (1, 1)]:
         lr = photo(model, height, width)
@@ -75,7 +77,7 @@ def test_output_is_twice_as_large_for_odd_and_tiny_images(network):
 
 
 @every_network
-def test_channels_are_those_of_the_paper_or_what_is_asked_for(network):
+def test_default_channels_are_those_of_the_paper_and_can_be_changed(network):
     luma = ("srcnn", "fsrcnn", "espcn", "vdsr", "lapsrn")
     channels = build_once(network).input_shape[-1]
     assert channels == (1 if network in luma else 3)
@@ -84,7 +86,7 @@ def test_channels_are_those_of_the_paper_or_what_is_asked_for(network):
 
 
 @every_network
-def test_one_graph_serves_all_sizes(network):
+def test_one_graph_takes_all_sizes(network):
     model = build_once(network)
     spec = tf.TensorSpec((None, None, None, model.input_shape[-1]))
     graph = tf.function(model, input_signature=[spec])
@@ -101,7 +103,7 @@ def test_scale_1_restores_an_image_of_the_same_size(network):
 
 
 @every_network
-def test_size_is_known_before_the_model_is_called(network):
+def test_output_shape_is_static(network):
     model = build_once(network)
     channels = model.input_shape[-1]
     shape = model.compute_output_shape((None, 96, 96, channels))
@@ -116,7 +118,7 @@ def test_output_is_float32_under_mixed_precision(network, policy):
     for weight in model.trainable_weights:
         if weight.path.endswith("bias"):
             weight.assign(np.full(weight.shape, 0.1))
-    # in black, interpolation adds nothing that would hide a rounded output
+    # for a black image, interpolation adds nothing that would hide a rounded output
     sr = model(photo(model) * 0)
     assert sr.dtype == "float32"
     assert (keras.ops.cast(keras.ops.cast(sr, low), "float32") != sr).numpy().any()
@@ -143,49 +145,107 @@ def test_one_step_changes_all_weights(network):
         for weight, old in zip(model.weights, before, strict=True)
         if np.array_equal(weight, old)
     ]
-    # latent variables of 0 have no use for their weights
+    # the weights of the latents have no effect for latents of 0
     unused = ["gate/kernel", "gate/bias", "latents/kernel"]
     assert sorted(same) == (sorted(unused) if network == "vae" else [])
 
 
 @every_network
-@pytest.mark.parametrize("scale", [0, -2, 2.5, True, 2.0])
-def test_scale_error_says_what_came(network, scale):
-    with pytest.raises(ValueError, match=rf"`scale` must be .*\. Received: {scale}"):
+@pytest.mark.parametrize("scale", [0, -2, 2.5, True, 2.0, "2", None, (2, 2)])
+def test_wrong_scales_are_refused(network, scale):
+    with pytest.raises(ValueError) as error:
         build(network, scale=scale)
+    assert str(error.value).startswith("`scale` must be ")
+    assert str(error.value).endswith(f" Received: scale={scale!r}")
 
 
 @every_network
-def test_a_scale_may_be_a_whole_number_of_numpy(network):
-    config = pretrained.description(build(network, scale=np.int64(2)))["config"]
-    assert json.loads(json.dumps(config))["scale"] == 2
+def test_arguments_of_wrong_types_are_refused(network):
+    small = SMALL.get(network, {})
+    counts = ("growth", "depth", "expansion", "reduction", "channels", "gain")
+    counts += ("latent_channels", "unshuffle", "window")
+    for parameter in inspect.signature(NETWORKS[network]).parameters.values():
+        name, default = parameter.name, parameter.default
+        if name in ("scale", "weights", "name"):
+            continue
+        if isinstance(default, tuple):
+            wrong, expected = [4, (), (0, *default[1:]), (2.5,)], "a list of .*"
+        elif isinstance(default, bool):
+            wrong, expected = ["yes", 1], "a bool"
+        elif name in counts or name.startswith("num_") or name.endswith("filters"):
+            wrong, expected = [0, -1, 2.5, True, "4", (4,)], "a positive integer"
+        elif isinstance(default, float):
+            wrong, expected = ["0.1", True, float("nan"), (0.1,)], "a finite number"
+        else:
+            assert name in ("variant", "activation"), name
+            wrong, expected = [5, ["a"]], ".*"
+        for value in wrong:
+            with pytest.raises(ValueError) as error:
+                build(network, **{**small, name: value})
+            message = str(error.value)
+            assert re.match(f"`{name}` must be {expected}", message), message
+            assert message.endswith(f" Received: {name}={value!r}"), message
 
 
 @every_network
-def test_a_number_of_layers_or_channels_out_of_range_is_named(network):
-    numbers = ("filters", "growth", "depth", "expansion", "reduction", "channels")
-    for name in inspect.signature(NETWORKS[network]).parameters:
-        if name in numbers or name.startswith("num_"):
-            value = SMALL.get(network, {}).get(name)
-            wrong = (0, *value[1:]) if isinstance(value, tuple) else 0
-            message = rf"`{name}` must be .* from 1\. Received: {re.escape(str(wrong))}"
-            with pytest.raises(ValueError, match=message):
-                build(network, **{name: wrong})
-
-
-@every_network
-def test_weights_are_loaded_by_name_and_all_arguments(network, monkeypatch):
-    calls = []
-
-    def load(model, *args):
-        calls.append(args)
-        return model
-
-    monkeypatch.setattr(pretrained, "load", load)
-    build(network, weights="best")
-    ((weights, name, config),) = calls
-    assert (weights, name) == ("best", network)
-    assert set(config) == set(inspect.signature(NETWORKS[network]).parameters) - FORMS
-    again = NETWORKS[network](**json.loads(json.dumps(config)))
+def test_identity_builds_the_network_again(network):
+    model = build(network, scale=np.int64(2))
+    stored = json.loads(json.dumps(model.identity))
+    assert stored["network"] == network
+    free = {"weights", "name", "all_levels", "all_outputs"}
+    assert (
+        set(stored["config"])
+        == set(inspect.signature(NETWORKS[network]).parameters) - free
+    )
+    again = NETWORKS[network](**stored["config"])
+    assert again.identity == model.identity
     shapes = [weight.shape for weight in build_once(network).weights]
     assert [weight.shape for weight in again.weights] == shapes
+
+
+@every_network
+def test_weights_are_loaded_from_a_file(network, tmp_path):
+    trained = build_once(network)
+    trained.save_weights(tmp_path / "run.weights.h5")
+    model = build(network, weights=tmp_path / "run.weights.h5")
+    for value, expected in zip(model.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.fixture
+def channels_first():
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format(before)
+
+
+@every_network
+def test_does_not_depend_on_the_image_data_format_of_keras(network, channels_first):
+    keras.config.set_image_data_format("channels_last")
+    expected = build_once(network)
+    keras.config.set_image_data_format("channels_first")
+    model = build(network)
+    assert keras.config.image_data_format() == "channels_first"
+    assert not any(
+        layer.get_config().get("data_format") == "channels_first"
+        for layer in model.layers
+    )
+    model.set_weights(expected.get_weights())
+    np.testing.assert_array_equal(model(photo(model)), expected(photo(model)))
+
+
+def test_other_models_do_not_depend_on_the_image_data_format(channels_first):
+    small = {"filters": 4, "num_blocks": 1, "latent_channels": 2}
+    lr = np.random.default_rng(0).random((1, 5, 7, 3), "float32")
+    hr = np.random.default_rng(1).random((1, 10, 14, 3), "float32")
+    z = np.random.default_rng(2).random((1, 5, 7, 2), "float32")
+    for name, builder in INTERPOLATIONS.items():
+        keras.config.set_image_data_format("channels_last")
+        expected = builder(2)(lr)
+        keras.config.set_image_data_format("channels_first")
+        np.testing.assert_array_equal(builder(2)(lr), expected, err_msg=name)
+    mean, _ = vae_encoder(2, **small)([lr, hr])
+    assert mean.shape == (1, 5, 7, 2)
+    assert vae_decoder(2, **small)([lr, z]).shape == (1, 10, 14, 3)
+    assert on_luma(build("espcn"))(lr).shape == (1, 10, 14, 3)

@@ -24,7 +24,7 @@ def test_pads_by_repeating_the_border():
 
 
 @pytest.mark.parametrize("skips", [False, True])
-def test_only_skips_lead_around_the_code(skips):
+def test_only_skip_connections_bypass_the_code(skips):
     model = autoencoder(1, filters=(4, 4, 2), skips=skips)
     code = model.get_layer("code_0")
     assert code.output.shape == (None, None, None, 2)
@@ -44,7 +44,7 @@ def test_the_code_is_an_eighth_of_the_size_and_a_sixth_of_the_values():
 
 
 @pytest.mark.parametrize("dilations, reach", [((1,), 1), ((1, 2, 4), 7), ((3,), 3)])
-def test_dilations_widen_the_view(dilations, reach):
+def test_dilations_widen_the_receptive_field(dilations, reach):
     model = autoencoder(1, filters=(2,), dilations=dilations)
     first = model.get_layer("code_0")
     last = model.get_layer(f"code_{len(dilations) - 1}")

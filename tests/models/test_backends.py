@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import preloaded
 import pytest
 
 from sr_keras.models import NETWORKS
@@ -66,7 +67,8 @@ assert all(np.isfinite(value[0]) for value in logs.values()), logs
 def run(backend, program, *arguments):
     env = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
     env["PYTHONPATH"] = os.pathsep.join(sys.path)
-    subprocess.run([sys.executable, "-c", program, *arguments], env=env, check=True)
+    python = preloaded.python(backend)
+    subprocess.run([*python, "-c", program, *arguments], env=env, check=True)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -76,6 +78,7 @@ def made_elsewhere(request, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_weights_made_elsewhere_give_the_same_image(network, made_elsewhere):
     model = build(network)
@@ -85,6 +88,7 @@ def test_weights_made_elsewhere_give_the_same_image(network, made_elsewhere):
     np.testing.assert_allclose(model(lr), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_losses_and_metrics_of_luma_and_of_features_train_elsewhere(backend):
     run(backend, TRAIN)

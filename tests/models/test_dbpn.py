@@ -5,7 +5,7 @@ import pytest
 from sr_keras.models.dbpn import dbpn
 
 
-def test_has_the_weights_of_the_released_networks():
+def test_has_the_parameters_of_the_released_networks():
     assert dbpn(2).count_params() == 5_953_526
     model = dbpn(4)
     assert model.count_params() == 10_426_358
@@ -20,7 +20,7 @@ def test_output_is_scale_times_larger(scale, num_stages):
     assert sr.shape == (1, 3 * scale, 5 * scale, 3)
 
 
-def test_projections_see_all_earlier_ones():
+def test_projections_see_all_previous_ones():
     model = dbpn(2, filters=4, num_features=4, num_stages=4)
     names = {layer.name: layer for layer in model.layers}
     seen = {n: x.kernel.shape[2] for n, x in names.items() if n.endswith("fusion")}
@@ -33,10 +33,10 @@ def test_projections_see_all_earlier_ones():
     assert names["tail"].kernel.shape[2] == 16
 
 
-def test_an_up_projection_without_error_is_not_corrected():
+def test_up_projection_is_corrected_by_the_upscaled_error():
     model = dbpn(2, filters=4, num_features=4, num_stages=1)
     up = model.get_layer("up_0_project"), model.get_layer("up_0_sum")
-    # zero projections: nothing comes back, so the error is minus the input
+    # with projections of zero, the error is minus the input
     zero = model.get_layer("up_0_project")
     zero.set_weights([np.zeros_like(w) for w in zero.get_weights()])
     zero = model.get_layer("up_0_back")
@@ -53,10 +53,10 @@ def test_an_up_projection_without_error_is_not_corrected():
 
 
 def test_scale_error_lists_the_scales():
-    with pytest.raises(ValueError, match="must be 2, 4 or 8. Received: 3"):
+    with pytest.raises(ValueError, match="must be 2, 4 or 8. Received: scale=3"):
         dbpn(3)
 
 
-def test_no_stage_is_refused():
-    with pytest.raises(ValueError, match="`num_stages` must be a whole number from 1"):
+def test_zero_stages_are_refused():
+    with pytest.raises(ValueError, match="`num_stages` must be a positive integer"):
         dbpn(2, num_stages=0)

@@ -6,17 +6,17 @@ from sr_keras.models.edsr import edsr
 
 
 @pytest.mark.parametrize("scale, count", [(2, 1_369_859), (4, 1_517_571)])
-def test_baseline_has_the_weights_of_the_paper(scale, count):
+def test_baseline_has_the_parameters_of_the_paper(scale, count):
     assert edsr(scale).count_params() == count
 
 
-def test_large_model_has_the_weights_of_the_paper():
+def test_large_model_has_the_parameters_of_the_paper():
     model = edsr(4, filters=256, num_blocks=32, residual_scale=0.1)
     assert model.count_params() == 43_089_923
 
 
 @pytest.mark.parametrize("scale, steps", [(2, [2]), (3, [3]), (8, [2, 2, 2])])
-def test_starts_free_of_checkerboards(scale, steps):
+def test_is_initialized_without_checkerboard_artifacts(scale, steps):
     keras.utils.set_random_seed(0)
     model = edsr(scale, filters=4, num_blocks=1)
     lr = np.random.default_rng(0).random((1, 5, 7, 3), "float32")
@@ -46,7 +46,7 @@ def test_residual_branches_are_scaled():
     np.testing.assert_array_equal(body(0.0), 0 * full)
 
 
-def test_features_skip_the_body():
+def test_global_skip_adds_the_head():
     model = edsr(2, filters=4, num_blocks=1)
     layer = model.get_layer("body")
     layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
@@ -56,7 +56,7 @@ def test_features_skip_the_body():
     np.testing.assert_array_equal(skip, head)
 
 
-def test_convolutions_start_as_those_of_the_authors():
+def test_convolutions_are_initialized_as_in_the_authors_code():
     bound = 1 / np.sqrt(9 * 64)  # of a uniform distribution, PyTorch's default
     model = edsr(2, num_blocks=1)
     for name in ("block_0_conv1", "body", "upsampling_0", "tail"):
@@ -71,6 +71,23 @@ def test_there_is_no_batch_normalization():
     assert not any(isinstance(x, keras.layers.BatchNormalization) for x in layers)
 
 
-def test_scale_error_names_the_scales_of_the_paper():
-    with pytest.raises(ValueError, match="`scale` must be 2, 3, 4 or 8. Received: 5"):
+def test_scale_error_lists_the_scales():
+    with pytest.raises(
+        ValueError, match="`scale` must be 2, 3, 4 or 8. Received: scale=5"
+    ):
         edsr(5)
+
+
+def test_the_mean_colour_is_subtracted_and_added():
+    model = edsr(2, filters=4, num_blocks=1, mean_shift=True)
+    for layer in model.layers:
+        layer.set_weights([0 * value for value in layer.get_weights()])
+    lr = np.random.default_rng(0).random((1, 3, 5, 3), "float32")
+    expected = np.broadcast_to(np.float32([0.4488, 0.4371, 0.404]), (1, 6, 10, 3))
+    np.testing.assert_array_equal(model(lr), expected)
+    # an image of this colour is 0 in the first convolution, at the border too
+    head = keras.Model(model.input, model.get_layer("head").output)
+    model.get_layer("head").set_weights([np.ones((3, 3, 3, 4)), np.zeros(4)])
+    np.testing.assert_allclose(head(expected), np.zeros((1, 6, 10, 4)), atol=1e-6)
+    grey = edsr(2, filters=4, num_blocks=1, mean_shift=True, channels=1)
+    assert grey(lr[..., :1]).shape == (1, 6, 10, 1)

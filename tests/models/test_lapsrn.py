@@ -4,15 +4,15 @@ import pytest
 from sr_keras.models.lapsrn import Bilinear, lapsrn
 
 
-def test_has_the_weights_of_the_paper():
+def test_has_the_parameters_of_the_paper():
     model = lapsrn(4)
     kernels = [w for w in model.trainable_weights if w.path.endswith("kernel")]
-    # first; per level ten, the transposed, the residual's and the interpolation's
+    # per level: ten convolutions and the transposed one
     assert [w.numpy().size for w in kernels].count(3 * 3 * 64 * 64) == 2 * 11
     assert sum(w.numpy().size for w in kernels) == 812_768  # 813K
 
 
-def test_depth_is_the_papers():
+def test_depth_is_that_of_the_paper():
     def depth(scale):
         return sum("_conv_" in layer.name for layer in lapsrn(scale).layers) / 2
 
@@ -20,7 +20,7 @@ def test_depth_is_the_papers():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_levels_start_bilinear(channels):
+def test_levels_are_initialized_as_bilinear_interpolation(channels):
     model = lapsrn(4, filters=4, num_convs=1, channels=channels)
     for layer in model.layers:
         if layer.name.endswith("residual"):
@@ -28,7 +28,7 @@ def test_levels_start_bilinear(channels):
     rows = np.arange(8, dtype="float32")[None, :, None, None]
     slopes = np.arange(1, channels + 1)
     sr = model(np.broadcast_to(rows * slopes, (1, 8, 8, channels))).numpy()
-    # pixel i of 32 lies at (i + 0.5) / 4 - 0.5 of 8; borders see zeros beyond
+    # pixel i of 32 is at (i + 0.5) / 4 - 0.5 of 8; the border is affected by padding
     inside = slice(8, 24)
     expected = (np.arange(32) + 0.5)[inside, None] / 4 - 0.5
     np.testing.assert_allclose(sr[0, inside, 16], expected * slopes, rtol=1e-5)
@@ -62,5 +62,5 @@ def test_every_level_is_trained():
 
 
 def test_scale_error_lists_the_scales():
-    with pytest.raises(ValueError, match="must be 2, 4 or 8. Received: 3"):
+    with pytest.raises(ValueError, match="must be 2, 4 or 8. Received: scale=3"):
         lapsrn(3)

@@ -5,7 +5,7 @@ import pytest
 from sr_keras import images
 from sr_keras.models.espcn import espcn
 from sr_keras.models.interpolation import bicubic, nearest
-from sr_keras.models.on_luma import on_luma, scale_of
+from sr_keras.models.on_luma import on_luma
 
 
 @pytest.fixture
@@ -14,12 +14,12 @@ def lr():
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
-def test_luma_by_bicubic_is_bicubic_in_rgb(lr, scale):
+def test_bicubic_on_luma_equals_bicubic_on_rgb(lr, scale):
     sr = on_luma(bicubic(scale, channels=1))(lr)
     np.testing.assert_allclose(sr, bicubic(scale)(lr), atol=5e-6)
 
 
-def test_luma_goes_through_the_network_and_chroma_by_bicubic(lr):
+def test_luma_is_upscaled_by_the_network_and_chroma_by_bicubic(lr):
     ycbcr = images.rgb_to_ycbcr(lr)
     result = images.rgb_to_ycbcr(on_luma(nearest(2, channels=1))(lr).numpy())
     luma = ycbcr[..., :1].repeat(2, axis=1).repeat(2, axis=2)
@@ -28,7 +28,7 @@ def test_luma_goes_through_the_network_and_chroma_by_bicubic(lr):
     np.testing.assert_allclose(result[..., 1:], chroma, atol=1e-5)
 
 
-def test_grey_stays_grey(lr):
+def test_grey_images_stay_grey(lr):
     grey = lr[..., :1].repeat(3, axis=-1)
     sr = on_luma(espcn(2, filters=(4, 4)))(grey).numpy()
     np.testing.assert_allclose(sr[..., 0], sr[..., 1], atol=1e-5)
@@ -51,6 +51,7 @@ def test_survives_a_round_trip_in_safe_mode(lr, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(lr), model(lr))
+    assert loaded.scale == 3
 
 
 def test_colours_stay_float32_under_mixed_precision(lr):
@@ -64,41 +65,14 @@ def test_colours_stay_float32_under_mixed_precision(lr):
     np.testing.assert_allclose(sr, bicubic(2)(lr), atol=5e-6)
 
 
-def test_colour_networks_are_refused():
+def test_networks_for_rgb_are_refused():
     message = r"one output channel. Received: input .* 3\), output .* 3\)"
     with pytest.raises(ValueError, match=message):
         on_luma(bicubic(2))
 
 
-@pytest.mark.parametrize("scale", [1, 2, 3, 8])
-def test_scale_is_read_from_the_output(scale):
-    assert scale_of(bicubic(scale)) == scale
-    assert scale_of(on_luma(espcn(scale, filters=(4, 4)))) == scale
-
-
-def test_scale_is_measured_where_layers_do_not_know_their_size():
-    class Repeat(keras.layers.Layer):
-        def call(self, inputs):
-            return keras.ops.repeat(keras.ops.repeat(inputs, 2, axis=1), 2, axis=2)
-
-        def compute_output_shape(self, input_shape):
-            return (input_shape[0], None, None, input_shape[3])
-
-    inputs = keras.Input((None, None, 3))
-    assert scale_of(keras.Model(inputs, Repeat()(inputs))) == 2
-
-
-@pytest.mark.parametrize(
-    "layer, size",
-    [
-        (keras.layers.Cropping2D(1), "94x94"),
-        (keras.layers.UpSampling2D((1, 2)), "96x192"),
-        (keras.layers.MaxPool2D(2), "48x48"),
-    ],
-)
-def test_an_output_of_another_size_is_refused(layer, size):
-    inputs = keras.Input((None, None, 3))
-    model = keras.Model(inputs, layer(inputs), name="odd")
-    message = f"output of 'odd' for 96x96 pixels must be .* Received: {size}"
-    with pytest.raises(ValueError, match=message):
-        scale_of(model)
+def test_core_of_unknown_scale_is_refused():
+    inputs = keras.Input((None, None, 1))
+    core = keras.Model(inputs, keras.layers.Cropping2D(1)(inputs), name="core")
+    with pytest.raises(ValueError, match="The scale of 'core' is unknown"):
+        on_luma(core)

@@ -5,7 +5,7 @@ import pytest
 from sr_keras.models.rcan import rcan
 
 
-def test_has_the_weights_of_the_paper():
+def test_has_the_parameters_of_the_paper():
     model = rcan(4)
     # 15.6 million: 15,592,379, of which 24 subtract and add a mean colour
     assert model.count_params() == 15_592_379 - 24
@@ -21,7 +21,7 @@ def test_output_is_scale_times_larger(scale):
     assert sr.shape == (1, 3 * scale, 5 * scale, 3)
 
 
-def test_attention_weighs_whole_channels():
+def test_attention_scales_whole_channels():
     model = rcan(2, filters=4, num_groups=1, num_blocks=1, reduction=2)
     excite = model.get_layer("group_0_block_0_excite")
     kernel, bias = excite.get_weights()

@@ -4,7 +4,7 @@ import pytest
 from sr_keras.models.rdn import rdn
 
 
-def test_has_the_weights_of_the_paper():
+def test_has_the_parameters_of_the_paper():
     model = rdn(2)  # 22 million
     assert model.count_params() == 22_123_395
     sr = model(np.ones((1, 3, 5, 3), "float32"))

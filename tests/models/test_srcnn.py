@@ -6,14 +6,14 @@ from sr_keras.models.srcnn import srcnn
 
 
 @pytest.mark.parametrize("sizes, count", [((9, 1, 5), 8_032), ((9, 5, 5), 57_184)])
-def test_has_the_weights_of_the_paper(sizes, count):
+def test_has_the_parameters_of_the_paper(sizes, count):
     model = srcnn(3, kernel_sizes=sizes)
     kernels = [w for w in model.weights if w.path.endswith("kernel")]
     assert sum(w.numpy().size for w in kernels) == count
     assert model.count_params() == count + 64 + 32 + 1  # with the biases
 
 
-def test_defaults_are_the_network_on_luma():
+def test_defaults_are_the_papers_network_for_luma():
     assert srcnn(2).count_params() == srcnn(2, kernel_sizes=(9, 5, 5)).count_params()
     assert srcnn(2).input_shape == (None, None, None, 1)
 
@@ -36,8 +36,8 @@ def test_corrects_the_interpolated_image(scale):
     np.testing.assert_allclose(model(lr), expected, atol=1e-6)
 
 
-def test_as_many_numbers_as_layers():
-    with pytest.raises(ValueError, match="`kernel_sizes` must be 3 numbers"):
+def test_lists_need_a_number_for_each_layer():
+    with pytest.raises(ValueError, match="`kernel_sizes` must be a list of 3 positive"):
         srcnn(2, kernel_sizes=(9, 5))
-    with pytest.raises(ValueError, match="`filters` must be 2 numbers"):
+    with pytest.raises(ValueError, match="`filters` must be a list of 2 positive"):
         srcnn(2, filters=(64, 32, 16))

@@ -4,7 +4,7 @@ import pytest
 from sr_keras.models.srresnet import srresnet
 
 
-def test_has_the_weights_of_the_paper():
+def test_has_the_parameters_of_the_paper():
     model = srresnet(4)
     head = 9 * 9 * 3 * 64 + 64 + 64  # with its PReLU
     block = 2 * (3 * 3 * 64 * 64 + 2 * 64) + 64  # two convolutions and norms, a PReLU
@@ -30,7 +30,7 @@ def test_slopes_are_shared_over_space():
     np.testing.assert_array_equal(slopes[0], np.full((1, 1, 4), 0.25))
 
 
-def test_output_is_not_squashed():
+def test_output_is_linear():
     model = srresnet(2, filters=4, num_blocks=1)
     tail = model.get_layer("tail")
     kernel, bias = tail.get_weights()
@@ -40,5 +40,20 @@ def test_output_is_not_squashed():
 
 
 def test_scale_error_lists_the_scales():
-    with pytest.raises(ValueError, match="must be 2, 3, 4 or 8. Received: 1"):
+    with pytest.raises(ValueError, match="must be 2, 3, 4 or 8. Received: scale=1"):
         srresnet(1)
+
+
+def test_modified_variant_adds_the_bilinear_interpolation():
+    model = srresnet(2, filters=4, num_blocks=2, variant="modified")
+    assert not any("norm" in layer.name for layer in model.layers)
+    tail = model.get_layer("tail")
+    tail.set_weights([0 * value for value in tail.get_weights()])
+    lr = np.array([[0.0, 1.0]], "float32")[None, ..., None].repeat(3, axis=-1)
+    line = [0, 0.25, 0.75, 1]
+    np.testing.assert_allclose(model(lr)[0, :, :, 1], [line, line], atol=1e-6)
+
+
+def test_variants_are_checked():
+    with pytest.raises(ValueError, match='must be "paper" or "modified". .*variant=1'):
+        srresnet(2, variant=1)

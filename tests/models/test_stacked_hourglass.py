@@ -36,7 +36,7 @@ def test_all_outputs_has_one_for_each_hourglass(tmp_path):
     np.testing.assert_array_equal(final(LR), outputs["stack_2"])
 
 
-def test_predictions_are_added_to_bicubic_and_passed_on():
+def test_predictions_are_added_to_bicubic_and_given_to_the_next_stack():
     model = stacked_hourglass(2, all_outputs=True, **SMALL)
     before = model(LR)
     subpixels = model.get_layer("stack_0_subpixels")
@@ -46,15 +46,15 @@ def test_predictions_are_added_to_bicubic_and_passed_on():
     assert not np.array_equal(after["stack_1"], before["stack_1"])
 
 
-def test_starts_near_interpolation():
+def test_first_outputs_are_near_interpolation():
     keras.utils.set_random_seed(0)
     lr = np.random.default_rng(0).random((1, 24, 24, 3), "float32")
     difference = stacked_hourglass(2, filters=48, depth=3)(lr) - bicubic(2)(lr)
     assert 0 < np.abs(difference).max() < 0.2
 
 
-def test_numbers_out_of_range():
-    with pytest.raises(ValueError, match="`num_stacks` must be a whole number from 1"):
+def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match="`num_stacks` must be a positive integer"):
         stacked_hourglass(2, num_stacks=0)
-    with pytest.raises(ValueError, match="`filters` must be even. Received: 5"):
+    with pytest.raises(ValueError, match="`filters` must be even. Received: filters=5"):
         stacked_hourglass(2, filters=5)

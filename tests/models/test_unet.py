@@ -14,7 +14,7 @@ def conv(size, before, after):
     return size * size * before * after + after
 
 
-def test_has_the_weights_of_the_paper():
+def test_has_the_parameters_of_the_paper():
     down = [3, 64, 128, 256, 512, 1024]
     expected = conv(1, 64, 3)
     for before, after in zip(down[:-1], down[1:], strict=True):

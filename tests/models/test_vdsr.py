@@ -5,7 +5,7 @@ from sr_keras.models.interpolation import bicubic
 from sr_keras.models.vdsr import vdsr
 
 
-def test_has_the_weights_of_the_paper():
+def test_has_the_parameters_of_the_paper():
     model = vdsr(2)
     kernels = [w for w in model.trainable_weights if w.path.endswith("kernel")]
     assert len(kernels) == 20
@@ -14,7 +14,7 @@ def test_has_the_weights_of_the_paper():
 
 
 @pytest.mark.parametrize("scale", [1, 3])
-def test_is_bicubic_while_the_residual_is_zero(scale):
+def test_is_bicubic_with_a_residual_of_zero(scale):
     model = vdsr(scale, filters=4, num_layers=3)
     residual = model.get_layer("residual")
     residual.set_weights([np.zeros_like(w) for w in residual.get_weights()])

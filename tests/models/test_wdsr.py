@@ -9,7 +9,7 @@ def normal(size, before, after):
     return size * size * before * after + 2 * after  # a gain beside each bias
 
 
-def test_default_has_the_weights_of_the_authors_baseline():
+def test_default_has_the_parameters_of_the_authors_baseline():
     assert wdsr(2).count_params() == 1_190_100
 
 
@@ -32,12 +32,12 @@ def test_expansion_widens_the_blocks():
     assert model.get_layer("block_0_expand").kernel.shape == (3, 3, 4, 28)
 
 
-def test_variant_error_says_what_came():
-    with pytest.raises(ValueError, match='must be "a" or "b". Received: c'):
+def test_unknown_variants_are_refused():
+    with pytest.raises(ValueError, match="must be .a. or .b.. Received: variant='c'"):
         wdsr(2, variant="c")
 
 
-def test_weight_normalization_starts_as_a_plain_convolution():
+def test_weight_normalization_is_initialized_as_a_plain_convolution():
     x = np.random.default_rng(0).random((2, 5, 7, 3), "float32")
     layer = WeightNormalizedConv2D(4, 3, padding="same")
     layer.build(x.shape)
@@ -49,8 +49,8 @@ def test_weight_normalization_starts_as_a_plain_convolution():
     np.testing.assert_allclose(gain, np.linalg.norm(kernel.reshape(-1, 4), axis=0))
 
 
-def test_weight_normalization_separates_direction_and_length():
-    # the kernel (3, 4) has length 5, so with gain 10 it acts as (6, 8)
+def test_weight_normalization_separates_direction_and_norm():
+    # the kernel (3, 4) has a norm of 5, so with a gain of 10 the filter is (6, 8)
     layer = WeightNormalizedConv2D(1, 1)
     layer.build((None, None, None, 2))
     kernel = np.reshape([3, 4], (1, 1, 2, 1))

@@ -1,6 +1,6 @@
-"""The command line with two logical CPUs, where a signal may come to a process:
+"""Runs the command line with two logical CPUs, and may send a signal to itself.
 
-python distributed_run.py STEP train ..., to ask for an end after an evaluation at STEP
+python distributed_run.py STEP train ... sends SIGTERM after the evaluation at STEP.
 """
 
 import os

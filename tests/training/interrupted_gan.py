@@ -1,4 +1,4 @@
-"""Trains a GAN for 6 steps: python interrupted_gan.py FOLDER [STEP TO DIE IN]."""
+"""Trains a GAN for 6 steps: python interrupted_gan.py FOLDER [STEP TO BE KILLED IN]."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from sr_keras import models
 from sr_keras.datasets import Pairs
 from sr_keras.pipeline import training_batches
 from sr_keras.training import TrainingRun
-from sr_keras.training.adversarial import RelativisticGAN
+from sr_keras.training.gan import RelativisticGAN
 
 NUM_STEPS = 6
 
@@ -25,9 +25,9 @@ def main(folder, last_step=NUM_STEPS):
     gan.compile(
         keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.9),
         keras.optimizers.Adam(1e-2),
-        terms=[(1.0, "l1")],
+        losses=[(1.0, "l1")],
         adversarial_weight=0.1,
-        discriminator_steps=2,  # whose turn it is has to be remembered
+        discriminator_steps=2,  # the state must contain whose turn it is
     )
     photos = np.random.default_rng(0).integers(0, 256, (3, 40, 44, 3), dtype=np.uint8)
     dataset = Pairs("abc", 2, photos.__getitem__)

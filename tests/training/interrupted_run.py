@@ -1,5 +1,6 @@
 """Trains for 12 steps, and may kill itself: python interrupted_run.py FOLDER WHEN."""
 
+import functools
 import os
 import signal
 import sys
@@ -25,7 +26,20 @@ class KillInBatch(keras.callbacks.Callback):
             die()
 
 
+class Interrupt(keras.callbacks.Callback):
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 4:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
 def main(folder, when):
+    # a shell without job control lets what it starts in the background ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     keras.utils.set_random_seed(1)
     model = models.edsr(2, filters=4, num_blocks=1)
     rate = keras.optimizers.schedules.CosineDecay(1e-3, NUM_STEPS)
@@ -37,7 +51,7 @@ def main(folder, when):
         folder, NUM_STEPS, evaluate_every=4, save_every=2, validation=dataset
     )
     step = run.restore(model)
-    callbacks = [run]
+    callbacks = []
     if when == "in_a_batch":
         callbacks.append(KillInBatch())
     elif when == "while_saving":
@@ -53,23 +67,18 @@ def main(folder, when):
     elif when == "after_an_evaluation":
         evaluate = run._evaluate
         run._evaluate = lambda logs: (evaluate(logs), run.step == 8 and die())
-    elif when == "at_ctrl_c":
-        callbacks.append(
-            keras.callbacks.LambdaCallback(
-                on_train_batch_begin=lambda batch, logs: (
-                    batch == 4 and os.kill(os.getpid(), signal.SIGINT)
-                )
-            )
-        )
-    batches = training_batches(dataset, 8, 2, seed=3, start_step=step)
-    model.fit(
-        batches,
-        steps_per_epoch=NUM_STEPS - step,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=0,
+    elif when in ("at_ctrl_c", "at_ctrl_c_twice"):
+        callbacks.append(Interrupt(1 if when == "at_ctrl_c" else 2))
+    fit = model.fit
+    model.fit = lambda *args, **options: fit(
+        *args, **{**options, "callbacks": [*options["callbacks"], *callbacks]}
     )
-    print(f"stopped={run.stopped} step={run.step} from={step}")
+    try:
+        run.fit(model, functools.partial(training_batches, dataset, 8, 2, seed=3))
+    finally:
+        print(f"stopped={run.stopped} step={run.step} from={step}")
+        restored = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        print(f"restored={restored} bar={run._progress.live.is_started}")
 
 
 if __name__ == "__main__":

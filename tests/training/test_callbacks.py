@@ -1,3 +1,4 @@
+import io
 import json
 import pathlib
 import signal
@@ -7,9 +8,12 @@ import sys
 import h5py
 import keras
 import numpy as np
+import preloaded
 import pytest
+import rich.console
 
 from sr_keras import images, models
+from sr_keras import layers as sr_layers
 from sr_keras.datasets import Pairs
 from sr_keras.pipeline import training_batches
 from sr_keras.training import TrainingRun, callbacks
@@ -19,7 +23,7 @@ SCRIPT = pathlib.Path(__file__).with_name("interrupted_run.py")
 
 def run_script(folder, when="never"):
     return subprocess.run(
-        [sys.executable, SCRIPT, folder, when],
+        [*preloaded.python(), SCRIPT, folder, when],
         capture_output=True,
         text=True,
         timeout=300,
@@ -46,6 +50,7 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("when", "resumed_from"),
     [
@@ -136,7 +141,7 @@ def test_large_photos_are_scored_in_tiles(tmp_path, monkeypatch):
     assert sizes == [8]
 
 
-def test_images_that_are_no_numbers_are_not_scored_but_saved(tmp_path):
+def test_infinite_images_are_saved_but_not_scored(tmp_path):
     model = tiny()
     outputs = keras.layers.Rescaling(1e39)(model.output)  # infinity in float32
     upscaler = keras.Model(model.input, outputs)
@@ -146,24 +151,25 @@ def test_images_that_are_no_numbers_are_not_scored_but_saved(tmp_path):
     assert (tmp_path / "last.keras").is_file()
 
 
-@pytest.mark.parametrize("fault", ["second signal", "full disk"])
-def test_after_a_fault_the_signals_are_those_of_before(tmp_path, monkeypatch, fault):
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
+def test_a_second_signal_ends_the_program_at_once(tmp_path):
+    done = run_script(tmp_path, "at_ctrl_c_twice")
+    assert done.returncode == -signal.SIGINT, done.stderr
+    assert "KeyboardInterrupt" in done.stderr
+    assert "stopped=None step=4 from=0\nrestored=True bar=False" in done.stdout
 
-    former = signal.signal(signal.SIGINT, interrupt)
+
+def test_after_a_fault_the_signals_are_those_of_before(tmp_path, monkeypatch):
+    former = signal.getsignal(signal.SIGINT)
     run = TrainingRun(tmp_path, 4, evaluate_every=1)
 
-    def fail(logs):
-        if fault == "full disk":
-            raise OSError(fault)
-        signal.raise_signal(signal.SIGINT)  # is noted
-        signal.raise_signal(signal.SIGINT)  # is obeyed
+    def fail(logs, *_):
+        assert signal.getsignal(signal.SIGINT) == run._on_signal
+        raise OSError("full disk")
 
     monkeypatch.setattr(run, "_evaluate", fail)
-    with pytest.raises(KeyboardInterrupt if fault == "second signal" else OSError):
+    with pytest.raises(OSError, match="full disk"):
         fit(tiny(), run)
-    assert signal.signal(signal.SIGINT, former) is interrupt
+    assert signal.getsignal(signal.SIGINT) is former
     assert not run._progress.live.is_started
 
 
@@ -216,17 +222,126 @@ def test_another_model_does_not_fit_the_state(tmp_path):
 
 
 def test_numbers_out_of_range():
-    with pytest.raises(ValueError, match="`num_steps` must be at least 1"):
+    with pytest.raises(ValueError, match="`num_steps` must be a positive integer"):
         TrainingRun("nowhere", 0)
-    with pytest.raises(ValueError, match="`save_every` must be at least 1"):
+    with pytest.raises(ValueError, match="`save_every` must be a positive integer"):
         TrainingRun("nowhere", 1, save_every=0)
 
 
-def test_several_steps_in_one_call_cannot_be_counted(tmp_path):
+def test_steps_are_counted_when_several_run_as_one_call(tmp_path):
     model = tiny()
     model.compile("adam", "mae", steps_per_execution=2)
-    with pytest.raises(ValueError, match="steps_per_execution=1`. Received: 2"):
-        fit(model, TrainingRun(tmp_path, 4))
+    run = TrainingRun(tmp_path, 8, evaluate_every=4)
+    fit(model, run)
+    assert [entry["step"] for entry in run.log] == [4, 8]
+    assert (tmp_path / "state/step_000000008").is_dir()
+
+
+def batches(start_step):
+    return training_batches(dataset(), 8, 2, start_step=start_step)
+
+
+def test_fit_trains_the_steps_that_are_left(tmp_path):
+    first = tiny()
+    run = TrainingRun(tmp_path / "whole", 6, evaluate_every=3)
+    run.fit(first, batches)
+    assert run.step == 6
+    second = tiny()
+    stop = TrainingRun(tmp_path / "parts", 6, evaluate_every=3)
+    original = stop._evaluate_and_save
+
+    def interrupt(logs, before):
+        if stop.step == 3:
+            signal.raise_signal(signal.SIGINT)
+        original(logs, before)
+
+    stop._evaluate_and_save = interrupt
+    stop.fit(second, batches)
+    assert (stop.step, stop.stopped) == (3, "signal")
+    third = tiny()
+    rest = TrainingRun(tmp_path / "parts", 6, evaluate_every=3)
+    rest.fit(third, batches)
+    for a, b in zip(first.get_weights(), third.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_notebook_without_ipywidgets_gets_no_bar_and_no_warning(
+    tmp_path, monkeypatch, recwarn
+):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # as if not installed
+    console = rich.console.Console(force_jupyter=True, file=io.StringIO())
+    run = TrainingRun(tmp_path / "run", 3, evaluate_every=3, console=console)
+    run.fit(tiny(), batches)
+    assert run.step == 3
+    assert not [w for w in recwarn if "ipywidgets" in str(w.message)]
+
+
+def test_fit_leaves_a_complete_run_as_it_is(tmp_path):
+    run = TrainingRun(tmp_path, 2, validation=dataset())
+    run.fit(tiny(), batches)
+    best = (tmp_path / "best.keras").read_bytes()
+
+    def fail(start_step):
+        raise AssertionError("A complete run needs no batches.")
+
+    again = TrainingRun(tmp_path, 2, validation=dataset())
+    again.fit(tiny(), fail)
+    assert again.step == 2
+    assert (tmp_path / "best.keras").read_bytes() == best
+
+
+def test_sequential_models_can_be_trained(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(12, 3, padding="same"),
+            sr_layers.PixelShuffle(2),
+        ]
+    )
+    model.compile("adam", "mae")
+    run = TrainingRun(tmp_path, 2, validation=dataset())
+    run.fit(model, batches)
+    assert "psnr_y" in run.log[-1]
+    keras.models.load_model(tmp_path / "last.keras")
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.conv = keras.layers.Conv2D(12, 3, padding="same")
+        self.shuffle = sr_layers.PixelShuffle(2)
+
+    def call(self, lr):
+        return self.shuffle(self.conv(lr))
+
+
+def with_lambda():
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Lambda(lambda x: 2 * x)(inputs)
+    x = sr_layers.PixelShuffle(2)(keras.layers.Conv2D(12, 3, padding="same")(x))
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.parametrize("make", [Subclassed, with_lambda])
+def test_models_that_cannot_be_kept_are_refused_at_the_start(tmp_path, make):
+    model = make()
+    model.compile("adam", "mae")
+
+    def fail(start_step):
+        raise AssertionError("The model must be refused before the first batch.")
+
+    with pytest.raises(ValueError, match="cannot be copied and saved, so a run cannot"):
+        TrainingRun(tmp_path, 2, validation=dataset()).fit(model, fail)
+
+
+def test_an_average_without_a_step_is_not_used(tmp_path):
+    model = tiny()
+    model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.9), "mae")
+    model.optimizer.build(model.trainable_variables)
+    before = model.get_weights()
+    with callbacks.averaged_weights(model):
+        np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    assert np.any(before[0])
 
 
 def test_a_run_that_was_stopped_goes_on_with_another_fit(tmp_path):

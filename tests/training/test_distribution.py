@@ -6,17 +6,17 @@ import os
 import pathlib
 import socket
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import h5py
 import keras
 import numpy as np
+import preloaded
 import pytest
 import tensorflow as tf
 
-from sr_keras import features, images, losses
-from sr_keras.training import Recipe, TrainingRun, adversarial, distribution, recipes
+from sr_keras import images, losses
+from sr_keras.training import GAN, Recipe, TrainingRun, distribution
 
 SCRIPT = pathlib.Path(__file__).with_name("distributed_run.py")
 NEVER = 0
@@ -43,30 +43,33 @@ class TwoReplicas:
     scope = staticmethod(contextlib.nullcontext)
 
 
-def test_a_scope_provides_for_the_losses_made_in_it_alone(tmp_path):
-    others = losses.Content("VGG22", vgg_weights=tmp_path / "missing.h5")
-    waiting = features.waiting()
-    assert waiting  # such as those of the recipes: nothing may be downloaded for them
-    content = losses.Content("VGG22", vgg_weights=None)
-    recipe = Recipe("espcn", 2, ("samples",), loss=content)
+def test_losses_create_their_networks_in_the_scope(tmp_path):
+    missing = losses.Content("VGG22", vgg_weights=tmp_path / "missing.h5")
+    recipe = Recipe(
+        network="espcn",
+        scale=2,
+        data=("samples",),
+        loss=("content", {"layers": "VGG22", "vgg_weights": None}),
+        precision="float32",
+    )
     with distribution.scope(TwoReplicas()):
-        network = recipes.build(recipe)
-        assert len(features.waiting()) == len(waiting) + 2  # content, and its copy
-    assert features.waiting()[: len(waiting)] == waiting
-    assert len(features.waiting()) == len(waiting) + 1
-    assert network.loss.get_config() == content.get_config()
-    assert network.loss is not content and others.vgg_weights
+        model = recipe.build()
+    assert model.loss._extract._variables is not None
+    assert missing._extract._variables is None
+    assert recipe.build().loss._extract._variables is None  # at the first call
 
 
 def start(photos, run, *options, stop_after=NEVER, **environment):
-    """Starts the command line in a process of its own: eight steps."""
+    """Starts the command line in a new process: eight steps of training."""
     arguments = (
-        "train espcn --scale 2 --lr-size 8 --batch-size 4 --steps 8 --hold-out 1"
-        " --evaluate-every 4 --learning-rate 1e-2 --ema 0.9 --precision float32"
-        " --option filters=[4,4] --option channels=3"
+        "train espcn --scale 2 --steps 8 --evaluate-every 4 --set lr_patch_size=8"
+        " --set batch_size=4 --set num_validation=1 --set learning_rate=1e-2"
+        " --set ema_momentum=0.9 --set precision=float32"
+        ' --set options={"filters":[4,4],"channels":3}'
     )
+    backend = environment.get("KERAS_BACKEND", "tensorflow")
     return subprocess.Popen(
-        [sys.executable, SCRIPT, str(stop_after), *arguments.split()]
+        [*preloaded.python(backend), SCRIPT, str(stop_after), *arguments.split()]
         + ["--data", photos, "--out", run, "--cache", f"{run}.cache", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -98,12 +101,12 @@ def start_two(photos, runs, *options, stop_after=(NEVER, NEVER)):
 
 
 def finish(*processes):
-    """Waits, and returns the exit codes and what was printed."""
+    """Waits, and returns the exit codes and the output."""
     try:
         printed = [process.communicate(timeout=900)[0] for process in processes]
     finally:
         for process in processes:
-            process.kill()  # if one has failed, another may wait for it
+            process.kill()  # one may be waiting for another that failed
     return [process.returncode for process in processes], "\n".join(printed)
 
 
@@ -135,6 +138,7 @@ def check_equal(run, other):
     assert logs[1][0]["loss"] == pytest.approx(logs[0][0]["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device_and_resume(photos, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     options = ("--distribute", "mirrored")
@@ -147,6 +151,7 @@ def test_two_replicas_train_as_one_device_and_resume(photos, tmp_path):
     check_equal(one, two)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_two_processes_train_as_one_and_resume(photos, tmp_path):
     one, two, other = (tmp_path / name for name in ("one", "two", "other"))
@@ -161,7 +166,7 @@ def test_two_processes_train_as_one_and_resume(photos, tmp_path):
     check_equal(one, two)
 
 
-GAN = """
+TRAIN_GAN = """
 import sys
 import keras, numpy as np, tensorflow as tf
 from keras import layers
@@ -169,7 +174,7 @@ from sr_keras import losses, models
 from sr_keras.datasets import Pairs
 from sr_keras.pipeline import training_batches
 from sr_keras.training import TrainingRun, distribution
-from sr_keras.training.adversarial import GAN
+from sr_keras.training.gan import GAN
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(
@@ -185,11 +190,12 @@ def train(strategy, folder):
         generator = models.espcn(2, filters=(4, 4), channels=3)
         photo = keras.Input((None, None, 3))
         x = layers.Conv2D(4, 3, activation="tanh")(photo)
-        gan = GAN(generator, keras.Model(photo, layers.Conv2D(1, 3)(x), name="critic"))
+        discriminator = keras.Model(photo, layers.Conv2D(1, 3)(x), name="discriminator")
+        gan = GAN(generator, discriminator)
         gan.compile(
             keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9),
             keras.optimizers.Adam(1e-2),
-            terms=[(1.0, "l1"), (1e-4, content)],
+            losses=[(1.0, "l1"), (1e-4, content)],
             adversarial_weight=0.1,
         )
     run = TrainingRun(folder, 4, 2, validation=dataset, upscaler=generator)
@@ -201,17 +207,18 @@ one = train(tf.distribute.get_strategy(), sys.argv[1])
 two = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), sys.argv[2])
 for old, new in zip(one[0], two[0], strict=True):
     assert {"l1", "content", "adversarial_loss", "discriminator_loss"} <= old.keys()
-    for name in old.keys() - {"seconds"}:
-        np.testing.assert_allclose(new[name], old[name], rtol=1e-4, err_msg=name)
+    for name in old.keys() - {"seconds"}:  # scores are of outputs rounded to integers
+        np.testing.assert_allclose(new[name], old[name], rtol=1e-3, err_msg=name)
 for a, b in zip(one[1], two[1], strict=True):
     np.testing.assert_allclose(b, a, atol=1e-4)
 print("equal")
 """
 
 
+@pytest.mark.slow
 def test_a_gan_with_a_feature_network_trains_on_two_replicas_as_on_one(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", GAN, tmp_path / "one", tmp_path / "two"],
+        [*preloaded.python(), "-c", TRAIN_GAN, tmp_path / "one", tmp_path / "two"],
         capture_output=True,
         text=True,
         timeout=900,
@@ -219,35 +226,38 @@ def test_a_gan_with_a_feature_network_trains_on_two_replicas_as_on_one(tmp_path)
     assert "equal" in done.stdout, done.stderr[-2000:]
 
 
-RECIPE = Recipe("espcn", 2, ("samples",), batch_size=3, precision="float32")
+RECIPE = Recipe(
+    network="espcn", scale=2, data=("samples",), batch_size=3, precision="float32"
+)
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("both", {}, "`distribute` must be mirrored or multi_worker. Received: both"),
-        ("mirrored", {}, "mirrored needs several GPUs. There is: "),
-        ("mirrored", {"clip_norm": 1.0}, "cannot limit the norm of the gradient"),
-        ("multi_worker", {}, "needs the environment variable KERAS_BACKEND=jax. Keras"),
+        (
+            "both",
+            {},
+            "`distribute` must be mirrored or multi_worker. Received: distribute=both",
+        ),
+        ("mirrored", {}, "mirrored needs several GPUs. Found only: "),
+        ("mirrored", {"global_clipnorm": 1.0}, "`global_clipnorm` must be None.*=1.0"),
+        ("multi_worker", {}, "needs the environment variable KERAS_BACKEND=jax. Rec"),
     ],
 )
-def test_errors(name, change, message, tmp_path, monkeypatch):
+def test_errors(name, change, message, monkeypatch):
     one = [SimpleNamespace(name="/device:CPU:0")]
     monkeypatch.setattr(
         tf.config, "list_logical_devices", lambda kind: one if kind == "CPU" else []
     )
     with pytest.raises(ValueError, match=message):
-        recipes.train(
-            dataclasses.replace(RECIPE, **change), tmp_path / "run", distribute=name
-        )
-    assert not (tmp_path / "run").exists()
+        distribution.open_strategy(name, dataclasses.replace(RECIPE, **change))
 
 
 def test_a_batch_that_cannot_be_divided(monkeypatch):
     cpus = [SimpleNamespace(name="CPU:0"), SimpleNamespace(name="CPU:1")]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: cpus)
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: None)
-    with pytest.raises(ValueError, match="multiple of the 2 devices. Received: 3"):
+    with pytest.raises(ValueError, match="multiple of the 2 devices. .*=3"):
         distribution.open_strategy("mirrored", RECIPE)
 
 
@@ -259,13 +269,14 @@ def test_errors_of_several_processes(monkeypatch):
         monkeypatch.delenv(f"KERAS_DISTRIBUTION_{name}", raising=False)
     with pytest.raises(ValueError, match="Missing: KERAS_DISTRIBUTION_JOB_ADDR.*, K"):
         distribution.open_strategy("multi_worker", RECIPE)
+    assert distribution.is_first_process("multi_worker")
     for name in names:
         monkeypatch.setenv(f"KERAS_DISTRIBUTION_{name}", "1")
+    assert not distribution.is_first_process("multi_worker")
+    assert distribution.is_first_process() and distribution.num_processes() == 1
     auto = dataclasses.replace(RECIPE, precision="auto")
-    with pytest.raises(ValueError, match="needs a precision, the same on every"):
+    with pytest.raises(ValueError, match="`precision` must be the same on every"):
         distribution.open_strategy("multi_worker", auto)
-    with pytest.raises(ValueError, match="A GAN is trained by TensorFlow alone"):
-        adversarial.GAN(keras.Sequential(), keras.Sequential())
 
 
 @needs_jax
@@ -276,5 +287,14 @@ def test_processes_must_find_the_same_state(tmp_path, monkeypatch):
     monkeypatch.setattr(
         multihost_utils, "process_allgather", lambda step: np.stack([step + 4, step])
     )
-    with pytest.raises(ValueError, match="different steps, in their order: 4, 0. Copy"):
+    with pytest.raises(ValueError, match="same step. .*processes: 4, 0. Copy"):
         TrainingRun(tmp_path, 8).restore(None)
+
+
+def test_gans_and_vaes_need_tensorflow_or_jax(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    message = (
+        "A GAN can be trained on TensorFlow and JAX. Received: KERAS_BACKEND=torch"
+    )
+    with pytest.raises(ValueError, match=message):
+        GAN(keras.Sequential(), keras.Sequential())

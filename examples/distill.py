@@ -1,0 +1,64 @@
+"""Makes pairs of photos from which a small network learns to do what a large one does.
+
+    python examples/distill.py RealESRGAN_x4plus.pth --data photos --out pairs
+
+The large network (the teacher) upscales degraded patches of photos. Its outputs are
+stored as HR photos beside the LR patches, so that any network can be trained on them:
+
+    python -m sr_keras train span --scale 4 --data pairs --out runs/small
+
+The output of a teacher is a function of the LR image. So a small network that learns it
+with a pixel loss need not blur, as it must when many HR images are possible. This is
+knowledge distillation ([Hinton et al., 2015](https://arxiv.org/abs/1503.02531)).
+
+An interrupted run goes on where it ended. The teacher is any network that
+`sr.models.load` reads; photos are degraded as for the shipped `span-x4-photos-real`.
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+from rich.progress import track
+
+import sr_keras as sr
+from sr_keras.training.recipes import AS_THEY_COME
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("teacher", help="what `sr.models.load` takes")
+    parser.add_argument("--data", nargs="+", required=True, help="folders of photos")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--count", type=int, default=1000, help="number of pairs")
+    parser.add_argument("--size", type=int, default=64, help="side of the LR patches")
+    arguments = parser.parse_args()
+
+    teacher = sr.models.load(arguments.teacher)
+    hr_folder = arguments.out / "HR"
+    lr_folder = arguments.out / "LR_bicubic" / f"X{teacher.scale}"
+    degradation = AS_THEY_COME if teacher.scale == 4 else "second_order"
+    photos = sr.datasets.concatenate(
+        [
+            sr.datasets.open_data(name, teacher.scale, degradation=degradation)
+            for name in arguments.data
+        ]
+    )
+    photos, _ = photos.split(20)  # those held out by the recipes stay held out
+    count = arguments.count
+    done = len(list(hr_folder.glob("*.png")))
+    batches = sr.pipeline.training_batches(
+        photos, arguments.size, 1, start_step=done, skip_bad=True, min_contrast=0.04
+    )
+    pairs = batches.take(max(count - done, 0)).as_numpy_iterator()
+    for i, (lr, _) in enumerate(track(pairs, total=count - done), start=done):
+        lr = sr.images.to_integer(lr[0], np.uint8)
+        hr = sr.upscale(teacher, lr, tile=None)
+        sr.images.write(lr_folder / f"{i:05}x{teacher.scale}.png", lr)
+        sr.images.write(hr_folder / f"{i:05}.png", hr)  # last, because it is counted
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1031 @@
+# %% [markdown]
+# # 17. Attention and efficient networks
+#
+# Attention from a weighted mean to windows that shift, what it costs, what it does in trained networks, and how a wide network is folded into a fast one.
+#
+# ![A brick wall: the pixels to which one pixel attends](figures/17_goal.jpg)
+#
+# *A noisy brick wall. On the right, the weights with which the marked pixel averages all others: it finds pixels that look alike, near and far.*
+#
+# **You will be able to**
+#
+# - write self-attention in three lines, and say what queries, keys and values are;
+# - say why attention is expensive, and what windows, shifts and position biases do about it;
+# - show on a task when attention wins against convolutions, and measure when it does nothing;
+# - fold a chain of convolutions into a single one, and say where the two may differ;
+# - compare networks by measured time instead of parameters.
+#
+# **You need** lesson 5 (the sub-pixel layer, Mult-Adds) and lesson 8 (residual blocks). Lesson 9 has more on receptive fields.
+#
+# **Time:** about 55 minutes to read the core, 40 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+#
+# **Optional** section, 5 minutes more: *networks that others published*. Everything else is core.
+#
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/17_efficient.ipynb) · [Student edition](student/17_efficient.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/17_efficient.py) · Previous: [16. Real photos](16_real_photos.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/16_real_photos.ipynb)) · Next: [18. Diffusion: denoise step by step](18_diffusion.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/18_diffusion.ipynb)) · [All lessons](README.md)
+
+# %%
+# Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("sr_keras") is None:
+    local = os.path.exists("../sr_keras/__init__.py")  # a copy of the repository
+    package = ".." if local else "git+https://github.com/OWNER/sr_keras"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
+
+import sr_keras as sr
+
+here = sr.course.start(
+    minutes=(0.8, 2, 2),
+    steps=(150, 700, 3000),
+    steps_of_span=(10, 250, 2000),
+    sides=((8, 16), (8, 16, 32, 48), (8, 16, 32, 64)),
+)
+
+# %% [markdown]
+# ## A mean over pixels that look alike
+#
+# A brick wall, to which we add noise. Averaging neighbours removes noise, and edges with it. But a wall repeats itself. Why not average pixels that *look alike*,
+# wherever they are?
+
+# %%
+import time
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+from skimage import data, transform
+
+from sr_keras.evaluation import score
+
+brick = transform.downscale_local_mean(data.brick() / 255.0, (4, 4))
+clean = brick[20:84, 40:104].astype("float32")
+side = clean.shape[0]
+rng = np.random.default_rng(0)
+noisy = clean + rng.normal(scale=0.08, size=clean.shape).astype("float32")
+
+# %% [markdown]
+# Two pixels look alike if the 7 x 7 pixels around them do. We cut the patch around every pixel, compare all with all, and turn
+# distances into weights with a sum of 1. This is *non-local means* (Buades, Coll and Morel, 2005):
+#
+# $$\hat x_i = \sum_j w_{ij}\, x_j, \qquad w_{ij} = \frac{e^{-\lVert p_i - p_j \rVert^2 / 2 h^2}}{\sum_k e^{-\lVert p_i - p_k \rVert^2 / 2 h^2}}$$
+
+
+# %%
+def patches_of(image, width=7):
+    """Returns the patch around each pixel: (pixels, width * width)."""
+    padded = np.pad(image, width // 2, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (width, width))
+    return windows.reshape(image.size, -1)
+
+
+h = 0.35
+patches = patches_of(noisy)
+squares = (patches**2).sum(axis=1)
+distances = squares[:, None] + squares - 2 * patches @ patches.T
+similar = np.exp(-distances / (2 * h**2))
+similar /= similar.sum(axis=1, keepdims=True)  # (4096, 4096)
+averaged = (similar @ noisy.ravel()).reshape(clean.shape)
+
+# %% [markdown]
+# **Predict:** the pixel in the middle of a joint is marked in the next figure. Where are the pixels that it averages: around it, in the whole wall, or along the joints?
+
+# %%
+marked = (31, 32)
+weights = similar[marked[0] * side + marked[1]].reshape(clean.shape)
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.7), layout="constrained")
+axes[0].imshow(noisy, cmap="gray")
+axes[0].plot(marked[1], marked[0], "o", ms=14, mfc="none", mec="#D55E00", mew=2)
+axes[0].set_title("noisy, and a pixel")
+axes[1].imshow(np.minimum(weights, np.sort(weights.ravel())[-20]), cmap="magma")
+axes[1].set_title("its weights for all pixels")
+for ax in axes:
+    ax.set(xticks=[], yticks=[])
+plt.show()
+
+# %%
+blurred = ops.convert_to_numpy(
+    ops.average_pool(noisy[None, ..., None], 3, 1, "same")
+).reshape(clean.shape)
+
+
+def psnr(image):
+    return -10 * np.log10(np.mean((image - clean) ** 2))
+
+
+results = {"noisy": noisy, "mean of 3 x 3": blurred, "pixels alike": averaged}
+for name, image in results.items():
+    print(f"{name:14} {psnr(image):.2f} dB (brick wall, 64 x 64, all pixels)")
+fig, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+for ax, (name, image) in zip(axes, results.items(), strict=True):
+    ax.imshow(image, cmap="gray", vmin=clean.min(), vmax=clean.max())
+    ax.set(title=name, xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# The weights follow the joints, near the marked pixel and far from it, and leave the bricks out. Averaging pixels that look alike removes more of the noise than averaging neighbours (25.16 dB against
+# 23.91), and it keeps the joints: a blur mixes them with the bricks.
+#
+# ## Queries, keys, values
+#
+# Only three steps of this matter: compare, normalize, average. Multiply the square out: $-\lVert p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$. The last
+# term is the same for all $j$, so the normalization removes it. What is left is a dot product. *Attention* is the general form: pixel $i$ has a
+# *query* $q_i$ (what it looks for), pixel $j$ a *key* $k_j$ (what it can be found by) and a *value* $v_j$ (what it hands over):
+#
+# $$\mathrm{attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V$$
+#
+# ![From features to queries, keys and values, to weights, and to a weighted mean](figures/17_attention.svg)
+
+
+# %%
+def attention(query, key, value):
+    """Self-attention: (..., pixels, d), (..., pixels, d), (..., pixels, channels)."""
+    scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) / query.shape[-1] ** 0.5
+    return ops.matmul(ops.softmax(scores, axis=-1), value)
+
+
+q, k, v = rng.normal(size=(3, 2, 30, 16)).astype("float32")
+package = ops.dot_product_attention(q[:, :, None], k[:, :, None], v[:, :, None])
+np.testing.assert_allclose(attention(q, k, v), package[:, :, 0], atol=1e-5)
+
+# %% [markdown]
+# These few lines are what Keras computes, too. With the right queries and keys, they *are* non-local means. We append one component: 1 to
+# each query, and $-\tfrac12 \lVert p_j \rVert^2$ to each key, so that their product is the distance up to a constant.
+
+# %%
+ones = np.ones((len(patches), 1), "float32")
+scale_of_scores = 50**0.5 / h**2  # undoes 1 / sqrt(d), d = 7 * 7 + 1
+query = np.concatenate([patches, ones], axis=1) * scale_of_scores
+key = np.concatenate([patches, -squares[:, None] / 2], axis=1)
+by_attention = attention(query, key, noisy.reshape(-1, 1))
+np.testing.assert_allclose(by_attention[:, 0], averaged.ravel(), atol=1e-3)
+print("non-local means is attention with fixed queries and keys")
+
+# %% [markdown]
+# In a network, queries, keys and values are learned: each is a dense layer on the features of a pixel. Nothing in the formula knows where a pixel is. Why is there a root in it?
+# **Predict:** the components of $q$ and $k$ have variance 1. How does the largest weight of 64 pixels change as $d$ grows?
+
+# %%
+for d in (4, 64, 1024):
+    q, k = rng.normal(size=(2, 1000, 64, d))
+    products = (q[:, :1] * k).sum(axis=-1)  # one query, 64 keys
+    for name, values in (("q k", products), ("q k / sqrt(d)", products / d**0.5)):
+        largest = ops.convert_to_numpy(ops.softmax(values)).max(axis=-1).mean()
+        print(f"d = {d:4}, {name:13}: std {values.std():5.2f},", end=" ")
+        print(f"largest weight {largest:.2f} (mean of 1000)")
+
+# %% [markdown]
+# Without the root, the standard deviation of the products is $\sqrt d$. With 1024 components, one of 64 pixels takes nearly the whole weight, chosen by chance, and the softmax is so
+# steep that it passes almost no gradient. With the root, the weights stay soft, whatever $d$ is.
+#
+# ## A task for attention
+#
+# When does it help to look far? We make a world in which it must. It is one line of 64 pixels: random grey values that repeat after 12 to 19 pixels, a period that differs from line to
+# line. Four holes of three pixels are cut into it. The values in a hole cannot be guessed from its neighbours, but they stand elsewhere in the line.
+
+
+# %%
+length = 64
+
+
+def lines(count, seed):
+    """Returns lines with holes and a map of what is known, and the whole lines."""
+    rng = np.random.default_rng(seed)
+    whole = np.empty((count, length, 1), "float32")
+    known = np.ones_like(whole)
+    for line, mask in zip(whole, known, strict=True):
+        line[:, 0] = np.resize(rng.uniform(size=rng.integers(12, 20)), length)
+        for start in rng.integers(0, length - 2, size=4):
+            mask[start : start + 3] = 0
+    return np.concatenate([(whole - 0.5) * known, known - 0.5], axis=-1), whole
+
+
+test_lines, test_whole = lines(256, seed=1)
+hole = test_lines[..., 1] < 0
+guess = np.mean((test_whole[..., 0][hole] - 0.5) ** 2)
+print(f"pixels in holes: {hole.mean():.0%}; squared error of grey: {guess:.4f}")
+
+# %% [markdown]
+# The network makes queries and keys from the nine pixels around each position, by convolutions. They begin with the same kernels, so that a pixel starts by looking for those
+# that look like itself. The rest is learned.
+
+
+# %%
+class LineAttention(layers.Layer):
+    """Attention among all pixels of a line: (batch, pixels, channels) to the same."""
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        options = {"kernel_size": 9, "padding": "same"}
+        start = keras.initializers.Orthogonal(4.0, seed=0)
+        self.query = layers.Conv1D(filters, kernel_initializer=start, **options)
+        same = keras.initializers.Orthogonal(4.0, seed=0)
+        self.key = layers.Conv1D(filters, kernel_initializer=same, **options)
+        self.value = layers.Dense(filters)
+
+    def scores(self, x):
+        query, key = self.query(x), self.key(x)
+        return ops.matmul(query, ops.swapaxes(key, 1, 2)) / query.shape[-1] ** 0.5
+
+    def call(self, x):
+        return ops.matmul(ops.softmax(self.scores(x)), self.value(x))
+
+
+# %% [markdown]
+# Its opponents are convolutions in the same place. One has three weights and sees 11 pixels in all. The other has 41 and sees 49, enough for every
+# repetition, with many more parameters. **Predict:** who fills the holes?
+
+
+# %%
+def line_network(middle):
+    inputs = keras.Input((length, 2))
+    x = layers.Conv1D(32, 9, padding="same", activation="relu")(inputs)
+    x = layers.Conv1D(32, 1, activation="relu")(x)
+    if isinstance(middle, LineAttention):
+        x = layers.Concatenate()([x, middle(inputs)])
+    else:
+        x = middle(x)
+    x = layers.Conv1D(32, 1, activation="relu")(x)
+    return keras.Model(inputs, layers.Conv1D(1, 1)(x))
+
+
+options = {"padding": "same", "activation": "relu"}
+fillers = {
+    "convolution of 3": line_network(layers.Conv1D(32, 3, **options)),
+    "convolution of 41": line_network(layers.Conv1D(32, 41, **options)),
+    "attention": line_network(LineAttention(32, name="attention")),
+}
+
+# %%
+train_lines, train_whole = lines(16 * here.steps, seed=0)
+filled, errors = {}, {}
+for name, model in fillers.items():
+    model.compile(keras.optimizers.Adam(3e-3), loss="mse")
+    start = time.perf_counter()
+    model.fit(train_lines, train_whole, batch_size=16, verbose=0)
+    seconds = time.perf_counter() - start
+    filled[name] = model.predict_on_batch(test_lines)[..., 0]
+    errors[name] = np.mean((filled[name] - test_whole[..., 0])[hole] ** 2)
+    print(f"{name:17} {model.count_params():6,} parameters, {seconds:4.0f} s:", end=" ")
+    print(f"squared error in the holes {errors[name]:.4f}")
+print(f"grey: {guess:.4f} ({here.steps} steps of 16 lines, 256 test lines)")
+
+# %%
+shown = {"with holes": np.where(hole, 1, test_whole[..., 0]), **filled}
+shown["whole"] = test_whole[..., 0]
+fig, axes = plt.subplots(5, 1, figsize=(9, 8), layout="constrained")
+for ax, (name, image) in zip(axes, shown.items(), strict=True):
+    picture = np.where(hole[:, :, None], 0.0, 0.6) + np.zeros(3)
+    picture[..., :] = image[..., None]
+    if name == "with holes":
+        picture[hole] = (0.84, 0.37, 0)  # orange
+    ax.imshow(np.clip(picture[:12], 0, 1), aspect="auto", interpolation="nearest")
+    ax.set_title(f"{name}, twelve lines", fontsize=10)
+    ax.set(xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# The small convolution learns nothing but grey: what it needs lies outside of its view. The large one sees every repetition, has nine times the parameters, and takes away a fifth of the error. Its weights stand at fixed distances, and
+# the period is another one in each line. Attention compares first and copies then, from whatever distance. **Predict:** for a pixel in a hole, how many pixels get a large weight in the trained network, and where are they?
+
+# %%
+model = fillers["attention"]
+learned = model.get_layer("attention")
+table = ops.softmax(learned.scores(test_lines[:8]))
+pixel = int(np.flatnonzero(hole[1])[1])
+weight = ops.convert_to_numpy(table)[1, pixel]
+values = test_whole[1, :, 0]
+fig, axes = plt.subplots(2, 1, figsize=(9, 4), layout="constrained", sharex=True)
+axes[0].step(range(length), values, where="mid", color="0.4")
+axes[0].fill_between(range(length), 0, 1, where=hole[1], color="#D55E00", alpha=0.4)
+axes[0].set(ylabel="grey value", title="a line; its holes are orange")
+axes[1].bar(range(length), weight, color="#0072B2")
+axes[1].axvline(pixel, color="#D55E00", linestyle="--")
+axes[1].set(xlabel="pixel", ylabel="weight", title=f"where pixel {pixel} looks")
+plt.show()
+best = np.argsort(weight)[::-1][:3]
+distances_of_best = [int(abs(j - pixel)) for j in best]
+print(f"largest weights {weight[best].round(2)} at distances {distances_of_best}")
+
+# %% [markdown]
+# Two pixels get nearly all of the weight: the pixel itself, which is in a hole and hands over nothing, and the pixel with the same surroundings one period away. A layer after the attention only has to scale the
+# result. Nobody told the network what a period is.
+#
+# ## The cost
+#
+# $n$ pixels have $n^2$ pairs, and every pair costs $2d$ multiplications: $d$ for the score and $d$ for the mean. **Predict:** the side of an image doubles. What happens to the
+# time of a convolution, and to that of attention? (We measure *processor time*, which adds up all cores. Unlike the time on the clock, it hardly depends on what else the machine is doing.)
+
+
+# %%
+def milliseconds(function, *arguments, repeats=10):
+    """Returns the least processor time of a call, after one for compilation."""
+    function(*arguments)
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        ops.convert_to_numpy(function(*arguments))
+        times.append(time.process_time() - start)
+    return 1000 * min(times)
+
+
+conv = tf.function(layers.Conv2D(32, 3, padding="same"))
+attend = tf.function(lambda x: attention(x, x, x))
+for pixels in here.sides:
+    x = rng.normal(size=(1, pixels, pixels, 32)).astype("float32")
+    flat = x.reshape(1, -1, 32)
+    both = milliseconds(conv, x), milliseconds(attend, flat)
+    print(f"{pixels:2} x {pixels:2} pixels: convolution {both[0]:6.2f} ms,", end=" ")
+    print(f"attention {both[1]:7.2f} ms, {4 * pixels**4 / 1e6:6.2f} MB of weights")
+
+# %% [markdown]
+# The convolution needs about 2 ms at all these sizes, most of it for starting. Attention needs nearly four times as long at 48 x 48 as at 32 x 32, for 2.25 times the pixels and five times the pairs. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. Attention among all pixels is not an option, and networks have three ways out: windows, means, and
+# attention without pairs. We take them in this order.
+#
+# ## Windows
+#
+# SwinIR (2021) lets a pixel attend to its own window of 8 x 8 pixels only. The cost is then linear: 64 pairs for each pixel, however large the image. A reshape
+# cuts the windows, as in the pixel shuffle of lesson 5:
+
+
+# %%
+def to_windows(x, window):
+    """(batch, height, width, channels) to (batch * windows, window**2, channels)."""
+    _, height, width, channels = x.shape
+    shape = (-1, height // window, window, width // window, window, channels)
+    x = ops.transpose(ops.reshape(x, shape), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (-1, window**2, channels))
+
+
+def from_windows(x, window, height, width):
+    channels = x.shape[-1]
+    shape = (-1, height // window, width // window, window, window, channels)
+    x = ops.transpose(ops.reshape(x, shape), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (-1, height, width, channels))
+
+
+x = rng.normal(size=(2, 16, 24, 5)).astype("float32")
+windows = to_windows(x, 8)
+print(x.shape, "->", windows.shape)
+np.testing.assert_array_equal(from_windows(windows, 8, 16, 24), x)
+np.testing.assert_array_equal(windows[1, :8], x[0, 0, 8:16])  # the second window
+
+# %% [markdown]
+# ### Where is a neighbour?
+#
+# Attention has no sense of position: shuffle the pixels of a window, and each gets the same result as before. SwinIR adds a learned number to each score, the *relative position bias*. It depends on how far
+# two pixels are apart, vertically and horizontally. In a window of 2 x 2 the distances are -1, 0 and 1, so there are 3 x 3 numbers:
+
+# %%
+from sr_keras.models.swinir import ShiftedWindowAttention, relative_positions
+
+
+def positions(window):
+    """Returns the row of the table of biases for each pair of pixels."""
+    row, column = np.divmod(np.arange(window**2), window)
+    down = row[:, None] - row + window - 1
+    right = column[:, None] - column + window - 1
+    return down * (2 * window - 1) + right
+
+
+np.testing.assert_array_equal(positions(8), relative_positions(8))
+print(positions(2))
+print("a window of 8 x 8:", positions(8).shape, "pairs,", 15 * 15, "distances")
+
+# %% [markdown]
+# ### Shifted windows
+#
+# Windows have borders, and nothing crosses them. So every second layer moves the borders by half a window. It rolls the image: what leaves at the top comes back at the bottom. Pixels
+# from opposite sides of the image then meet in a window, and a *mask* adds -100 to their scores, so that their weights vanish.
+
+# %%
+height, width, window, shift = 24, 24, 8, 4
+row_is_rolled = np.arange(height) >= height - shift
+column_is_rolled = np.arange(width) >= width - shift
+part_of = 2 * row_is_rolled[:, None] + column_is_rolled  # 0 to 3
+fig, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+rolled_back = np.roll(part_of, (shift, shift), (0, 1))
+corners = data.chelsea()[100:244, 140:284]
+rolled_cat = np.roll(corners, (-24, -24), (0, 1))
+axes[0].imshow(corners, extent=(0, 24, 24, 0))
+axes[1].imshow(rolled_cat, extent=(0, 24, 24, 0))
+axes[2].imshow(part_of, cmap="viridis", extent=(0, 24, 24, 0))
+titles = ("borders, shifted by 4", "the same, rolled", "who may attend to whom")
+for ax, title, first in zip(axes, titles, (4, 0, 0), strict=True):
+    ax.set_title(title, fontsize=11)
+    ax.set(xticks=[], yticks=[], xlim=(0, 24), ylim=(24, 0))
+    for line in range(first, 25, 8):
+        ax.axhline(line, color="white", lw=2), ax.axvline(line, color="white", lw=2)
+plt.show()
+
+# %% [markdown]
+# In the third panel, pixels of a window that have different colours do not attend to each other. Now everything stands in one layer, with several *heads*: the channels are
+# divided among them, and each head has its own weights.
+
+
+# %%
+class WindowAttention(layers.Layer):
+    """Attention in windows: queries, keys and values in, (b, h, w, channels) out."""
+
+    def __init__(self, heads, window, shift, **kwargs):
+        super().__init__(**kwargs)
+        self.heads, self.window, self.shift = heads, window, shift
+
+    def build(self, shape):
+        count = (2 * self.window - 1) ** 2
+        self.table = self.add_weight(shape=(count, self.heads), name="table")
+
+    def call(self, x):
+        (_, height, width, depth), n = x.shape, self.window**2
+        x = ops.roll(x, (-self.shift, -self.shift), axis=(1, 2))
+        x = to_windows(x, self.window)  # (windows, n, 3 * channels)
+        x = ops.reshape(x, (-1, n, 3, self.heads, depth // 3 // self.heads))
+        q, k, v = ops.unstack(ops.transpose(x, (0, 3, 2, 1, 4)), axis=2)
+        scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) / q.shape[-1] ** 0.5
+        bias = ops.take(self.table, positions(self.window), axis=0)
+        scores = scores + ops.transpose(bias, (2, 0, 1))  # (windows, heads, n, n)
+        scores = add_mask(scores, height, width, self.window, self.shift)
+        x = ops.matmul(ops.softmax(scores), v)
+        x = ops.reshape(ops.swapaxes(x, 1, 2), (-1, n, depth // 3))
+        x = from_windows(x, self.window, height, width)
+        return ops.roll(x, (self.shift, self.shift), axis=(1, 2))
+
+
+# %%
+def add_mask(scores, height, width, window, shift):
+    """Adds -100 to the scores of pixels that are not neighbours in the image."""
+    rows = np.arange(height) >= height - shift
+    columns = np.arange(width) >= width - shift
+    parts = (2 * rows[:, None] + columns).astype("float32")[None, ..., None]
+    parts = to_windows(parts, window)[..., 0]  # (windows, n)
+    mask = -100 * ops.cast(parts[:, :, None] != parts[:, None], "float32")
+    (count, pixels), heads = parts.shape, scores.shape[1]
+    scores = ops.reshape(scores, (-1, count, heads, pixels, pixels))
+    return ops.reshape(scores + mask[:, None], (-1, heads, pixels, pixels))
+
+
+qkv = rng.normal(size=(2, 24, 16, 3 * 12)).astype("float32")
+for shift in (0, 4):
+    by_hand = WindowAttention(3, window=8, shift=shift)
+    package_layer = ShiftedWindowAttention(3, window=8, shift=shift)
+    package_layer.build(qkv.shape)
+    package_layer.set_weights([rng.normal(size=(15 * 15, 3))])
+    by_hand.build(qkv.shape)
+    by_hand.set_weights(package_layer.get_weights())
+    np.testing.assert_allclose(by_hand(qkv), package_layer(qkv), atol=1e-5)
+print("equal to sr_keras's layer, with and without a shift")
+
+# %% [markdown]
+# ### A network of windows
+#
+# A SwinIR block is attention with a skip, then two dense layers with a skip, each after layer normalization. This is the lightweight network, with one group of two blocks:
+
+
+# %%
+def dense(x, units, name):
+    return layers.Dense(units, name=name)(x)
+
+
+def normalized(x, name):
+    return layers.LayerNormalization(epsilon=1e-5, name=name)(x)
+
+
+def block(x, filters, heads, window, shift, name):
+    y = dense(normalized(x, f"{name}_norm1"), 3 * filters, f"{name}_qkv")
+    y = WindowAttention(heads, window, shift, name=f"{name}_attention")(y)
+    x = x + dense(y, filters, f"{name}_proj")
+    y = dense(normalized(x, f"{name}_norm2"), 2 * filters, f"{name}_fc1")
+    y = layers.Activation("gelu")(y)
+    return x + dense(y, filters, f"{name}_fc2")
+
+
+# %%
+def small_swinir(size, scale, filters=12, heads=3, window=8):
+    def conv(x, filters, name):
+        return layers.Conv2D(filters, 3, padding="same", name=name)(x)
+
+    colour = [0.4488, 0.4371, 0.4040]  # the mean of the photos of DIV2K
+    inputs = keras.Input((*size, 3))
+    head = conv(inputs - np.array(colour, "float32"), filters, "head")
+    x = skip = normalized(head, "embed_norm")
+    x = block(x, filters, heads, window, 0, "group_0_block_0")
+    x = block(x, filters, heads, window, window // 2, "group_0_block_1")
+    x = skip + conv(x, filters, "group_0_conv")
+    x = head + conv(normalized(x, "norm"), filters, "body")
+    x = conv(x, 3 * scale**2, "subpixels")
+    x = sr.layers.PixelShuffle(scale)(x)
+    return keras.Model(inputs, x + np.array(colour, "float32"))
+
+
+# %%
+swinir = sr.models.swinir(4, 12, depths=(2,), num_heads=3, variant="lightweight")
+mine = small_swinir((24, 32), 4)
+for layer in mine.layers:
+    if layer.weights:
+        layer.set_weights(swinir.get_layer(layer.name).get_weights())
+pairs = sr.datasets.samples(4, split="validation")
+lr_file, hr_file = pairs[1]  # the motorcycle
+lr = sr.images.to_float(lr_file)[None]
+part = lr[:, 40:64, 60:92]
+np.testing.assert_allclose(mine(part), swinir(part), atol=1e-4)
+print(f"{mine.count_params():,} parameters, the same output")
+
+# %% [markdown]
+# **Predict:** the windows are 8 pixels wide. From how far does the central pixel of the output get information after one block, and after two?
+
+
+# %%
+def reach(blocks, size=48):
+    """Returns where the central pixel of a stack of blocks looks (by gradient)."""
+    inputs = keras.Input((size, size, 12))
+    x = inputs
+    for i in range(blocks):
+        x = block(x, 12, 3, 8, 4 * (i % 2), f"block_{i}")
+    model = keras.Model(inputs, x)
+    images = tf.constant(rng.normal(size=(1, size, size, 12)).astype("float32"))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        centre = tf.reduce_sum(model(images)[:, size // 2, size // 2])
+    return np.abs(tape.gradient(centre, images)[0]).sum(axis=-1)
+
+
+fig, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+for ax, blocks in zip(axes, (1, 2, 3), strict=True):
+    seen = reach(blocks)
+    rows, columns = np.nonzero(seen)
+    extent = np.ptp(rows) + 1, np.ptp(columns) + 1
+    ax.imshow(np.log10(np.where(seen > 0, seen / seen.max(), np.nan)), vmin=-6)
+    ax.set(title=f"blocks: {blocks}, sees {extent[0]} x {extent[1]}", xticks=[])
+    ax.set(yticks=[], facecolor="0.85")
+plt.show()
+
+# %% [markdown]
+# After one block the centre has its window, and stands in a corner of it. The shifted windows of the second block reach into four windows, and every further block adds eight pixels. In these
+# untrained blocks, the near pixels of a window count no more than the distant ones: the table of biases still has to learn that near is near.
+#
+# ## Attention over channels
+#
+# The second way out is the mean. RCAN's *channel attention* multiplies each channel by a weight, computed from the means of all channels. There is no softmax and there are
+# no pairs, and it costs next to nothing. Lesson 9 wrote it by hand and saw that the weights of a shipped network hardly depend on the photo:
+
+# %%
+rcan = sr.models.load("rcan-x4-bsds-small")
+excited = [layer.name for layer in rcan.layers if layer.name.endswith("_excite")]
+probe = keras.Model(rcan.input, [rcan.get_layer(name).output for name in excited])
+factors = np.array(
+    [np.array(probe(sr.images.to_float(low)[None])).squeeze() for low, _ in pairs]
+)  # (photos, blocks, channels)
+fig, ax = plt.subplots(figsize=(11, 3.6), layout="constrained")
+drawn = ax.imshow(factors.mean(axis=0), cmap="RdBu", vmin=0.3, vmax=0.7, aspect="auto")
+fig.colorbar(drawn, ax=ax, label="weight")
+ax.set(xlabel="channel", ylabel="block", title="weights of RCAN's attention")
+plt.show()
+between = np.abs(factors[0] - factors[1]).max()
+print(f"weights from {factors.min():.3f} to {factors.max():.3f};", end=" ")
+print(f"the cat and the motorcycle differ by at most {between:.4f}")
+
+# %% [markdown]
+# **Predict:** what does PSNR lose if the attention is replaced by constants, first by one number for each channel, then by one half for all?
+
+
+# %%
+def with_constants(model, values):
+    """Returns a copy whose channel attention always gives `values`."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    for name, constant in zip(excited, values, strict=True):
+        kernel, _ = copy.get_layer(name).get_weights()
+        logit = np.log(constant / (1 - constant))  # sigmoid(logit) = constant
+        copy.get_layer(name).set_weights([0 * kernel, logit])
+    return copy
+
+
+constants = factors[0]  # measured on the cat
+variants = {
+    "as trained": rcan,
+    "constants of the cat": with_constants(rcan, constants),
+    "one half": with_constants(rcan, np.full_like(constants, 0.5)),
+}
+
+# %%
+motorcycle = pairs.subset([1])
+for name, model in variants.items():
+    mean = sr.evaluate(model, motorcycle)["mean"]
+    print(f"{name:21} {mean['psnr_y']:.3f} dB / {mean['ssim_y']:.4f}")
+print("motorcycle x4, PSNR / SSIM on luma, 4 pixels cut, 8 bits")
+
+# %% [markdown]
+# Nothing, to the third digit. The weights of a photo may be replaced by those of another photo or by one half, and the score stays the same. So this attention is a factor that
+# could be folded into the convolution before it. That says nothing against RCAN: ours is small and was trained for seven minutes. But a diagram with an attention in it does not show that anything is attended to.
+#
+# ## Attention without parameters, and a network that is folded
+#
+# SPAN (2023) takes the third way out. Its attention has no weights, no means and no pairs. The output of three convolutions decides alone how strongly it is kept. With the input $x$ of a block and its features $f$:
+#
+# $$y = (f + x) \cdot \left(\sigma(f) - \tfrac12\right)$$
+
+# %%
+f = np.linspace(-6, 6, 200)
+gate = 1 / (1 + np.exp(-f)) - 0.5
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
+axes[0].plot(f, gate, color="#0072B2")
+axes[0].set(xlabel="feature f", title="attention: sigmoid(f) - 1/2")
+axes[1].plot(f, f * gate, color="#0072B2", label="x = 0")
+axes[1].plot(f, (f + 2) * gate, "--", color="#D55E00", label="x = 2")
+axes[1].set(xlabel="feature f", title="output (f + x) (sigmoid(f) - 1/2)")
+axes[1].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# The gate is odd: it keeps strong features of either sign, and weak ones fade like a square. The other idea of SPAN is in its convolutions. They are trained *wide* and used *narrow*:
+#
+# ![A wide block of convolutions and the convolution into which it is folded](figures/17_folding.svg)
+#
+# Between these convolutions stands no activation. So all of it is linear, and equals a single 3 x 3 convolution. This is called *re-parameterization*. We do it by hand.
+#
+# ### A 1 x 1 next to a 3 x 3
+#
+# **Predict:** both are applied to the same input and added. Which entries of the 3 x 3 kernel does the 1 x 1 kernel change?
+
+# %%
+x = rng.normal(size=(1, 12, 12, 4)).astype("float32")
+three = layers.Conv2D(4, 3, padding="same", bias_initializer="random_normal")
+one = layers.Conv2D(4, 1, bias_initializer="random_normal")
+two_branches = three(x) + one(x)
+
+kernel, bias = three.get_weights()
+kernel_of_one, bias_of_one = one.get_weights()
+kernel[1, 1] += kernel_of_one[0, 0]  # the middle of the nine
+folded = layers.Conv2D(4, 3, padding="same")
+folded.build(x.shape)
+folded.set_weights([kernel, bias + bias_of_one])
+np.testing.assert_allclose(folded(x), two_branches, atol=1e-5)
+print("two branches = one convolution, with the middle of the kernel changed")
+
+# %% [markdown]
+# ### 1 x 1, then 3 x 3, then 1 x 1
+#
+# A 1 x 1 convolution is a matrix at each pixel, and a 3 x 3 convolution has nine matrices. So the chain has nine products of three matrices:
+
+
+# %%
+def fold_chain(widen, work, narrow):
+    """Folds (kernel, bias) of a 1x1, a 3x3 and a 1x1 convolution into one."""
+    (k1, b1), (k2, b2), (k3, b3) = widen, work, narrow
+    kernel = k1[0, 0] @ k2 @ k3[0, 0]  # (3, 3, inputs, outputs)
+    bias = (b1 @ k2.sum(axis=(0, 1)) + b2) @ k3[0, 0] + b3
+    return kernel, bias
+
+
+chain = [
+    layers.Conv2D(8, 1, bias_initializer="random_normal"),
+    layers.Conv2D(8, 3, padding="same", bias_initializer="random_normal"),
+    layers.Conv2D(4, 1, bias_initializer="random_normal"),
+]
+wide = x
+for layer in chain:
+    wide = layer(wide)
+folded.set_weights(fold_chain(*(layer.get_weights() for layer in chain)))
+difference = np.abs(folded(x) - wide).max(axis=(0, -1))
+print("largest difference inside:", f"{difference[1:-1, 1:-1].max():.1e}")
+print("largest difference at the border:", f"{difference[0].max():.3f}")
+
+# %% [markdown]
+# **Why are they different at the border?** The padding. In the chain, the 3 x 3 convolution pads the *widened* features with zeros, but outside of the image the widened features of a zero are $b_1$. The
+# folded one pads the input. The package avoids this trap: its layer folds first and convolves then, in training too, so that there is one function only.
+
+# %%
+from sr_keras.models.span import FoldableConv2D
+
+layer = FoldableConv2D(4, gain=2)
+layer(x)
+names = ("widen", "work", "narrow")
+parts = {name: [np.array(w) for w in getattr(layer, name)] for name in names}
+for name in ("widen", "narrow"):
+    parts[name][0] = parts[name][0][None, None]  # a matrix as a 1x1 kernel
+kernel, bias = fold_chain(*(parts[name] for name in names))
+kernel_of_skip, bias_of_skip = (np.array(w) for w in layer.skip)
+kernel[1, 1] += kernel_of_skip
+folded.set_weights([kernel, bias + bias_of_skip])
+np.testing.assert_allclose(folded(x), layer(x), atol=1e-5)
+print(f"{layer.count_params()} parameters in training, {folded.count_params()} after")
+
+# %% [markdown]
+# ### The whole block on a page
+#
+# With this layer, a block of SPAN takes a few lines. We compare it with the first block of the package's network:
+
+# %%
+span = sr.models.span(4, filters=16, num_blocks=2)
+
+
+def span_block(x, name):
+    f = span.get_layer(f"{name}_conv1")(x)
+    f = keras.activations.silu(f)
+    f = keras.activations.silu(span.get_layer(f"{name}_conv2")(f))
+    f = span.get_layer(f"{name}_conv3")(f)
+    return (f + x) * (keras.activations.sigmoid(f) - 0.5)
+
+
+ends = [span.get_layer(name).output for name in ("head", "block_0_gated")]
+before, after = keras.Model(span.input, ends)(part)
+np.testing.assert_allclose(span_block(before, "block_0"), after, atol=1e-5)
+print("equal")
+
+# %% [markdown]
+# `sr.models.fold` folds all layers of a network. How much faster is it? The package's network convolves with folded kernels anyway, so the fair opponent is the chain that is really computed, layer by layer:
+
+
+# %%
+def as_chain(filters, gain, depth):
+    """A stack of wide blocks whose convolutions are all computed."""
+    inputs = keras.Input((None, None, filters))
+    x = inputs
+    for _ in range(depth):
+        y = layers.Conv2D(gain * filters, 1)(x)
+        y = layers.Conv2D(gain * filters, 3, padding="same")(y)
+        x = layers.Add()([layers.Conv2D(filters, 1)(y), layers.Conv2D(filters, 1)(x)])
+    return keras.Model(inputs, x)
+
+
+def as_folded(filters, depth):
+    inputs = x = keras.Input((None, None, filters))
+    for _ in range(depth):
+        x = layers.Conv2D(filters, 3, padding="same")(x)
+    return keras.Model(inputs, x)
+
+
+features = rng.normal(size=(1, 96, 96, 28)).astype("float32")
+for name, stack in (("wide", as_chain(28, 2, 4)), ("folded", as_folded(28, 4))):
+    cost = sr.models.mult_adds(stack, 1, 96, 96)
+    spent = milliseconds(stack.predict_on_batch, features, repeats=15)
+    print(f"{name:6} {stack.count_params():7,} parameters,", end=" ")
+    print(f"{cost / 1e6:6.0f} M Mult-Adds, {spent:6.1f} ms (96 x 96 pixels)")
+
+# %%
+folded_span = sr.models.fold(span)
+np.testing.assert_allclose(folded_span(part), span(part), atol=1e-5)
+for name, model in (("span", span), ("folded", folded_span)):
+    spent = milliseconds(model.predict_on_batch, lr, repeats=15)
+    print(f"{name:6} {model.count_params():7,} parameters, {spent:6.1f} ms", end=" ")
+    print("(motorcycle x4)")
+
+# %% [markdown]
+# The folded stack has less than a quarter of the Mult-Adds and takes less than half of the time, for the same output. The package's network has gained little, because it convolves with folded kernels from the start and saves only the folding.
+#
+# ### Is training wide worth it?
+#
+# The wide and the narrow network compute the same functions. What differs is the path of training: a step changes factors, and their product changes in another direction. **Predict:** two trainings
+# each, with the same batches and equally many steps. Does the wide one score higher?
+
+# %%
+train_pairs = sr.datasets.samples(4).subset([0, 1])  # astronaut and coffee
+batches = sr.pipeline.training_batches(train_pairs, lr_patch_size=16, batch_size=8)
+trained, psnrs = {}, {}
+for kind in ("wide", "narrow"):
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        network = sr.models.span(4, 16, num_blocks=2, folded=kind == "narrow")
+        network.compile(keras.optimizers.Adam(3e-3), loss="mae")
+        network.fit(batches, steps_per_epoch=here.steps_of_span, verbose=0)
+        trained[kind, seed] = network
+        psnrs[kind, seed] = sr.evaluate(network, pairs)["mean"]["psnr_y"]
+        print(f"{kind:6}, seed {seed}: {psnrs[kind, seed]:.2f} dB")
+bicubic = sr.models.bicubic(4)
+print(f"bicubic: {sr.evaluate(bicubic, pairs)['mean']['psnr_y']:.2f} dB")
+print("cat and motorcycle x4, luma, 4 pixels cut, 8 bits;", end=" ")
+print(f"{here.steps_of_span} steps")
+
+# %% [markdown]
+# Not here. With both seeds the narrow network is about a quarter of a decibel ahead of the wide one, and after so few steps all four are still below bicubic interpolation, since SPAN has to learn even that. A product of
+# factors trains differently from a single kernel, and at this learning rate it is slower at first. The papers report a gain after hundreds of thousands of steps; this page cannot confirm it. What can be said for certain is that
+# a wide network costs nothing when it is used.
+#
+# What does the attention without parameters look at? We take the trained wide network and draw the gates of its two blocks, the mean size over channels. **Predict:** where will they be large?
+
+# %%
+network = trained["wide", 0]
+gates = [network.get_layer(f"block_{i}_attention").output for i in (0, 1)]
+maps = [np.abs(g[0]).mean(axis=-1) for g in keras.Model(network.input, gates)(lr)]
+fig, axes = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
+axes[0].imshow(lr_file)
+axes[0].set_title("LR")
+for i in (0, 1):
+    drawn = axes[i + 1].imshow(maps[i], cmap="magma", vmin=0)
+    axes[i + 1].set_title(f"mean |gate| of block {i}")
+    fig.colorbar(drawn, ax=axes[i + 1], shrink=0.8)
+for ax in axes:
+    ax.set(xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# In the first block the gates follow the edges of the motorcycle. In the second they are the same everywhere, so after this short training it is a nearly constant factor.
+#
+# ## Quality against time
+#
+# Parameters and Mult-Adds are easy to count, but nobody waits for them. The time depends on the machine, on how well a layer uses it, and on memory. **Predict:** sort the shipped networks by their time, from their parameters.
+
+
+# %%
+def measured(models):
+    """Returns parameters, time on the motorcycle and mean PSNR of each model."""
+    rows = []
+    for name, model in models.items():
+        result = sr.evaluate(model, pairs)
+        spent = milliseconds(sr.upscale, model, lr_file, repeats=2)
+        row = {"model": name, "parameters": model.count_params()}
+        row["milliseconds"] = spent
+        row["psnr_y"] = result["mean"]["psnr_y"]
+        rows.append({**row, "source": "shipped"})
+        print(f"{name:22} {row['parameters']:9,} parameters,", end=" ")
+        print(f"{row['milliseconds']:6.0f} ms, {row['psnr_y']:.2f} dB")
+    return rows
+
+
+# %%
+shipped_names = ("espcn-x4-bsds", "fsrcnn-x4-bsds", "edsr-x4-bsds-small")
+shipped_names += ("rcan-x4-bsds-small", "edsr-x4-bsds")
+rows = measured({name: sr.models.load(name) for name in shipped_names})
+print(
+    "processor time: motorcycle x4; PSNR: cat and motorcycle, luma, 4 pixels cut, 8 bits"
+)
+
+# %%
+floor = sr.evaluate(bicubic, pairs)["mean"]["psnr_y"]
+sr.plotting.quality_against_cost(
+    rows,
+    x="milliseconds",
+    baselines={"bicubic": floor},
+    title="Processor time of the motorcycle x4 here, PSNR of two photos",
+)
+
+# %% [markdown]
+# The order is not that of the parameters: FSRCNN has half of ESPCN's and takes nearly twice as long, because its last layer works at the size of the output. EDSR pays for another 0.3 dB with several times the time of the small
+# networks. (The networks called small were trained for minutes, see the [cards](../sr_keras/pretrained/README.md), so the plot compares trainings as well as designs.)
+#
+# ## Optional: networks that others published
+#
+# The authors of SPAN and RLFN publish trained weights, which `sr.models.load` reads. If you have the files, name their folder in `SR_KERAS_DATA` as `official`. They were trained for days on thousands of photos, so they are
+# not compared with ours by their design alone.
+
+# %%
+folder = os.path.join(os.environ.get("SR_KERAS_DATA", "data"), "official")
+files = {"SPAN": "span_x4_ntire2026.pth", "RLFN-S": "rlfn_s_x4.pth"}
+published = {
+    name: sr.models.load(os.path.join(folder, file), 4)
+    for name, file in files.items()
+    if os.path.exists(os.path.join(folder, file))
+}
+more = [{**row, "source": "published"} for row in measured(published)]
+sr.plotting.quality_against_cost(
+    rows + more, x="milliseconds", group="source", title="The same, with published"
+)
+
+# %% [markdown]
+# Both are far better than ours at their time: they were designed for speed, and trained on far more photos for far longer. **Predict:** replace each gate of the published SPAN by its mean over the photo, one number for each channel. Is its attention as idle as that of our RCAN?
+
+
+# %%
+def without_gates(model, low):
+    """Returns a copy of a SPAN with the mean of each gate, one for each channel."""
+    gates_of = [la for la in model.layers if la.name.endswith("_attention")]
+    outputs = keras.Model(model.input, [la.output for la in gates_of])(low)
+    means = {
+        la.name: ops.mean(output, axis=(1, 2), keepdims=True)
+        for la, output in zip(gates_of, outputs, strict=True)
+    }
+
+    def call(layer, *inputs, **kwargs):
+        result = layer(*inputs, **kwargs)
+        return 0 * result + means[layer.name] if layer.name in means else result
+
+    copy = keras.models.clone_model(model, call_function=call)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+# %%
+for model in [published[name] for name in published if name == "SPAN"]:
+    versions = {"as published": model, "means of gates": without_gates(model, lr)}
+    for kind, version in versions.items():
+        value = score(hr_file, sr.upscale(version, lr_file), border=4)["psnr_y"]
+        print(f"SPAN, {kind:14} {value:.2f} dB (motorcycle x4, luma, 4 pixels cut)")
+
+# %% [markdown]
+# No. Without its gates the network loses 1.6 dB. But this is not a proof that it attends to what matters: the gate is also what makes a block non-linear after its last convolution, and the constants take that away. A control
+# would have another non-linearity in its place, trained for as long.
+#
+# ## Exercises
+#
+# **Exercise 1.** A photo of 320 x 200 LR pixels goes through one attention with 60 channels. How many multiplications do scores and means take, in units of 10⁹, for attention among all pixels, and for windows of
+# 8 x 8, at 2 d for each pair?
+
+# %%
+answer = None  # two numbers
+
+sr.course.check(answer, [491.52, 0.49152], tolerance=0.01)
+
+# %% tags=["solution"]
+# @title Solution 1
+pixels = 320 * 200
+answer = [pixels**2 * 2 * 60 / 1e9, pixels * 64 * 2 * 60 / 1e9]
+sr.course.check(answer, [491.52, 0.49152], tolerance=0.01)
+print(answer, "- a factor of 1000, the number of windows")
+
+# %% [markdown]
+# **Exercise 2.** Three pixels have the keys 0, 1 and 2 and the values 1, 0 and 4, each a single number. What is the output of attention for a pixel whose query is 0, and for one whose query is $\log 2$? ($d = 1$.)
+
+# %%
+answer = None  # two numbers
+
+sr.course.check(answer, [1.66667, 2.42857], tolerance=1e-3)
+
+# %% tags=["solution"]
+# @title Solution 2
+keys, numbers = np.array([[0.0], [1.0], [2.0]]), np.array([[1.0], [0.0], [4.0]])
+queries = np.array([[0.0], [np.log(2)]])
+answer = ops.convert_to_numpy(attention(queries, keys, numbers))[:, 0]
+sr.course.check(answer, [1.66667, 2.42857], tolerance=1e-3)
+print("the mean of all, and (1 x 1 + 2 x 0 + 4 x 4) / 7:", answer.round(3))
+
+# %% [markdown]
+# **Exercise 3.** A block of RepVGG adds three branches: a 3 x 3 convolution, a 1 x 1 convolution, and the input itself. Its 3 x 3 kernel is all 0.1, its 1 x 1 kernel is 0.5, for one channel without bias. What is the
+# middle of the folded kernel, and what is the sum of its nine entries?
+
+# %%
+answer = None  # two numbers
+
+sr.course.check(answer, [1.6, 2.4])
+
+# %% tags=["solution"]
+# @title Solution 3
+kernel = np.full((3, 3), 0.1)
+kernel[1, 1] += 0.5 + 1  # the input itself is a 1x1 convolution with 1
+answer = [kernel[1, 1], kernel.sum()]
+sr.course.check(answer, [1.6, 2.4])
+
+# %% [markdown]
+# **Exercise 4.** A `FoldableConv2D` from 52 to 52 channels with gain 2 is trained with four kernels and four biases. How many parameters has it in training, and after folding?
+
+# %%
+answer = None  # two integers
+
+sr.course.check(answer, [111_176, 24_388])
+
+# %% tags=["solution"]
+# @title Solution 4
+widen = 52 * 104 + 104
+work = 9 * 104 * 104 + 104
+narrow, skip_weights = 104 * 52 + 52, 52 * 52 + 52
+answer = [widen + work + narrow + skip_weights, 9 * 52 * 52 + 52]
+sr.course.check(answer, [111_176, 24_388])
+layer = FoldableConv2D(52)
+layer.build((None, None, None, 52))
+print(answer, layer.count_params())
+
+# %% [markdown]
+# **Exercise 5.** Outside of itself, each pixel has its largest weight in the trained `learned` somewhere. For which share of the pixels in holes does that place hold exactly the right value? And for which share
+# was the place known? Use the first 64 test lines.
+
+# %%
+share_right, share_known = None, None  # yours
+
+# %% tags=["solution"]
+# @title Solution 5
+scores = ops.convert_to_numpy(learned.scores(test_lines[:64]))
+scores = np.where(np.eye(length), -np.inf, scores)
+place = scores.argmax(axis=-1)  # (lines, pixels)
+true_values = test_whole[:64, :, 0]
+found_values = np.take_along_axis(true_values, place, axis=1)
+right = found_values[hole[:64]] == true_values[hole[:64]]
+visible = ~np.take_along_axis(hole[:64], place, axis=1)[hole[:64]]
+print(f"right: {right.mean():.0%}, known: {visible.mean():.0%}", end=" ")
+print(f"of {len(right)} pixels in holes")
+
+# %% [markdown] tags=["solution"]
+# In seven of ten cases the place is exactly right. And 15 % of the places are in a hole themselves, where there is nothing to copy.
+
+# %% [markdown]
+# ## Summary
+#
+# - Attention is a weighted mean. The weights come from the product of a query and a key, and a softmax. Non-local means is a special case.
+# - It copies from wherever the same thing is. A convolution has fixed places, and cannot follow a period that changes.
+# - Among all pixels it costs the square of their number. Windows make it linear, shifted windows connect them, and a table of biases tells where a neighbour is.
+# - What an attention *can* do says nothing about what it *does*. Replace it by a constant and measure.
+# - Convolutions without an activation between them are one convolution. Fold them after training, and mind the padding.
+# - Measure time. Parameters and Mult-Adds are only hints.
+#
+# ## Further reading
+#
+# - Buades, Coll and Morel, [A non-local algorithm for image denoising](https://doi.org/10.1109/CVPR.2005.38), 2005: non-local means.
+# - Vaswani and others, [Attention is all you need](https://arxiv.org/abs/1706.03762), 2017: the formula, its root, and heads.
+# - Liu and others, [Swin transformer](https://arxiv.org/abs/2103.14030), 2021: shifted windows and the table of biases.
+# - Liang and others, [SwinIR: image restoration using Swin transformer](https://arxiv.org/abs/2108.10257), 2021.
+# - Zhang and others, [Image super-resolution using very deep residual channel attention networks](https://arxiv.org/abs/1807.02758), 2018: RCAN.
+# - Ding and others, [RepVGG: making VGG-style ConvNets great again](https://arxiv.org/abs/2101.03697), 2021: branches that are folded.
+# - Kong and others, [Residual local feature network for efficient super-resolution](https://arxiv.org/abs/2205.07514), 2022: RLFN.
+# - Wan and others, [Swift parameter-free attention network for efficient super-resolution](https://arxiv.org/abs/2311.12770), 2023: SPAN.

@@ -1,0 +1,398 @@
+# %% [markdown]
+# # 19. Capstone: the class challenge
+#
+# Enter the challenge of the class: a baseline that you train, results as files, a leaderboard with two winners, and the numbers that are graded.
+#
+# ![PSNR against NIQE of the entries of this lesson](figures/19_goal.jpg)
+#
+# *The leaderboard of this lesson. Each point is a folder of images that somebody handed in. The best PSNR is on the left, and the lowest NIQE is at the bottom.*
+#
+# **You will be able to**
+#
+# - make an entry: train, upscale a folder, and check your files;
+# - read a leaderboard with two goals that exclude each other;
+# - choose settings without looking at the photos that judge you;
+# - say whether a lead on four photos means anything;
+# - hand in numbers that a test can grade.
+#
+# **You need** lesson 8 (EDSR) and lesson 12 (PSNR, NIQE). Any other lesson may give you the idea that wins.
+#
+# **Time:** about 20 minutes to read the core, 35 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+#
+# [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/19_capstone.ipynb) · [Student edition](student/19_capstone.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/19_capstone.py) · Previous: [18. Diffusion: denoise step by step](18_diffusion.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/18_diffusion.ipynb)) · [All lessons](README.md)
+
+# %%
+# Installs the package where it is missing, as in Colab; a TensorFlow that fits stays.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("sr_keras") is None:
+    local = os.path.exists("../sr_keras/__init__.py")  # a copy of the repository
+    package = ".." if local else "git+https://github.com/OWNER/sr_keras"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
+
+import sr_keras as sr
+
+here = sr.course.start(
+    minutes=(0.8, 2, 2),
+    steps=(40, 240, 6000),
+    every=(20, 80, 1000),
+)
+
+# %% [markdown]
+# ## The rules
+#
+# 1. Everybody upscales the same LR images by 4 and hands in a folder of PNG files, one for each image, with its name.
+# 2. Any method is allowed, with any training photos but those of the challenge. Photos of your own and shipped weights are fine. Say what you used.
+# 3. There are two winners: the highest PSNR, and the lowest NIQE among those whose PSNR is not below that of bicubic interpolation.
+# 4. The page that you hand in shows what you did, one experiment, and a place where your result must not be trusted. The [rubrics](teaching/rubrics.md) grade it. The rank gives no points.
+#
+# In class, the teacher keeps the HR photos ([how to set it up](README.md#the-challenge)). In this lesson, you have a *practice set*, for which you are teacher and student at once: four crops of two photos that
+# come with scikit-image. The crops are fixed, so that numbers can be compared.
+
+# %%
+import functools
+import json
+import pathlib
+import tempfile
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from skimage import data
+
+scale = 4
+motorcycle = data.stereo_motorcycle()[0]
+crops = {
+    "cat": data.chelsea()[20:276, 110:366],
+    "wheel": motorcycle[220:476, 40:296],
+    "engine": motorcycle[200:456, 300:556],
+    "shelf": motorcycle[0:256, 470:726],
+}
+work = pathlib.Path(tempfile.mkdtemp())
+for name, crop in crops.items():
+    sr.images.write(work / "hr" / f"{name}.png", crop)
+
+# %% [markdown]
+# This is what the teacher does once: LR images from a folder of HR photos, by bicubic downscaling.
+
+# %%
+photos = sr.datasets.folder(work / "hr", scale=scale)
+for i, name in enumerate(photos.names):
+    sr.images.write(work / "lr" / f"{name}.png", photos[i][0])
+
+fig, axes = plt.subplots(2, 4, figsize=(13, 6.6), layout="constrained")
+for column, name in enumerate(photos.names):
+    for row, kind in enumerate(("lr", "hr")):
+        axes[row, column].imshow(sr.images.read(work / kind / f"{name}.png"))
+        axes[row, column].set(title=f"{name}, {kind.upper()}", xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
+# ## A baseline
+#
+# Your entry must beat something. We train a small EDSR. Which photos may it see? Not those of the challenge, and not *for choosing* either: the step to stop at, the width and the learning rate are
+# chosen on a photo that is held out. Here the coffee cup is held out and the astronaut, the rocket and the tissue are for training. With `SR_KERAS_DATA` or your own folder, use `sr.datasets.folder(FOLDER, scale=4)`.
+
+# %%
+others = sr.datasets.samples(scale)
+print(others.names)
+train = others.subset([0, 3, 5])
+held_out = others.subset([1])
+baseline = sr.models.edsr(scale, filters=16, num_blocks=4)
+print(f"trained on {', '.join(train.names)}; chosen on {', '.join(held_out.names)}")
+print(f"{baseline.count_params():,} parameters")
+
+# %% [markdown]
+# `TrainingRun` evaluates as it goes, keeps the best network, and goes on where it was stopped. **Predict:** is the last network the best on the photo held out?
+
+# %%
+schedule = keras.optimizers.schedules.CosineDecay(
+    0.0, here.steps, warmup_target=5e-3, warmup_steps=here.steps // 10
+)
+optimizer = sr.optimizers.SOAP(schedule, beta_2=0.99, precondition_frequency=20)
+baseline.compile(optimizer, loss="mae")
+run = sr.training.TrainingRun(
+    work / "run", here.steps, evaluate_every=here.every, validation=held_out
+)
+batches = functools.partial(
+    sr.pipeline.training_batches, train, lr_patch_size=24, batch_size=8
+)
+run.fit(baseline, batches)
+for entry in run.log:
+    print(f"step {entry['step']:5}: loss {entry['loss']:.4f},", end=" ")
+    print(f"{entry['psnr_y']:.2f} dB (coffee x4, luma, 4 pixels cut, 8 bits)")
+
+# %%
+at_start = sr.evaluate(sr.models.bicubic(scale), held_out)["mean"]["psnr_y"]
+sr.plotting.history(
+    run.log, baselines={"bicubic": at_start}, title="the baseline, on the coffee cup"
+)
+
+# %% [markdown]
+# Here the last one is the best, because the learning rate decays to zero; with a constant rate it need not be. The curve is still rising slowly, so more steps and more photos are the first thing to try.
+#
+# ## Entries
+#
+# An entry is a folder of files. From a terminal, it is one line:
+#
+#     python -m sr_keras upscale lr --model runs/mine --out results/NAME
+#
+# On this page, a function does the same. To have company, we enter two shipped networks as well, and a trick: bicubic interpolation that is sharpened, which needs no training. **Predict** the order of the four by PSNR, and by NIQE.
+
+
+# %%
+def enter(name, upscale):
+    """Writes an entry: the results of `upscale` for all LR images."""
+    for path in sorted((work / "lr").glob("*.png")):
+        result = upscale(sr.images.read(path))
+        sr.images.write(work / "results" / name / path.name, result)
+
+
+def sharpened(lr, amount=1.0):
+    """Bicubic interpolation, plus `amount` times what a blur removes from it."""
+    image = sr.images.to_float(sr.upscale(sr.models.bicubic(scale), lr))
+    blurred = keras.ops.average_pool(image[None], 5, 1, "same")[0]
+    return sr.images.to_integer(np.clip(image + amount * (image - blurred), 0, 1))
+
+
+networks = {
+    "baseline": sr.models.load(work / "run"),
+    "edsr": sr.models.load("edsr-x4-bsds"),
+    "srgan": sr.models.load("edsr-x4-photos-srgan"),
+}
+for name, model in networks.items():
+    enter(name, functools.partial(sr.upscale, model))
+enter("sharpened", sharpened)
+
+# %% [markdown]
+# Check your files before you hand them in. One is missing here, and the function says which:
+
+# %%
+enter("incomplete", sharpened)
+(work / "results" / "incomplete" / "cat.png").unlink()
+try:
+    sr.evaluation.evaluate_images(work / "results" / "incomplete", photos)
+except (FileNotFoundError, ValueError) as error:
+    print(str(error).replace(str(work), "..."))
+
+# %% [markdown]
+# ### A score by hand
+#
+# What does the leaderboard compute? PSNR on luma, of images rounded to 8 bits, without the four outermost pixels, for each image; then the mean over images. We do it once by hand:
+
+
+# %%
+def luma(image):
+    return (16 + image / 255.0 @ [65.481, 128.553, 24.966]) / 255
+
+
+def psnr_by_hand(entry, name):
+    pair = (work / folder / f"{name}.png" for folder in ("hr", f"results/{entry}"))
+    hr, result = (luma(sr.images.read(path)[4:-4, 4:-4].astype(float)) for path in pair)
+    return float(-10 * np.log10(np.mean((hr - result) ** 2)))
+
+
+by_hand = [psnr_by_hand("baseline", name) for name in photos.names]
+package = sr.evaluation.evaluate_images(work / "results" / "baseline", photos)
+np.testing.assert_allclose(np.mean(by_hand), package["mean"]["psnr_y"], atol=1e-3)
+for name, value in zip(photos.names, by_hand, strict=True):
+    print(f"{name:7} {value:.2f} dB")
+print(f"mean {np.mean(by_hand):.2f} dB (baseline x4, luma, 4 pixels cut, 8 bits)")
+
+# %% [markdown]
+# ## The leaderboard
+#
+# The teacher collects the folders and runs one command. Incomplete entries are reported, and the others are scored:
+
+# %%
+command = [sys.executable, "-m", "sr_keras", "leaderboard", "results", "--data", "hr"]
+command += ["--scale", "4", "--json", "scores.json"]
+done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+print(done.stderr.strip().splitlines()[-1])
+means = {
+    result["model"]: result["mean"]
+    for result in json.loads((work / "scores.json").read_text())["models"]
+}
+for name, mean in means.items():
+    print(
+        f"{name:10} PSNR {mean['psnr_y']:.2f} dB, SSIM {mean['ssim_y']:.4f},", end=" "
+    )
+    print(f"NIQE {mean['niqe']:.2f}, LR-PSNR {mean['lr_psnr']:.1f} dB")
+print("mean of four crops x4; PSNR and SSIM on luma, 4 pixels cut, 8 bits")
+np.testing.assert_allclose(means["baseline"]["psnr_y"], np.mean(by_hand), atol=1e-3)
+
+# %%
+sr.plotting.quality_against_perception(
+    [{"model": name, **mean} for name, mean in means.items()],
+    title="the entries of this lesson",
+)
+
+# %% [markdown]
+# The two winners are different networks. The shipped EDSR has the highest PSNR, and the adversarially trained network has by far the lowest NIQE and still a higher PSNR than bicubic. Sharpening improves *both* numbers of bicubic interpolation without
+# any network, and the baseline of a few hundred steps is only a little above it. All start from the LR images: their LR-PSNR is not below that of bicubic.
+
+# %%
+engine = {
+    name: sr.images.read(work / "results" / name / "engine.png")
+    for name in ("sharpened", "baseline", "edsr", "srgan")
+}
+sr.plotting.comparison(
+    {**engine, "HR": crops["engine"]},
+    crop=(70, 60, 110, 150),
+    columns=2,
+    title="the engine x4",
+)
+
+# %% [markdown]
+# Look at the cooling fins and at the lettering. Which of the lines are in HR too? The lowest NIQE does not answer that question, and your page has to.
+#
+# ## Does a lead mean anything?
+#
+# Two entries differ by some hundredths of a decibel on four images. Images differ by many decibels, so the means say little, but both entries were scored on the *same* images. So compare image by image, as with the raters of lesson 12.
+# The interval for the mean difference $\bar d$ of $n$ images with the sample standard deviation $s$ is
+#
+# $$\bar d \pm t\, \frac{s}{\sqrt n}, \qquad t = 3.18 \text{ for } n = 4 \text{ and } 95\,\%$$
+
+# %%
+each = {
+    name: np.array([psnr_by_hand(name, image) for image in photos.names])
+    for name in ("sharpened", "baseline", "edsr", "srgan")
+}
+for first, second in (("edsr", "baseline"), ("baseline", "sharpened")):
+    difference = each[first] - each[second]
+    half = 3.18 * difference.std(ddof=1) / 2
+    print(f"{first} - {second}: {difference.round(2)} dB,", end=" ")
+    print(f"mean {difference.mean():.2f} ± {half:.2f} dB")
+print("four crops x4, luma, 4 pixels cut, 8 bits")
+
+# %% [markdown]
+# The lead of EDSR is larger, but it varies between the images, from 0.4 to 2.1 dB, and its interval nearly reaches zero. The lead of the baseline over sharpening is small and nearly the same on each image, so its interval is narrow. With four images, one can be sure of little:
+# a steady small lead can say more than a large one that varies.
+#
+# ## What you hand in
+#
+# - `results/NAME`, the folder of images;
+# - the code that makes it, and `run/log.json` if you trained;
+# - a page by the [rubrics](teaching/rubrics.md);
+# - `handin.py`, the [template](teaching/handin/handin.py) of the course. The function `winners` is the part for this lesson, and `CONDITIONS` says how you measured. A test grades both:
+#
+#       python -m pytest notebooks/teaching/handin --handin handin.py -k "lesson_19 or conditions"
+#
+# The test knows the rule, not your code: it has leaderboards for which the winners are known on paper.
+#
+# ## Exercises
+#
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
+#
+# **Exercise 1.** Write `winners` for your hand-in. It gets a dict of entries, among them "bicubic", each with `psnr_y` and `niqe`, and returns two names: the highest PSNR, and the lowest NIQE among those whose PSNR
+# is not below that of bicubic. Bicubic itself cannot win. For this leaderboard, which are the winners? Answer with their numbers.
+
+# %%
+leaderboard = {
+    "entry 1": {"psnr_y": 28.91, "niqe": 5.9},
+    "entry 2": {"psnr_y": 26.70, "niqe": 3.1},
+    "entry 3": {"psnr_y": 27.40, "niqe": 4.4},
+    "entry 4": {"psnr_y": 27.00, "niqe": 4.2},
+    "bicubic": {"psnr_y": 27.00, "niqe": 4.0},
+}
+
+
+def winners(entries):
+    """Returns the names of the two winners."""
+
+
+answer = None  # two numbers of entries
+
+sr.course.check(answer, [1, 4])
+
+
+# %% tags=["solution"]
+# @title Solution 1
+def winners_by_the_rule(entries):
+    limit = entries["bicubic"]["psnr_y"]
+    others = {name: row for name, row in entries.items() if name != "bicubic"}
+    allowed = {name: row for name, row in others.items() if row["psnr_y"] >= limit}
+    return (
+        max(others, key=lambda name: others[name]["psnr_y"]),
+        min(allowed, key=lambda name: allowed[name]["niqe"]),
+    )
+
+
+names = winners_by_the_rule(leaderboard)
+answer = [int(name.split()[1]) for name in names]
+sr.course.check(answer, [1, 4])
+print(names, "and of this lesson:", winners_by_the_rule(means))
+
+# %% [markdown]
+# **Exercise 2.** The cheapest improvement needs no training: the self-ensemble of lesson 8. By how many dB does it raise the mean PSNR of the shipped network `edsr-x4-bsds-small` on the four crops? Use `sr.evaluate`.
+
+# %%
+answer = None  # a number in dB
+
+sr.course.check(answer, 0.0575, tolerance=0.005)
+
+# %% tags=["solution"]
+# @title Solution 2
+small = sr.models.load("edsr-x4-bsds-small")
+single = sr.evaluate(small, photos)["mean"]["psnr_y"]
+eight = sr.evaluate(small, photos, self_ensemble=True)["mean"]["psnr_y"]
+answer = eight - single
+sr.course.check(answer, 0.0575, tolerance=0.005)
+print(f"{single:.3f} -> {eight:.3f} dB: {answer:.3f}")
+
+# %% [markdown]
+# **Exercise 3.** Seven students hand in networks that are equally good, and the PSNR of each is the same number plus noise with a standard deviation of 0.1 dB. How far, on average, is the best above that number?
+# Draw 100,000 classes at random. What does this say about the first place?
+
+# %%
+answer = None  # a number in dB
+
+sr.course.check(answer, 0.1352, tolerance=0.002)
+
+# %% tags=["solution"]
+# @title Solution 3
+classes = np.random.default_rng(0).normal(scale=0.1, size=(100_000, 7))
+answer = classes.max(axis=1).mean()
+sr.course.check(answer, 0.1352, tolerance=0.002)
+print(f"{answer:.3f} dB above the truth, without being better than anybody")
+
+# %% [markdown]
+# **Exercise 4.** How far can one get without a network? Enter `sharpened` with the `amount` that has the lowest NIQE, among those whose PSNR is not below that of bicubic. Choose it on `held_out`, not on the four crops,
+# and say afterwards what it scores there. Is this a good rule for a challenge?
+
+# %%
+chosen_amount = None  # yours
+
+# %% tags=["solution"]
+# @title Solution 4
+lr_cup, hr_cup = held_out[0]
+hr_cup = hr_cup[: lr_cup.shape[0] * 4, : lr_cup.shape[1] * 4]
+for amount in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
+    image = sharpened(lr_cup, amount)
+    niqe = sr.quality.niqe(sr.images.to_float(image), border=4)
+    psnr_y = sr.evaluation.score(hr_cup, image, border=4)["psnr_y"]
+    print(f"amount {amount:3}: {psnr_y:.2f} dB, NIQE {niqe:.2f}")
+print("coffee x4, PSNR on luma, 4 pixels cut, 8 bits")
+
+# %% [markdown] tags=["solution"]
+# An amount of 2 has a NIQE of 8.56 and a PSNR above that of plain bicubic (amount 0); 3 is sharper still but below it. So the rule of the second winner can be met halfway without learning anything. This is why a challenge also asks
+# people, and why a page has to explain where the sharpness comes from.
+
+# %% [markdown]
+# ## Summary
+#
+# - An entry is a folder of files, scored by rules that were written before.
+# - Choose on photos that are held out. The photos that judge are looked at once.
+# - PSNR and NIQE have different winners, and each can be gamed. A page has to say what was invented.
+# - Compare entries image by image. The best of many equal ones always looks better than it is.
+# - Numbers come with their conditions, and a test can grade them.
+#
+# ## Further reading
+#
+# - Blau and others, [The 2018 PIRM challenge on perceptual image super-resolution](https://arxiv.org/abs/1809.07517), 2018: two goals, and regions of the plane.
+# - Agustsson and Timofte, [NTIRE 2017 challenge on single image super-resolution: dataset and study](https://doi.org/10.1109/CVPRW.2017.150), 2017: the challenge that EDSR won.
+# - Ren and others, [The ninth NTIRE 2024 efficient super-resolution challenge report](https://arxiv.org/abs/2404.10343), 2024: time, memory and parameters as goals.
+# - Dodge and others, [Show your work: improved reporting of experimental results](https://arxiv.org/abs/1909.03004), 2019: the best of many trials.

@@ -1,0 +1,115 @@
+"""The material for teachers: questions and answers, hand-ins, slides."""
+
+import importlib.util
+import pathlib
+import re
+import subprocess
+
+import nbformat
+import preloaded
+import pytest
+
+NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
+TEACHING = NOTEBOOKS / "teaching"
+LESSONS = sorted(int(path.name[:2]) for path in (NOTEBOOKS / "source").glob("*.py"))
+
+
+def load(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(NOTEBOOKS))
+    spec = importlib.util.spec_from_file_location(name, NOTEBOOKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def grade(path):
+    command = [*preloaded.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["-n0", str(TEACHING / "handin"), f"--handin={path}", "-c", "/dev/null"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=TEACHING)
+    return dict(re.findall(r"(?m)^(\w+): (\d+ of \d+.*)$", result.stdout))
+
+
+def test_solutions_reach_all_points_and_the_template_is_open():
+    solved = grade(TEACHING / "answers" / "handin.py")
+    reached, _, total = solved["all"].partition(" of ")
+    assert reached == total and int(total) >= 30
+    assert {f"lesson_{i:02}" for i in range(1, 16)} < set(solved)
+    template = grade(TEACHING / "handin" / "handin.py")
+    assert template["all"] == f"0 of {total}"
+    assert all("open" in points for name, points in template.items() if name != "all")
+
+
+def test_a_wrong_function_loses_its_points_only(tmp_path):
+    wrong = (TEACHING / "answers" / "handin.py").read_text()
+    wrong = wrong.replace("return -10 * np", "return -20 * np")
+    (tmp_path / "handin.py").write_text(wrong)
+    points = grade(tmp_path / "handin.py")
+    assert points["lesson_01"] == "3 of 5"  # a PSNR of 0 dB stays right
+    assert points["lesson_02"] == "1 of 1"
+
+
+def test_there_are_questions_on_all_lessons_and_an_answer_to_each():
+    questions = (TEACHING / "questions.md").read_text()
+    answers = (TEACHING / "answers" / "questions.md").read_text()
+    found = re.findall(r"(?m)^(\d+)\. \[(\d+), [1-5], [CEJ]\]", questions)
+    expected = [str(i) for i in range(1, len(found) + 1)]
+    assert len(found) >= 60 and [number for number, _ in found] == expected
+    assert {int(lesson) for _, lesson in found} == set(LESSONS)
+    assert re.findall(r"(?m)^(\d+)\. ", answers) == expected
+
+
+def test_every_lesson_has_notes():
+    notes = (TEACHING / "notes.md").read_text()
+    for section in re.split(r"(?m)^## ", notes)[1:]:
+        assert "**Wrong predictions**" in section and "**Board**" in section
+        rows = re.findall(r"(?m)^\| (\d+) \|", section)
+        assert 40 <= sum(map(int, rows)) <= 45, section[:30]
+    assert re.findall(r"(?m)^## (\d+)\.", notes) == [str(i) for i in LESSONS]
+
+
+@pytest.fixture
+def slides(monkeypatch):
+    pytest.importorskip("nbconvert")
+    return load("slides", monkeypatch)
+
+
+def test_slides_ask_before_they_answer_and_leave_solutions_out(slides):
+    notebook = nbformat.read(NOTEBOOKS / "03_srcnn.ipynb", 4)
+    cells = slides.to_slides(notebook).cells
+    kinds = [cell.metadata.get("slideshow", {}).get("slide_type") for cell in cells]
+    texts = [cell.source for cell in cells]
+    assert kinds[0] == "slide" and texts[0].startswith("# 3. SRCNN")
+    assert not any("@title Solution" in text for text in texts)
+    asked = sum("**Predict" in cell.source for cell in notebook.cells)
+    shown = [t for t, k in zip(texts, kinds, strict=True) if k != "notes"]
+    assert sum("**Predict" in text for text in shown) == asked
+    assert sum("**Exercise" in text for text in shown) == 5
+
+
+def test_slides_need_no_script_but_that_of_reveal(slides, tmp_path, monkeypatch):
+    monkeypatch.setattr(slides, "TARGET", tmp_path)
+    page = slides.write("03_srcnn", reveal="reveal").read_text()
+    assert re.findall(r'(?:src|import)[= ]"?(?:http|//)[^"]*', page) == []
+    assert 'src="reveal/dist/reveal.js"' in page
+    assert page.count("<math") > 10 and "xformula" not in page
+    assert page.count("<section") > 40
+
+
+def test_formulas_are_found_outside_of_code(monkeypatch):
+    pytest.importorskip("latex2mathml")
+    formulas = load("formulas", monkeypatch)
+    text = formulas.mark("`$a$` costs 3 $ or 4 $, $x_1$\n\n$$y\n= 1$$\n")
+    assert "`$a$` costs 3 $ or 4 $, xformulainline" in text and "xformulablock" in text
+    page = formulas.draw(text)
+    assert page.count("<math") == 2 and "<msub>" in page
+
+
+def test_every_formula_of_the_course_is_drawn_without_commands_left_over(monkeypatch):
+    pytest.importorskip("latex2mathml")
+    formulas = load("formulas", monkeypatch)
+    for path in (NOTEBOOKS / "source").glob("*.py"):
+        lines = path.read_text().splitlines()
+        prose = "\n".join(line[2:] for line in lines if line.startswith("# "))
+        for token in re.findall(r"xformula[a-z]+[0-9a-f]+x", formulas.mark(prose)):
+            drawn = formulas.draw(token)
+            assert drawn.startswith("<math") and "\\" not in drawn, drawn
