@@ -343,7 +343,10 @@ rate = keras.optimizers.schedules.CosineDecay(
     warmup_steps=here.deep_steps // 10,
 )
 deep.compile(sr.optimizers.SOAP(rate), loss="mse")
-deep.fit(hr_patches, steps_per_epoch=here.deep_steps, verbose=0)
+fifths = deep.fit(
+    hr_patches, epochs=5, steps_per_epoch=here.deep_steps // 5, verbose=0
+).history["loss"]
+print("mean squared error in each fifth of the training:", np.round(fifths, 6))
 
 # %%
 compared = {
