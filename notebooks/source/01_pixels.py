@@ -18,7 +18,7 @@
 #
 # **You need** Python and NumPy arrays. No machine learning is required: there is no network in this lesson.
 #
-# **Time:** about 55 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 60 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
 # **Optional** section, 10 minutes more: *many photos against one*. Everything else is core.
 #

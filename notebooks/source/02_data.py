@@ -17,7 +17,7 @@
 #
 # **You need** [lesson 1](01_pixels.ipynb): LR and HR, bicubic downscaling, luma, PSNR.
 #
-# **Time:** about 50 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 55 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
 # **Optional** section, 5 minutes more: *prefetching*. Everything else is core.
 #
