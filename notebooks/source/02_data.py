@@ -603,7 +603,7 @@ plt.show()
 
 # %% [markdown]
 # Decoding each photo only once makes by far the largest difference. In comparison, the other variants differ little on these six
-# small photos, and their order may change from run to run. [benchmarks/README.md](../benchmarks/README.md) has a comparison with 40
+# small photos, by a factor of about two, and their order may change from run to run. [benchmarks/README.md](../benchmarks/README.md) has a comparison with 40
 # large photos, in which the package's pipeline is the fastest.
 #
 # How many patches per second are enough? As many as the network consumes. **Predict:** which of the pipelines above can keep up with
@@ -626,8 +626,8 @@ for name, network in networks.items():
 
 # %% [markdown]
 # On this machine, the network is the bottleneck: the cached pipelines deliver more patches than either network consumes. Decoding for
-# each patch is a different matter, because ESPCN would wait for data most of the time. On a GPU, a network trains many times faster
-# and needs a pipeline that keeps up with it.
+# each patch is a different matter, because ESPCN would wait for data most of the time. A GPU trains much faster, and the pipeline has to
+# keep up with it.
 #
 # Another useful property concerns interrupted training: batch `k` depends only on the seed and on `k`. A training run that is
 # resumed therefore continues with exactly the batches that it would have seen.
