@@ -17,7 +17,7 @@
 #
 # **You need** lesson 11 (many answers, posterior, VAE) and lesson 6 (the U-Net). Lesson 10 shows how to write a `train_step`.
 #
-# **Time:** about 50 minutes to read the core, 50 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 50 minutes to read the core, 50 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/18_diffusion.ipynb) · [Student edition](student/18_diffusion.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/18_diffusion.py) · Previous: [17. Attention and efficient networks](17_efficient.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/17_efficient.ipynb)) · Next: [19. Capstone: the class challenge](19_capstone.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/19_capstone.ipynb)) · [All lessons](README.md)
 
@@ -36,7 +36,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.9, 3, 2),
+    minutes=(0.9, 2, 2),
     first_steps=(4, 30, 100),
     more_steps=(8, 70, 900),
     l1_steps=(8, 40, 500),

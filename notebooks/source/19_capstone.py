@@ -17,7 +17,7 @@
 #
 # **You need** lesson 8 (EDSR) and lesson 12 (PSNR, NIQE). Any other lesson may give you the idea that wins.
 #
-# **Time:** about 20 minutes to read the core, 35 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 20 minutes to read the core, 35 for the exercises; 1 minute of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/19_capstone.ipynb) · [Student edition](student/19_capstone.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/19_capstone.py) · Previous: [18. Diffusion: denoise step by step](18_diffusion.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/18_diffusion.ipynb)) · [All lessons](README.md)
 
@@ -36,7 +36,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.8, 2, 2),
+    minutes=(0.5, 1, 2),
     steps=(40, 240, 6000),
     every=(20, 80, 1000),
 )
@@ -269,7 +269,7 @@ for first, second in (("edsr", "baseline"), ("baseline", "sharpened")):
 print("four crops x4, luma, 4 pixels cut, 8 bits")
 
 # %% [markdown]
-# The lead of EDSR is larger, but it varies between the images, from 0.4 to 2.1 dB, and its interval nearly reaches zero. The lead of the baseline over sharpening is small and nearly the same on each image, so its interval is narrow. With four images, one can be sure of little:
+# The lead of EDSR is larger, but it varies between the images, from 0.4 to 2.15 dB, and its interval nearly reaches zero. The lead of the baseline over sharpening is small and nearly the same on each image, so its interval is narrow. With four images, one can be sure of little:
 # a steady small lead can say more than a large one that varies.
 #
 # ## What you hand in
