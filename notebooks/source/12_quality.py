@@ -1,7 +1,8 @@
 # %% [markdown]
 # # 12. Measuring quality
 #
-# What PSNR, SSIM, MS-SSIM, HFENN, IFC, VIF, NIQE, VGG distance, LPIPS and a Fréchet distance measure, what fools each of them, and how to evaluate with a task or with human raters instead.
+# What PSNR, SSIM, MS-SSIM, HFENN, IFC, VIF, NIQE, VGG distance, LPIPS and a Fréchet distance measure, what fools each of them, and
+# how to evaluate with a task or with human raters instead.
 #
 # ![A face and eight damaged versions of it](figures/12_goal.jpg)
 #
@@ -15,7 +16,8 @@
 # - evaluate with a task, and collect opinions blindly, with a confidence interval;
 # - draw the perception-distortion plane, and explain why no method reaches its corner.
 #
-# **You need** lesson 1 (PSNR, SSIM, luma). Convolutions and VGG are explained as far as they are needed here; lesson 7 trains with them, and lesson 10 explains GANs.
+# **You need** lesson 1 (PSNR, SSIM, luma). Convolutions and VGG are explained as far as they are needed here; lesson 7 trains with
+# them, and lesson 10 explains GANs.
 #
 # **Time:** about 70 minutes to read the core, 55 for the exercises; 1.5 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
@@ -45,8 +47,9 @@ here = sr.course.start(
 # %% [markdown]
 # ## Equal PSNR, unequal appearance
 #
-# A metric answers one question about a picture. We begin with a photo, degrade it in eight ways, and ask whether PSNR answers the question that interests us. All scores in the first parts of this lesson are computed on a
-# square of this photo, without cutting a border.
+# A metric answers one question about a picture. We begin with a photo, degrade it in eight ways, and ask whether PSNR answers the
+# question that interests us. All scores in the first parts of this lesson are computed on a square of this photo, without cutting a
+# border.
 
 # %%
 import keras
@@ -62,8 +65,8 @@ face = (60, 66, 104, 104)
 print(photo.shape, photo.dtype)
 
 # %% [markdown]
-# PSNR is the root mean square error in decibels. It depends only on the length of the error vector. The direction of the error, that is, which pixels change
-# and with which sign, has no influence.
+# PSNR is the root mean square error in decibels. It depends only on the length of the error vector. The direction of the error, that
+# is, which pixels change and with which sign, has no influence.
 
 
 # %%
@@ -78,8 +81,8 @@ np.testing.assert_allclose(psnr(shifted), package, atol=1e-3)
 print(f"shifted by one pixel: {psnr(shifted):.2f} dB (luma, no border cut)")
 
 # %% [markdown]
-# To a viewer, a photo shifted by one pixel is as good as the original. We take its PSNR as the target, and scale seven other errors, each with a direction of its own, to the
-# length that gives the same PSNR.
+# To a viewer, a photo shifted by one pixel is as good as the original. We take its PSNR as the target, and scale seven other errors,
+# each with a direction of its own, to the length that gives the same PSNR.
 
 # %%
 rng = np.random.default_rng(0)
@@ -143,13 +146,15 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# All eight pictures have the same PSNR (the brighter one misses it by 0.2 dB, because 8 bits change the brightness in whole levels). The shifted photo can only be distinguished from HR with the
-# slider, whereas JPEG turns the face into a mosaic. PSNR does not reflect how visible an error is.
+# All eight pictures have the same PSNR (the brighter one misses it by 0.2 dB, because 8 bits change the brightness in whole levels).
+# The shifted photo can only be distinguished from HR with the slider, whereas JPEG turns the face into a mosaic. PSNR does not
+# reflect how visible an error is.
 #
 # ### Four results
 #
-# The eight pictures were made to be different. In practice, we compare results of super-resolution with each other. We reduce the photo by 4 and enlarge it with bicubic interpolation and three networks: SRCNN (lesson
-# 3), EDSR (lesson 8), and the GAN that was trained from this EDSR (lesson 10). **Predict:** which of them has the highest PSNR? Which do you find best?
+# The eight pictures were made to be different. In practice, we compare results of super-resolution with each other. We reduce the
+# photo by 4 and enlarge it with bicubic interpolation and three networks: SRCNN (lesson 3), EDSR (lesson 8), and the GAN that was
+# trained from this EDSR (lesson 10). **Predict:** which of them has the highest PSNR? Which do you find best?
 
 # %%
 files = {
@@ -177,13 +182,13 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# EDSR has the highest PSNR. The GAN loses 0.8 dB, although its hair, eyelashes and cloth look more like those of a photo. We will ask each metric about the eight damaged pictures and about
-# these four results.
+# EDSR has the highest PSNR. The GAN loses 0.8 dB, although its hair, eyelashes and cloth look more like those of a photo. We will ask
+# each metric about the eight damaged pictures and about these four results.
 #
 # ## SSIM at one scale and at several
 #
-# SSIM compares small windows. We write it with a Gaussian filter, for all positions at which the window fits into the picture. It is the product of a luminance term and a contrast term, and the
-# latter measures whether both images vary together.
+# SSIM compares small windows. We write it with a Gaussian filter, for all positions at which the window fits into the picture. It is
+# the product of a luminance term and a contrast term, and the latter measures whether both images vary together.
 
 
 # %%
@@ -214,8 +219,8 @@ for name, image in pictures.items():
     np.testing.assert_allclose(ssim_maps[name].mean(), package, atol=1e-4)
 
 # %% [markdown]
-# The mean of the map is the score. **Predict:** where will the map of the noisy picture be darkest: on the hair, in the face, or on the smooth
-# background?
+# The mean of the map is the score. **Predict:** where will the map of the noisy picture be darkest: on the hair, in the face, or on
+# the smooth background?
 
 # %%
 fig, axes = plt.subplots(3, 4, figsize=(10, 8), layout="constrained")
@@ -227,11 +232,12 @@ fig.suptitle("SSIM on luma, all windows: white is 1, black 0 or less", fontsize=
 plt.show()
 
 # %% [markdown]
-# The map of the noise is darkest on the smooth background, where nothing hides the noise. On edges it is bright. The dark spot in the face is what
-# everybody sees first, but in the map it is one small stain. On average, the picture with the spot has the best SSIM of the eight. Among the results, SSIM agrees with PSNR: EDSR is the best, and the GAN is below it.
+# The map of the noise is darkest on the smooth background, where nothing hides the noise. On edges it is bright. The dark spot in the
+# face is what everybody sees first, but in the map it is one small stain. On average, the picture with the spot has the best SSIM of
+# the eight. Among the results, SSIM agrees with PSNR: EDSR is the best, and the GAN is below it.
 #
-# *MS-SSIM* compares at five scales. The contrast term is computed again after each halving of the size, and the complete SSIM at the last scale. The
-# five means are raised to powers that were fitted to human observers, and multiplied.
+# *MS-SSIM* compares at five scales. The contrast term is computed again after each halving of the size, and the complete SSIM at the
+# last scale. The five means are raised to powers that were fitted to human observers, and multiplied.
 
 # %%
 powers = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -273,13 +279,14 @@ axes[1].set_title("results, x4")
 plt.show()
 
 # %% [markdown]
-# At smaller scales the noise averages out, and its term rises from 0.55 to nearly 1. The term of the spot falls, because the spot is large enough to remain. For all pictures but this one, the
-# product is higher than SSIM. Noise and JPEG stay last. The results differ at full size and at 1/2 only, because the coarser scales are in the LR image.
+# At smaller scales the noise averages out, and its term rises from 0.55 to nearly 1. The term of the spot falls, because the spot is
+# large enough to remain. For all pictures but this one, the product is higher than SSIM. Noise and JPEG stay last. The results differ
+# at full size and at 1/2 only, because the coarser scales are in the LR image.
 #
 # ## HFENN: are the edges right?
 #
-# The *high-frequency error norm* compares edges only. It filters both pictures with the Laplacian of a Gaussian, which gives zero in areas that are flat or change evenly, and
-# large values at edges. Here is the kernel by hand, 15 x 15 pixels:
+# The *high-frequency error norm* compares edges only. It filters both pictures with the Laplacian of a Gaussian, which gives zero in
+# areas that are flat or change evenly, and large values at edges. Here is the kernel by hand, 15 x 15 pixels:
 
 # %%
 offset = np.arange(15) - 7
@@ -314,14 +321,15 @@ fig.suptitle("Luma after the kernel: grey is 0", fontsize=11)
 plt.show()
 
 # %% [markdown]
-# The brighter picture has an error of 0.03, which comes from places where values were clipped at white, because HFENN ignores brightness. It rates blur and its opposite, sharpening, as nearly equally bad,
-# and prefers noise to both. EDSR and the GAN are close to each other. The edges of the GAN are as strong as those of HR, but not all of them are in the right place.
+# The brighter picture has an error of 0.03, which comes from places where values were clipped at white, because HFENN ignores
+# brightness. It rates blur and its opposite, sharpening, as nearly equally bad, and prefers noise to both. EDSR and the GAN are close
+# to each other. The edges of the GAN are as strong as those of HR, but not all of them are in the right place.
 #
 # ## IFC and VIF: how much information is left?
 #
-# Both metrics treat the degradation as a transmission channel. In every small window of every band of a wavelet transform (which splits the picture
-# by size and direction of detail), the picture arrives as `gain * original + noise`. Gain and noise come from a linear fit. To show the idea, we apply it to
-# the pixels themselves:
+# Both metrics treat the degradation as a transmission channel. In every small window of every band of a wavelet transform (which
+# splits the picture by size and direction of detail), the picture arrives as `gain * original + noise`. Gain and noise come from a
+# linear fit. To show the idea, we apply it to the pixels themselves:
 
 
 # %%
@@ -344,11 +352,12 @@ for name, image in pictures.items():
 print("(medians over windows with detail, luma, no border cut)")
 
 # %% [markdown]
-# The fit identifies the degradation. Blur has less than half of the gain, sharpening has more than 1, and noise has the full gain with 12.6 levels of
-# noise. A shifted photo looks like a mixture of blur and noise. The networks recover gain: TEXTGAIN
+# The fit identifies the degradation. Blur has less than half of the gain, sharpening has more than 1, and noise has the full gain
+# with 12.6 levels of noise. A shifted photo looks like a mixture of blur and noise. The networks recover gain: TEXTGAIN
 #
-# A channel with signal variance `s`, gain `g` and noise variance `v` transmits `log2(1 + g**2 * s / v) / 2` bits per sample. IFC is the sum of these
-# bits, by convention without the half. VIF models an observer whose eye adds noise to both pictures, and takes the ratio of the information in them: 1 means that nothing was lost.
+# A channel with signal variance `s`, gain `g` and noise variance `v` transmits `log2(1 + g**2 * s / v) / 2` bits per sample. IFC is
+# the sum of these bits, by convention without the half. VIF models an observer whose eye adds noise to both pictures, and takes the
+# ratio of the information in them: 1 means that nothing was lost.
 
 # %%
 for name, image in {"HR itself": photo, **pictures}.items():
@@ -358,14 +367,15 @@ print("(luma, no border cut; more is better)")
 np.testing.assert_allclose(sr.quality.vif(photo, photo), 1)
 
 # %% [markdown]
-# Blur and sharpening are equally far from HR, and VIF strongly prefers the latter, because a gain counts as information. IFC has no upper limit, so an unchanged
-# pixel counts for dozens of bits, and the spot gets 21 times the IFC of the shifted photo. Neither tolerates a shift by a pixel. Both rank the four results as PSNR does: what the GAN adds was not in HR at
-# this place, so it counts as noise.
+# Blur and sharpening are equally far from HR, and VIF strongly prefers the latter, because a gain counts as information. IFC has no
+# upper limit, so an unchanged pixel counts for dozens of bits, and the spot gets 21 times the IFC of the shifted photo. Neither
+# tolerates a shift by a pixel. Both rank the four results as PSNR does: what the GAN adds was not in HR at this place, so it counts
+# as noise.
 #
 # ## NIQE: does it look like a photo?
 #
-# So far, every metric needed HR. NIQE does not. Subtract from a photo its local mean, and divide by its local standard deviation. The result has nearly
-# the same bell-shaped histogram in every good photo.
+# So far, every metric needed HR. NIQE does not. Subtract from a photo its local mean, and divide by its local standard deviation. The
+# result has nearly the same bell-shaped histogram in every good photo.
 #
 # With the local mean $\mu$ and the local standard deviation $\sigma$ of the luma $I$ from 0 to 255:
 #
@@ -398,11 +408,11 @@ for ax, (title, group) in zip(axes, groups.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The three photos give bells of about the same width. Noise makes the bell wide and flat, and blur makes it narrow and high. The bell of the sharpened photo is
-# close to that of HR, which will matter when NIQE rates sharpening. TEXTBELL
+# The three photos give bells of about the same width. Noise makes the bell wide and flat, and blur makes it narrow and high. The bell
+# of the sharpened photo is close to that of HR, which will matter when NIQE rates sharpening. TEXTBELL
 #
-# NIQE describes patches of 96 x 96 pixels by 36 numbers that are fitted to such distributions. Then it computes how far the mean of these numbers is from that of good
-# photos. Here is the distance by hand, with two sets of pictures as "good" and "other":
+# NIQE describes patches of 96 x 96 pixels by 36 numbers that are fitted to such distributions. Then it computes how far the mean of
+# these numbers is from that of good photos. Here is the distance by hand, with two sets of pictures as "good" and "other":
 
 # %%
 training_photos = sr.datasets.samples(scale=4)  # only the HR images are used
@@ -416,8 +426,8 @@ np.testing.assert_allclose(by_hand, sr.quality.niqe(gravel, model=good), rtol=1e
 print(f"gravel, compared with six photos: {by_hand:.2f}")
 
 # %% [markdown]
-# In the package, "good" was fitted to the training photos of BSDS500. From here on, NIQE means this model. **Predict:** how does sharpening change the
-# score of the bicubic image, and how does a little noise? Can these tricks reach the GAN?
+# In the package, "good" was fitted to the training photos of BSDS500. From here on, NIQE means this model. **Predict:** how does
+# sharpening change the score of the bicubic image, and how does a little noise? Can these tricks reach the GAN?
 
 # %%
 bicubic = sr.images.to_float(results["bicubic"])
@@ -449,8 +459,9 @@ sr.plotting.comparison(
 #
 # ## VGG distance: are the features right?
 #
-# VGG19 was trained to classify photos. Its layers compute *features*: maps that respond to edges, in deeper layers to textures, and then to parts of
-# objects. Two pictures are close if their features are. The first call looks for the weights of VGG19, and downloads 80 MB if they are missing.
+# VGG19 was trained to classify photos. Its layers compute *features*: maps that respond to edges, in deeper layers to textures, and
+# then to parts of objects. Two pictures are close if their features are. The first call looks for the weights of VGG19, and downloads
+# 80 MB if they are missing.
 
 # %%
 layer_names = ["vgg19/block3_conv1", "vgg19/block4_conv4"]
@@ -467,8 +478,8 @@ extract = sr.features.FeatureExtractor(layer_names, weights)
 print(f"{vgg}: {', '.join(layer_names)}")
 
 # %% [markdown]
-# By hand, the distance is the mean squared difference. A Gram matrix instead contains, for each pair of features, the sum of their products over all positions. It tells which
-# features occur together, but not where.
+# By hand, the distance is the mean squared difference. A Gram matrix instead contains, for each pair of features, the sum of their
+# products over all positions. It tells which features occur together, but not where.
 
 
 # %%
@@ -517,13 +528,15 @@ print(f"({vgg}: {layer_names[1]} and {layer_names[0]}, RGB, no border cut; 0 is 
 #
 # ## LPIPS: features, weighted by people
 #
-# Which features count for people? For *LPIPS* (learned perceptual image patch similarity), people saw a patch and two distorted versions of it, and said which version was closer. The weights
-# $w_l$ of the features were fitted to their answers. LPIPS takes the features $\phi_l$ of the five convolutions of AlexNet, divides them at each position $p$ by their length, and adds up the weighted squared
-# differences:
+# Which features count for people? For *LPIPS* (learned perceptual image patch similarity), people saw a patch and two distorted
+# versions of it, and said which version was closer. The weights $w_l$ of the features were fitted to their answers. LPIPS takes the
+# features $\phi_l$ of the five convolutions of AlexNet, divides them at each position $p$ by their length, and adds up the weighted
+# squared differences:
 #
 # $$\mathrm{LPIPS}(x, y) = \sum_{l=1}^{5} \operatorname{mean}_p \sum_k w_{l,k} \left( \hat\phi_{l,k}(x)_p - \hat\phi_{l,k}(y)_p \right)^2$$
 #
-# The weights of AlexNet and of the features are in a file that is not part of the package. Where it is missing, the next cell says how to get it, and LPIPS is NaN from there on.
+# The weights of AlexNet and of the features are in a file that is not part of the package. Where it is missing, the next cell says
+# how to get it, and LPIPS is NaN from there on.
 
 # %%
 try:
@@ -589,7 +602,8 @@ print("(AlexNet, v0.1, RGB, no border cut; 0 is best)")
 #
 # ## Eight metrics in one table
 #
-# The eight damaged pictures have equal PSNR. The table shows how the eight other metrics rank them. NIQE sees each picture alone, and all others see HR too.
+# The eight damaged pictures have equal PSNR. The table shows how the eight other metrics rank them. NIQE sees each picture alone, and
+# all others see HR too.
 
 
 # %%
@@ -650,15 +664,19 @@ draw_ranks(list(results), all_metrics, CONDITIONS)
 #
 # ## A Fréchet distance: compare sets of pictures
 #
-# All of these metrics score one picture at a time. But a set of pictures can be wrong although every picture in it is plausible, for instance if a generator draws the same texture everywhere. A *Fréchet distance* compares
-# two sets: their features are treated as samples of two normal distributions with the means $\mu_1, \mu_2$ and the covariances $\Sigma_1, \Sigma_2$, and the distance of these distributions is
+# All of these metrics score one picture at a time. But a set of pictures can be wrong although every picture in it is plausible, for
+# instance if a generator draws the same texture everywhere. A *Fréchet distance* compares two sets: their features are treated as
+# samples of two normal distributions with the means $\mu_1, \mu_2$ and the covariances $\Sigma_1, \Sigma_2$, and the distance of
+# these distributions is
 #
 # $$d^2 = \lVert \mu_1 - \mu_2 \rVert^2 + \operatorname{tr}\left(\Sigma_1 + \Sigma_2 - 2\,(\Sigma_1 \Sigma_2)^{1/2}\right)$$
 #
-# For two normal distributions of one number, this is $(\mu_1 - \mu_2)^2 + (\sigma_1 - \sigma_2)^2$. The *FID* of the papers is this distance with features of the Inception network, one vector for each image, from up to 50,000 images. We have
-# four photos, so our samples are patches of 16 x 16 pixels, and our features are those of an early layer of VGG19, averaged over the patch.
+# For two normal distributions of one number, this is $(\mu_1 - \mu_2)^2 + (\sigma_1 - \sigma_2)^2$. The *FID* of the papers is this
+# distance with features of the Inception network, one vector for each image, from up to 50,000 images. We have four photos, so our
+# samples are patches of 16 x 16 pixels, and our features are those of an early layer of VGG19, averaged over the patch.
 #
-# We enlarge four photos with each method. Another network is added: the weights of *half GAN* are the means of those of EDSR and of the GAN (lesson 16 says more about such blends).
+# We enlarge four photos with each method. Another network is added: the weights of *half GAN* are the means of those of EDSR and of
+# the GAN (lesson 16 says more about such blends).
 
 # %%
 networks["half GAN"] = sr.models.load("edsr-x4-photos-srgan", detail=0.5)
@@ -707,8 +725,8 @@ hr_patches = by_patch["HR"]
 print(hr_patches.shape, "patches and features")
 
 # %% [markdown]
-# The trace of the root of a product of matrices is the sum of the roots of its eigenvalues. We divide the distance by the total variance of the HR patches, so that 1 means "as far apart as two
-# HR patches on average".
+# The trace of the root of a product of matrices is the sum of the roots of its eigenvalues. We divide the distance by the total
+# variance of the HR patches, so that 1 means "as far apart as two HR patches on average".
 
 
 # %%
@@ -745,8 +763,8 @@ print(f"(x4, {len(hr_patches)} patches; {vgg}, block2_conv2)")
 #
 # ### The number of samples
 #
-# Means and covariances are estimated from samples. **Predict:** we draw two sets of HR patches at random, without a patch in both. What is their distance with all
-# patches, and what is it with 100?
+# Means and covariances are estimated from samples. **Predict:** we draw two sets of HR patches at random, without a patch in both.
+# What is their distance with all patches, and what is it with 100?
 
 # %%
 numbers = np.geomspace(60, len(hr_patches) // 2, 7).astype(int)
@@ -775,8 +793,9 @@ for n, value in zip(numbers, by_number["HR"], strict=True):
 #
 # ## Task-based evaluation
 #
-# If photos are upscaled in order to find something in them, measure how well it is found. Our task is to match points of the left photo of a stereo
-# pair with points of the right one. For these two photos, the true shift of almost every pixel was measured as well.
+# If photos are upscaled in order to find something in them, measure how well it is found. Our task is to match points of the left
+# photo of a stereo pair with points of the right one. For these two photos, the true shift of almost every pixel was measured as
+# well.
 
 # %%
 from skimage import feature
@@ -786,8 +805,8 @@ left, right, disparity = (image[:, :740] for image in (left, right, disparity))
 print(left.shape, f"shift known for {np.isfinite(disparity).mean():.0%} of the pixels")
 
 # %% [markdown]
-# ORB detects corners and describes each of them by 256 bits. Two points match if each is the nearest to the other. A match is correct if it is
-# within 3 pixels of the true position.
+# ORB detects corners and describes each of them by 256 bits. Two points match if each is the nearest to the other. A match is correct
+# if it is within 3 pixels of the true position.
 
 
 # %%
@@ -829,8 +848,8 @@ print("(motorcycle x4, PSNR on luma, 4 pixels cut, 8 bits; correct: within 3 pix
 #
 # ## Human raters: mean opinion scores
 #
-# In the end, pictures are made for people. A *mean opinion score* (MOS) is the mean grade from 1 (bad) to 5 (excellent). It is only meaningful
-# if the raters do not know which method they see, so the names are hidden and the order is shuffled.
+# In the end, pictures are made for people. A *mean opinion score* (MOS) is the mean grade from 1 (bad) to 5 (excellent). It is only
+# meaningful if the raters do not know which method they see, so the names are hidden and the order is shuffled.
 
 # %%
 fur = data.chelsea()[40:232, 100:292]
@@ -847,7 +866,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Write your five grades into the next cell, and ask others for theirs, before you run the cell after it. (A real study shows one picture at a time, and in a new order for each rater.)
+# Write your five grades into the next cell, and ask others for theirs, before you run the cell after it. (A real study shows one
+# picture at a time, and in a new order for each rater.)
 
 # %%
 # One line for each rater: five grades for A, B, C, D and E, as in "3 2 5 4 1".
@@ -865,8 +885,8 @@ for i, (letter, name) in enumerate(letters.items()):
     print(f"{letter} is {name}: {len(opinions)} grades{mean}")
 
 # %% [markdown]
-# Nobody has rated these pictures for this page, so there is no MOS to report. How many raters are needed? This can be learned from **simulated** raters.
-# Their grades say nothing about any picture, because their opinions are invented.
+# Nobody has rated these pictures for this page, so there is no MOS to report. How many raters are needed? This can be learned from
+# **simulated** raters. Their grades say nothing about any picture, because their opinions are invented.
 
 
 # %%
@@ -883,7 +903,8 @@ grades = simulated_grades(26, raters_rng)
 print("SIMULATED grades of the first four raters:\n", grades[:4].astype(int))
 
 # %% [markdown]
-# The mean of 26 grades (SRGAN's paper asked 26 people) is not the mean of everybody. With the sample standard deviation $s$ of $n$ grades, the interval
+# The mean of 26 grades (SRGAN's paper asked 26 people) is not the mean of everybody. With the sample standard deviation $s$ of $n$
+# grades, the interval
 #
 # $$\bar{x} \pm t\, \frac{s}{\sqrt{n}}$$
 #
@@ -909,8 +930,8 @@ for version in range(3):
     )
 
 # %% [markdown]
-# Is it true that 95% of the intervals contain the true mean? With people this cannot be checked. With simulated raters, we can ask a hundred
-# thousand of them for the true mean, and repeat the study a thousand times.
+# Is it true that 95% of the intervals contain the true mean? With people this cannot be checked. With simulated raters, we can ask a
+# hundred thousand of them for the true mean, and repeat the study a thousand times.
 
 # %%
 truth = simulated_grades(100_000, raters_rng)[:, 0].mean()
@@ -931,8 +952,8 @@ plt.show()
 # %% [markdown]
 # TEXTINTERVALS
 #
-# **Predict:** are versions 2 and 3 different? Compare the intervals of the two. Then compare the interval of the differences: the strictness of a rater cancels if we subtract two grades of the
-# same rater.
+# **Predict:** are versions 2 and 3 different? Compare the intervals of the two. Then compare the interval of the differences: the
+# strictness of a rater cancels if we subtract two grades of the same rater.
 
 # %%
 for version in (1, 2):
@@ -942,13 +963,14 @@ mean, half = interval(grades[:, 2] - grades[:, 1])
 print(f"SIMULATED difference per rater: {mean - half:.2f} to {mean + half:.2f}")
 
 # %% [markdown]
-# The two intervals overlap and decide nothing. The interval of the differences does not contain 0, so these raters prefer version 3. Let every rater
-# grade every version, and compare rater by rater.
+# The two intervals overlap and decide nothing. The interval of the differences does not contain 0, so these raters prefer version 3.
+# Let every rater grade every version, and compare rater by rater.
 #
 # ## The perception-distortion plane
 #
-# There are two questions: how close is a picture to the truth, and how natural does it look? Blau and Michaeli proved that there is a trade-off between the two. For them, *perceptual quality* is a divergence between the distribution of the outputs and that of real images.
-# Below a certain distortion, this divergence can only be reduced by more distortion.
+# There are two questions: how close is a picture to the truth, and how natural does it look? Blau and Michaeli proved that there is a
+# trade-off between the two. For them, *perceptual quality* is a divergence between the distribution of the outputs and that of real
+# images. Below a certain distortion, this divergence can only be reduced by more distortion.
 #
 # With a divergence $d$ between distributions and an error $\Delta$, their function of the distortion $D$ is:
 #
@@ -967,8 +989,9 @@ for name, estimate in (("posterior mean", mean_estimate), ("sample", sample)):
 print(f"{'x itself':14} {'':20} standard deviation {x.std():.3f}")
 
 # %% [markdown]
-# The posterior mean has too small a standard deviation, just as a blurred picture has too little contrast. A sample from the posterior has the right standard deviation,
-# at twice the squared error, which is 3 dB. Between the two, we multiply the posterior mean by a factor above 1:
+# The posterior mean has too small a standard deviation, just as a blurred picture has too little contrast. A sample from the
+# posterior has the right standard deviation, at twice the squared error, which is 3 dB. Between the two, we multiply the posterior
+# mean by a factor above 1:
 
 # %%
 factors = np.linspace(1, np.sqrt(2), 20)
@@ -984,15 +1007,18 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The posterior mean can be given the right standard deviation, which is an error of 0 at the lower end of the curve, for a squared error of about 0.59 instead of 0.5. No estimate lies
-# to the left of the start of the curve. Estimates that are bad in both ways, like the observation, are easy to find. The vertical axis is a divergence in the sense of the theorem: all these distributions are normal with a mean
-# of 0, so it is the root of their Fréchet distance.
+# The posterior mean can be given the right standard deviation, which is an error of 0 at the lower end of the curve, for a squared
+# error of about 0.59 instead of 0.5. No estimate lies to the left of the start of the curve. Estimates that are bad in both ways,
+# like the observation, are easy to find. The vertical axis is a divergence in the sense of the theorem: all these distributions are
+# normal with a mean of 0, so it is the root of their Fréchet distance.
 #
-# Now we do this with pictures. The PIRM challenge of 2018 drew the root mean squared error of luma on the horizontal axis, and a *perceptual index* on the vertical one: the
-# mean of NIQE and of 10 minus the score of Ma and others, neither of which needs HR. NIQE is a practical substitute for the divergence, to which the theorem does not apply. (LPIPS would be no substitute: it needs HR, so it is
-# a distortion.)
+# Now we do this with pictures. The PIRM challenge of 2018 drew the root mean squared error of luma on the horizontal axis, and a
+# *perceptual index* on the vertical one: the mean of NIQE and of 10 minus the score of Ma and others, neither of which needs HR. NIQE
+# is a practical substitute for the divergence, to which the theorem does not apply. (LPIPS would be no substitute: it needs HR, so it
+# is a distortion.)
 #
-# The package draws the plane with PSNR, reversed, so that the better methods are at the lower left. **Predict:** where on this plane will half GAN be: on the line between EDSR and GAN, above it or below it?
+# The package draws the plane with PSNR, reversed, so that the better methods are at the lower left. **Predict:** where on this plane
+# will half GAN be: on the line between EDSR and GAN, above it or below it?
 
 # %%
 rows = []
@@ -1007,7 +1033,8 @@ title = f"x4, {len(motifs)} photos, luma, 4 pixels cut, 8 bits"
 sr.plotting.quality_against_perception(rows, baselines={"HR": hr_niqe}, title=title)
 
 # %% [markdown]
-# The Fréchet distance of the patches is a divergence between two distributions, if only between two normal distributions of features. So we draw the plane with it as well:
+# The Fréchet distance of the patches is a divergence between two distributions, if only between two normal distributions of features.
+# So we draw the plane with it as well:
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
@@ -1031,7 +1058,8 @@ plt.show()
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** Every value of an RGB picture is too high by 10 of 255 levels. What is its PSNR on RGB? Pencil, paper and a logarithm are enough.
+# **Exercise 1.** Every value of an RGB picture is too high by 10 of 255 levels. What is its PSNR on RGB? Pencil, paper and a
+# logarithm are enough.
 
 # %%
 answer = None  # your number, in dB
@@ -1049,7 +1077,8 @@ on_luma = float(sr.metrics.psnr(grey, grey + 10 / 255, luma=True)[0])
 print(f"{answer:.2f} dB on RGB; on luma, which has 219 levels, {on_luma:.2f} dB")
 
 # %% [markdown]
-# **Exercise 2.** Grades have a standard deviation of 0.9. How many raters are needed for a 95% interval of `± 0.2`, if `t` is taken as 2?
+# **Exercise 2.** Grades have a standard deviation of 0.9. How many raters are needed for a 95% interval of `± 0.2`, if `t` is taken
+# as 2?
 
 # %%
 answer = None  # your number of raters
@@ -1064,8 +1093,8 @@ sr.course.check(answer, 81, tolerance=0.5)
 print(f"{answer:.0f} raters")
 
 # %% [markdown]
-# **Exercise 3.** Fool PSNR in the other direction: change `photo` so that everybody sees the damage at once, but PSNR stays above 30 dB on luma. Does the mean
-# of the SSIM map reveal it? Does its minimum? Does LPIPS?
+# **Exercise 3.** Fool PSNR in the other direction: change `photo` so that everybody sees the damage at once, but PSNR stays above 30
+# dB on luma. Does the mean of the SSIM map reveal it? Does its minimum? Does LPIPS?
 
 # %%
 prank = photo.copy()  # paint into it
@@ -1088,9 +1117,11 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# **Exercise 4.** Here is another task: scikit-image's face detector, `detector.detect_multi_scale(img=..., scale_factor=1.2, step_ratio=1,
-# min_size=(60, 60), max_size=(160, 160))`. Scale `data.astronaut()` down by 4, 6, 8, 10 and 12. Upscale it with bicubic interpolation, and with the networks by 4, and bring all results to the original size with
-# `cv2.resize`. Up to which factor is the face found, near row 66, column 174? Are there false alarms? At factor 12 the face has 9 pixels in LR. If a detector finds a face there, what does it prove?
+# **Exercise 4.** Here is another task: scikit-image's face detector, `detector.detect_multi_scale(img=..., scale_factor=1.2,
+# step_ratio=1, min_size=(60, 60), max_size=(160, 160))`. Scale `data.astronaut()` down by 4, 6, 8, 10 and 12. Upscale it with bicubic
+# interpolation, and with the networks by 4, and bring all results to the original size with `cv2.resize`. Up to which factor is the
+# face found, near row 66, column 174? Are there false alarms? At factor 12 the face has 9 pixels in LR. If a detector finds a face
+# there, what does it prove?
 
 # %%
 import cv2
@@ -1119,8 +1150,9 @@ for factor in (4, 6, 8, 10, 12):
 # TEXTFACES
 
 # %% [markdown]
-# **Exercise 5.** What counts as natural depends on the reference photos. Fit NIQE with `sr.quality.fit_niqe` to bricks, grass and gravel (`data.brick()` and so on, the upper 384 rows). How does
-# this model rate the rest of the gravel, and the astronaut? Compare with the model of the package.
+# **Exercise 5.** What counts as natural depends on the reference photos. Fit NIQE with `sr.quality.fit_niqe` to bricks, grass and
+# gravel (`data.brick()` and so on, the upper 384 rows). How does this model rate the rest of the gravel, and the astronaut? Compare
+# with the model of the package.
 
 # %%
 textures_model = None  # your model
@@ -1145,28 +1177,37 @@ print("(luma, no border cut; gravel: the lower 128 rows)")
 # ## Summary
 #
 # - PSNR measures the length of the error and nothing else: blur, noise, a spot and a shift by one pixel can have the same PSNR.
-# - SSIM, MS-SSIM, HFENN, IFC and VIF measure structure, structure at several scales, edges, and information. All of them require each pixel in its place, and rank networks nearly as PSNR does.
+# - SSIM, MS-SSIM, HFENN, IFC and VIF measure structure, structure at several scales, edges, and information. All of them require each
+#   pixel in its place, and rank networks nearly as PSNR does.
 # - All scores of a picture are averages, so a small spot that ruins it costs little.
-# - NIQE needs no HR, and rewards sharpening, which adds no information. What it considers natural depends on the photos that it was fitted to.
-# - VGG distance and LPIPS compare features, and Gram matrices compare texture without positions. They prefer a GAN to the network from which it was trained.
-# - A Fréchet distance compares two sets by the means and covariances of their features. It depends on the number of samples, so compare only values with equal numbers.
-# - If pictures serve a task, measure the task. If they are made for people, ask people, blindly, each about every version, and report the interval.
+# - NIQE needs no HR, and rewards sharpening, which adds no information. What it considers natural depends on the photos that it was
+#   fitted to.
+# - VGG distance and LPIPS compare features, and Gram matrices compare texture without positions. They prefer a GAN to the network
+#   from which it was trained.
+# - A Fréchet distance compares two sets by the means and covariances of their features. It depends on the number of samples, so
+#   compare only values with equal numbers.
+# - If pictures serve a task, measure the task. If they are made for people, ask people, blindly, each about every version, and report
+#   the interval.
 # - Beyond some point, less distortion and a more natural appearance exclude each other. Report both, with their conditions.
 #
 # ## Further reading
 #
-# - Wang, Simoncelli and Bovik, [Multiscale structural similarity for image quality assessment](https://doi.org/10.1109/ACSSC.2003.1292216), 2003: MS-SSIM.
+# - Wang, Simoncelli and Bovik, [Multiscale structural similarity for image quality
+#   assessment](https://doi.org/10.1109/ACSSC.2003.1292216), 2003: MS-SSIM.
 # - Ravishankar and Bresler, [MR image reconstruction from highly undersampled k-space data by dictionary
 #   learning](https://doi.org/10.1109/TMI.2010.2090538), 2011: the origin of HFENN.
-# - Sheikh, Bovik and de Veciana, [An information fidelity criterion](https://doi.org/10.1109/TIP.2005.859389), 2005, and Sheikh and Bovik,
-#   [Image information and visual quality](https://doi.org/10.1109/TIP.2005.859378), 2006: IFC and VIF.
-# - Mittal, Soundararajan and Bovik, [Making a "completely blind" image quality analyzer](https://doi.org/10.1109/LSP.2012.2227726), 2013: NIQE.
-# - Gatys, Ecker and Bethge, [Texture synthesis using convolutional neural networks](https://arxiv.org/abs/1505.07376), 2015: Gram matrices. Johnson, Alahi and
-#   Fei-Fei, [Perceptual losses](https://arxiv.org/abs/1603.08155), 2016: VGG distance.
-# - Zhang et al., [The unreasonable effectiveness of deep features as a perceptual metric](https://arxiv.org/abs/1801.03924), 2018: LPIPS.
-# - Heusel and others, [GANs trained by a two time-scale update rule](https://arxiv.org/abs/1706.08500), 2017: the Fréchet inception distance (FID).
-# - Chong and Forsyth, [Effectively unbiased FID and Inception score and where to find them](https://arxiv.org/abs/1911.07023), 2020: what the number of samples
-#   does to FID.
-# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018, and Blau et al.,
-#   [The 2018 PIRM challenge on perceptual image super-resolution](https://arxiv.org/abs/1809.07517), 2018.
+# - Sheikh, Bovik and de Veciana, [An information fidelity criterion](https://doi.org/10.1109/TIP.2005.859389), 2005, and Sheikh and
+#   Bovik, [Image information and visual quality](https://doi.org/10.1109/TIP.2005.859378), 2006: IFC and VIF.
+# - Mittal, Soundararajan and Bovik, [Making a "completely blind" image quality analyzer](https://doi.org/10.1109/LSP.2012.2227726),
+#   2013: NIQE.
+# - Gatys, Ecker and Bethge, [Texture synthesis using convolutional neural networks](https://arxiv.org/abs/1505.07376), 2015: Gram
+#   matrices. Johnson, Alahi and Fei-Fei, [Perceptual losses](https://arxiv.org/abs/1603.08155), 2016: VGG distance.
+# - Zhang et al., [The unreasonable effectiveness of deep features as a perceptual metric](https://arxiv.org/abs/1801.03924), 2018:
+#   LPIPS.
+# - Heusel and others, [GANs trained by a two time-scale update rule](https://arxiv.org/abs/1706.08500), 2017: the Fréchet inception
+#   distance (FID).
+# - Chong and Forsyth, [Effectively unbiased FID and Inception score and where to find them](https://arxiv.org/abs/1911.07023), 2020:
+#   what the number of samples does to FID.
+# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018, and Blau et al., [The 2018 PIRM
+#   challenge on perceptual image super-resolution](https://arxiv.org/abs/1809.07517), 2018.
 # - Haris, Shakhnarovich and Ukita, [Task-driven super resolution](https://arxiv.org/abs/1803.11316), 2018: training for a task.

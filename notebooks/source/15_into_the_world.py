@@ -1,11 +1,13 @@
 # %% [markdown]
 # # 15. Deployment: tiles, folders, video and export
 #
-# What it takes to use a trained network in practice: memory, tiles without seams, unusual files, video that flickers, other runtimes, 8-bit weights, and several GPUs.
+# What it takes to use a trained network in practice: memory, tiles without seams, unusual files, video that flickers, other runtimes,
+# 8-bit weights, and several GPUs.
 #
 # ![A photo upscaled in tiles, and the error along their borders](figures/15_goal.jpg)
 #
-# *A photo that was upscaled in tiles, and how much it differs from the same photo upscaled as a whole. You will make the seams disappear.*
+# *A photo that was upscaled in tiles, and how much it differs from the same photo upscaled as a whole. You will make the seams
+# disappear.*
 #
 # **You will be able to**
 #
@@ -16,7 +18,8 @@
 # - name the mistakes that no such check finds;
 # - say what several GPUs do with a batch.
 #
-# **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). Lesson 10 (GANs) helps with the video. The networks are already trained.
+# **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). Lesson 10 (GANs) helps with the video. The networks are
+# already trained.
 #
 # **Time:** about 55 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -54,8 +57,8 @@ here = sr.course.start(
 # %% [markdown]
 # ## A photo that is too large
 #
-# We take a small EDSR for x4 that comes with the package. How much memory does it need? That depends on its largest array, which is the
-# output of the last pixel shuffle: features at the full size of the result.
+# We take a small EDSR for x4 that comes with the package. How much memory does it need? That depends on its largest array, which is
+# the output of the last pixel shuffle: features at the full size of the result.
 
 # %%
 import time
@@ -72,8 +75,8 @@ last = network.get_layer("shuffle_1")
 print("parameters:", network.count_params(), " last shuffle:", last.output.shape)
 
 # %% [markdown]
-# For each HR pixel, this array has 32 channels of float32. **Predict:** a phone takes photos of 3000 x 4000 pixels. How many gigabytes does
-# the array have for one such photo at x4?
+# For each HR pixel, this array has 32 channels of float32. **Predict:** a phone takes photos of 3000 x 4000 pixels. How many
+# gigabytes does the array have for one such photo at x4?
 
 
 # %%
@@ -85,12 +88,13 @@ for height, width in ((125, 185), (480, 640), (1080, 1920), (3000, 4000)):
     print(f"LR {height:4} x {width:4}: {gigabytes(height, width):6.2f} GB")
 
 # %% [markdown]
-# Few computers have that much memory for one array, and the network needs several such arrays at a time. The EDSR of the paper has 256 channels instead
-# of 32. So the photo has to be cut into tiles.
+# Few computers have that much memory for one array, and the network needs several such arrays at a time. The EDSR of the paper has
+# 256 channels instead of 32. So the photo has to be cut into tiles.
 #
 # ## Cut, upscale, paste
 #
-# We take a photo that is small enough to be upscaled as a whole, so that we know the correct result. Everything that follows is compared with `whole`.
+# We take a photo that is small enough to be upscaled as a whole, so that we know the correct result. Everything that follows is
+# compared with `whole`.
 #
 # ![Tiles with a halo](figures/15_tiles.svg)
 
@@ -102,8 +106,9 @@ whole = network.predict_on_batch(lr[None])[0]
 print("LR", lr.shape, "->", whole.shape)
 
 # %% [markdown]
-# The obvious way is to cut the photo into tiles, upscale each of them, and place the results side by side. Our function already has a `halo`: the number of pixels around a tile that
-# the network receives in addition. The output for them is discarded. At first, the halo is 0.
+# The obvious way is to cut the photo into tiles, upscale each of them, and place the results side by side. Our function already has a
+# `halo`: the number of pixels around a tile that the network receives in addition. The output for them is discarded. At first, the
+# halo is 0.
 
 
 # %%
@@ -127,8 +132,8 @@ def scaled(pixels):
 
 
 # %% [markdown]
-# **Predict:** with tiles of 48 pixels and halo 0, where will the result differ from `whole`: everywhere, along the cuts, or nowhere? And how
-# wide is the strip that differs?
+# **Predict:** with tiles of 48 pixels and halo 0, where will the result differ from `whole`: everywhere, along the cuts, or nowhere?
+# And how wide is the strip that differs?
 
 # %%
 without_halo = tiled(network, lr, tile=48, halo=0)
@@ -147,8 +152,9 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# The two differ along the cuts. There the network receives zeros instead of the neighbouring pixels, because its convolutions pad with zeros. The picture on the right
-# has a logarithmic scale: more than about ten LR pixels from the cuts, there is hardly any difference. Here is a detail:
+# The two differ along the cuts. There the network receives zeros instead of the neighbouring pixels, because its convolutions pad
+# with zeros. The picture on the right has a logarithmic scale: more than about ten LR pixels from the cuts, there is hardly any
+# difference. Here is a detail:
 
 # %%
 seam = (336, 156, 72, 84)  # top, left, height, width in HR pixels
@@ -162,8 +168,8 @@ sr.plotting.slider(
 # %% [markdown]
 # ## How far does the network look?
 #
-# So a tile must be computed from a larger window. How much larger? We set one pixel to NaN ("not a number"). Everything that is computed from a NaN becomes
-# NaN as well, so the output shows the *receptive field*.
+# So a tile must be computed from a larger window. How much larger? We set one pixel to NaN ("not a number"). Everything that is
+# computed from a NaN becomes NaN as well, so the output shows the *receptive field*.
 
 # %%
 rng = np.random.default_rng(0)
@@ -177,8 +183,8 @@ radius = max(32 - rows[0], rows[-1] - 32)
 print(f"LR pixel 32 changes the output for LR rows {rows[0]} to {rows[-1]}")
 
 # %% [markdown]
-# **Predict** the radius from the layers: a 3 x 3 convolution extends it by one pixel, but after a pixel shuffle the pixels are only half as
-# large.
+# **Predict** the radius from the layers: a 3 x 3 convolution extends it by one pixel, but after a pixel shuffle the pixels are only
+# half as large.
 
 # %%
 by_layers, size = 0.0, 1  # in LR pixels; pixels per LR pixel
@@ -191,8 +197,8 @@ print("from the layers:", by_layers, " measured in whole pixels:", radius)
 assert radius == np.ceil(by_layers)
 
 # %% [markdown]
-# A pixel can have an effect at a distance of up to 20 pixels. Is the effect large? The gradient of one output pixel tells how strongly each LR pixel
-# changes it. **Predict:** will the whole square be bright?
+# A pixel can have an effect at a distance of up to 20 pixels. Is the effect large? The gradient of one output pixel tells how
+# strongly each LR pixel changes it. **Predict:** will the whole square be bright?
 
 # %%
 noise = tf.constant(rng.random((1, 65, 65, 3), "float32"))
@@ -215,8 +221,8 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# Most of the gradient comes from a few pixels around the centre, and the rest of the square contributes little. So a small halo leaves small seams, and only
-# a halo of the full radius leaves none:
+# Most of the gradient comes from a few pixels around the centre, and the rest of the square contributes little. So a small halo
+# leaves small seams, and only a halo of the full radius leaves none:
 
 # %%
 piece = lr[30:78, 40:136]
@@ -237,8 +243,9 @@ print(f"halo {halos[-2]}: {errors[-2]:.1e} grey levels, only float32 rounding")
 assert errors[-2] < 0.01 < errors[0]
 
 # %% [markdown]
-# On this photo, a halo of 8 leaves no visible difference. How small a halo may be depends on the photo and on the weights, but with the radius of the receptive field
-# the result is guaranteed to be that of the whole. The package determines the same radius, and `sr.upscale` does everything else:
+# On this photo, a halo of 8 leaves no visible difference. How small a halo may be depends on the photo and on the weights, but with
+# the radius of the receptive field the result is guaranteed to be that of the whole. The package determines the same radius, and
+# `sr.upscale` does everything else:
 
 # %%
 by_hand = tiled(network, lr, tile=64, halo=int(radius))
@@ -248,9 +255,9 @@ np.testing.assert_allclose(np.clip(whole, 0, 1), package, atol=1e-5)
 print("tiles by hand = tiles of the package = the whole")
 
 # %% [markdown]
-# At the border of the photo, the window ends there and has no halo. It would be wrong to pad the window with zeros, because the zeros would become features after the first
-# layer, whereas in the whole photo every layer pads with zeros. We print the windows that the package computes. **Predict** the size of a window in the middle of the upper row, for tiles of
-# 63 x 62 pixels.
+# At the border of the photo, the window ends there and has no halo. It would be wrong to pad the window with zeros, because the zeros
+# would become features after the first layer, whereas in the whole photo every layer pads with zeros. We print the windows that the
+# package computes. **Predict** the size of a window in the middle of the upper row, for tiles of 63 x 62 pixels.
 
 # %%
 windows = []
@@ -267,7 +274,8 @@ print(f"{lr.shape[:2]} in tiles of at most 64:", windows[-6:])  # after the meas
 # %% [markdown]
 # It is 62 + 2 x 20 columns wide, but only 63 + 20 rows high, because there are no rows above it.
 #
-# Not every network has a finite radius. RCAN multiplies its channels by weights that it computes from their means over the *whole image*. **Predict:** how does this affect tiles?
+# Not every network has a finite radius. RCAN multiplies its channels by weights that it computes from their means over the *whole
+# image*. **Predict:** how does this affect tiles?
 
 # %%
 import warnings
@@ -286,13 +294,15 @@ with warnings.catch_warnings(record=True) as caught:
 print(next(w.message for w in caught if "tile" in str(w.message)))
 
 # %% [markdown]
-# With a halo of 20, the difference is far too small to be visible, but no halo removes it, because a tile has other means than the photo. The attention of
-# this network is weak (lesson 9). In a network that relies on it, tiles can differ visibly, so `sr.upscale` warns.
+# With a halo of 20, the difference is far too small to be visible, but no halo removes it, because a tile has other means than the
+# photo. The attention of this network is weak (lesson 9). In a network that relies on it, tiles can differ visibly, so `sr.upscale`
+# warns.
 #
 # ## What a tile costs
 #
-# Large tiles need memory. Small tiles need time, because each of them computes its halo as well: for a tile of 40 with a halo of 20, the window is 80 pixels wide. We
-# measure both. Each size runs in a process of its own, because a process may use memory that it has freed again, without asking for more. The operating system knows the peak of each process.
+# Large tiles need memory. Small tiles need time, because each of them computes its halo as well: for a tile of 40 with a halo of 20,
+# the window is 80 pixels wide. We measure both. Each size runs in a process of its own, because a process may use memory that it has
+# freed again, without asking for more. The operating system knows the peak of each process.
 
 # %%
 script = """
@@ -335,8 +345,8 @@ def measured(tile, side):
 
 
 # %% [markdown]
-# **Predict** the memory for the whole photo: the features above exist at least twice, because a pixel shuffle has an input and an output of that size. And by which factor
-# are the smallest tiles slower than the fastest?
+# **Predict** the memory for the whole photo: the features above exist at least twice, because a pixel shuffle has an input and an
+# output of that size. And by which factor are the smallest tiles slower than the fastest?
 
 # %%
 sizes = [here.side // 2**i for i in reversed(range(here.num_tile_sizes))]
@@ -364,15 +374,15 @@ fig.suptitle(f"LR {here.side} x {here.side}, x4, CPU of this machine", fontsize=
 plt.show()
 
 # %% [markdown]
-# Memory grows with the area of the window. For the whole photo it is about three times the features, because a convolution needs its input, its
-# output and work space at the same time. In our run, the smallest tiles took longest, because most of their pixels are computed several
-# times, and tiles of 160 were the fastest. The package's default of 256 is a
-# compromise. The result itself needs little memory: it has 3 channels of 8 bits, and the features have 32 of float32.
+# Memory grows with the area of the window. For the whole photo it is about three times the features, because a convolution needs its
+# input, its output and work space at the same time. In our run, the smallest tiles took longest, because most of their pixels are
+# computed several times, and tiles of 160 were the fastest. The package's default of 256 is a compromise. The result itself needs
+# little memory: it has 3 channels of 8 bits, and the features have 32 of float32.
 #
 # ## A whole folder
 #
-# Real folders are not tidy. Ours contains a colour PNG, a grey PNG with 16 bits, a PNG with transparency, a JPEG, a text file, and a file whose name ends in `.png` although it is not an
-# image.
+# Real folders are not tidy. Ours contains a colour PNG, a grey PNG with 16 bits, a PNG with transparency, a JPEG, a text file, and a
+# file whose name ends in `.png` although it is not an image.
 
 # %%
 import pathlib
@@ -400,8 +410,8 @@ Image.fromarray(small).save(photos / "web.jpg", quality=30)
 print(sorted(path.name for path in photos.iterdir()))
 
 # %% [markdown]
-# The package has a command for this. In a terminal, you would type `sr-keras upscale photos --model edsr-x4-bsds-small --out large`. Here we start it from Python as a
-# process. **Predict:** how many files will it write, and what should it do about `broken.png`?
+# The package has a command for this. In a terminal, you would type `sr-keras upscale photos --model edsr-x4-bsds-small --out large`.
+# Here we start it from Python as a process. **Predict:** how many files will it write, and what should it do about `broken.png`?
 
 
 # %%
@@ -438,7 +448,8 @@ for path in written:
 assert len(written) == 4
 
 # %% [markdown]
-# There are four PNG files. 16 bits remain 16 bits, and the transparency is kept. These are the two things that a quick script gets wrong first. We show the transparent image on a chessboard:
+# There are four PNG files. 16 bits remain 16 bits, and the transparency is kept. These are the two things that a quick script gets
+# wrong first. We show the transparent image on a chessboard:
 
 # %%
 results = {path.stem: sr.images.read(path) for path in written}
@@ -456,8 +467,8 @@ for ax, (name, image) in zip(axes.flat, panels.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Look at the last one again. `web.jpg` is the same photo, stored with JPEG quality 30. **Predict:** will the network hide the damage, keep it,
-# or make it worse?
+# Look at the last one again. `web.jpg` is the same photo, stored with JPEG quality 30. **Predict:** will the network hide the damage,
+# keep it, or make it worse?
 
 # %%
 hr = data.coffee()[80:304, 160:416]
@@ -481,13 +492,13 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The blocks of the JPEG are upscaled like everything else, and EDSR's PSNR on the JPEG is even below that of bicubic interpolation. The network has learned to invert one
-# degradation, bicubic downscaling, and has never seen a JPEG. Lesson 16 trains for such files.
+# The blocks of the JPEG are upscaled like everything else, and EDSR's PSNR on the JPEG is even below that of bicubic interpolation.
+# The network has learned to invert one degradation, bicubic downscaling, and has never seen a JPEG. Lesson 16 trains for such files.
 #
 # ## Video, frame by frame
 #
-# A video seems to be no more than a folder of frames. We make one whose HR frames are known: a camera moves over a photo, by 3 HR pixels to
-# the right and 1 down in each frame.
+# A video seems to be no more than a folder of frames. We make one whose HR frames are known: a camera moves over a photo, by 3 HR
+# pixels to the right and 1 down in each frame.
 
 # %%
 step = (1, 3)  # rows and columns that the camera moves per frame
@@ -501,8 +512,8 @@ lr_clip = [downscale(frame) for frame in hr_clip]
 print(len(lr_clip), "frames,", lr_clip[0].shape, "->", hr_clip[0].shape)
 
 # %% [markdown]
-# We compare three methods: bicubic interpolation, the paper's EDSR baseline (lesson 8), and the GAN that was trained from it (lesson 10). Each frame is
-# upscaled independently of the others.
+# We compare three methods: bicubic interpolation, the paper's EDSR baseline (lesson 8), and the GAN that was trained from it (lesson
+# 10). Each frame is upscaled independently of the others.
 
 # %%
 methods = {
@@ -551,9 +562,9 @@ videos = {**clips, "HR": hr_clip}
 play({name: [f[32:160, 40:216] for f in clip] for name, clip in videos.items()})
 
 # %% [markdown]
-# Look at the edges: in the videos of the networks they are sharper than in the bicubic one, but they crawl and shimmer while the camera moves. To see only
-# the errors, we remove the motion of the camera: from every frame we cut the part of the scene that is visible in all frames. In the HR
-# video nothing moves then, not even by one grey level.
+# Look at the edges: in the videos of the networks they are sharper than in the bicubic one, but they crawl and shimmer while the
+# camera moves. To see only the errors, we remove the motion of the camera: from every frame we cut the part of the scene that is
+# visible in all frames. In the HR video nothing moves then, not even by one grey level.
 
 
 # %%
@@ -577,7 +588,8 @@ assert flicker(hr_clip) == 0
 play({name: stabilized(clip) for name, clip in videos.items()})
 
 # %% [markdown]
-# Everything that moves in this animation is an error, and HR is a still image. **Predict** the order of the three: which one has the strongest flicker?
+# Everything that moves in this animation is an error, and HR is a still image. **Predict** the order of the three: which one has the
+# strongest flicker?
 
 # %%
 for name, clip in clips.items():
@@ -591,8 +603,8 @@ for name, clip in clips.items():
 assert flicker(clips["bicubic"]) < min(flicker(clips["EDSR"]), flicker(clips["GAN"]))
 
 # %% [markdown]
-# Here is the same as a picture: one row of the scene, with the frames below each other. In a stabilized video without flicker, every column has one colour from
-# top to bottom.
+# Here is the same as a picture: one row of the scene, with the frames below each other. In a stabilized video without flicker, every
+# column has one colour from top to bottom.
 
 # %%
 changes = np.abs(np.diff(stabilized(hr_clip)[0].astype(float), axis=1))
@@ -606,12 +618,12 @@ for ax, (name, clip) in zip(axes, videos.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Each frame samples the scene at other positions. The network decides in every frame anew what an edge or a texture may have been, and its answers differ. No score of single
-# frames shows this.
+# Each frame samples the scene at other positions. The network decides in every frame anew what an edge or a texture may have been,
+# and its answers differ. No score of single frames shows this.
 #
-# But is the comparison fair? A blurred video has little contrast, and what has little contrast cannot change much. So we add a control: we sharpen the bicubic video, with unsharp
-# masking, until its neighbouring pixels differ as much as those of EDSR, and sharpen EDSR's until it equals the GAN. **Predict:** at equal
-# sharpness, which of each two flickers more?
+# But is the comparison fair? A blurred video has little contrast, and what has little contrast cannot change much. So we add a
+# control: we sharpen the bicubic video, with unsharp masking, until its neighbouring pixels differ as much as those of EDSR, and
+# sharpen EDSR's until it equals the GAN. **Predict:** at equal sharpness, which of each two flickers more?
 
 
 # %%
@@ -647,13 +659,14 @@ for name, clip in controls.items():
     print(f"{name:18} sharpness {sharpness(clip):5.2f}, flicker {flicker(clip):5.2f}")
 
 # %% [markdown]
-# At equal sharpness, EDSR flickers less than bicubic interpolation: it knows more about the scene, and it only looks worse because more contrast can change. The GAN flickers more than a
-# sharpened EDSR, so a part of its flicker comes from detail that it invents in every frame anew.
+# At equal sharpness, EDSR flickers less than bicubic interpolation: it knows more about the scene, and it only looks worse because
+# more contrast can change. The GAN flickers more than a sharpened EDSR, so a part of its flicker comes from detail that it invents in
+# every frame anew.
 #
 # ### Files
 #
-# Frames are read from files and written to files, one at a time, so that a long film needs no more memory than a short one. OpenCV does both. It stores the channels in the order blue, green, red, so
-# we convert them.
+# Frames are read from files and written to files, one at a time, so that a long film needs no more memory than a short one. OpenCV
+# does both. It stores the channels in the order blue, green, red, so we convert them.
 
 
 # %%
@@ -680,8 +693,8 @@ def read(path):
 
 
 # %% [markdown]
-# **Predict:** the LR video is written, read, upscaled, and written again. Will the result be worse than from frames that were never in a
-# file?
+# **Predict:** the LR video is written, read, upscaled, and written again. Will the result be worse than from frames that were never
+# in a file?
 
 # %%
 write(folder / "lr.mp4", lr_clip)
@@ -711,16 +724,16 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Every file on the way is lossy. What the codec discarded in the LR frames is missing before the network sees them, and the network takes the artefacts of the codec
-# for part of the scene.
+# Every file on the way is lossy. What the codec discarded in the LR frames is missing before the network sees them, and the network
+# takes the artefacts of the codec for part of the scene.
 #
-# For films, use `sr-keras upscale film.mp4 --out large`, or [examples/upscale_video.py](../examples/upscale_video.py). They keep the sound and the time of each frame, continue after an interruption, and
-# need the package PyAV.
+# For films, use `sr-keras upscale film.mp4 --out large`, or [examples/upscale_video.py](../examples/upscale_video.py). They keep the
+# sound and the time of each frame, continue after an interruption, and need the package PyAV.
 #
 # ## Export to other runtimes
 #
-# A phone, a browser or a C++ program has no Keras. An *export* writes the graph of operations and its weights into a file
-# for another runtime. We begin with TensorFlow's own format, which is a folder:
+# A phone, a browser or a C++ program has no Keras. An *export* writes the graph of operations and its weights into a file for another
+# runtime. We begin with TensorFlow's own format, which is a folder:
 
 # %%
 sr.export(network, folder / "edsr", "saved_model")
@@ -734,8 +747,8 @@ for image in (piece, lr[:31, :45]):  # of two sizes, one of them odd
     print(image.shape, "->", tuple(serve(image[None]).shape), "equal")
 
 # %% [markdown]
-# The height and the width are not fixed, so the same export takes images of any size. `sr_keras.exporting.check` makes this comparison for every format, in
-# the runtime of the format. **Predict:** are the results equal to the last bit, or only nearly?
+# The height and the width are not fixed, so the same export takes images of any size. `sr_keras.exporting.check` makes this
+# comparison for every format, in the runtime of the format. **Predict:** are the results equal to the last bit, or only nearly?
 
 # %%
 from sr_keras import exporting
@@ -755,8 +768,9 @@ for kind in here.formats:
 assert "saved_model" in ready
 
 # %% [markdown]
-# With TensorFlow's own format, the results are equal to the last bit here. With the others, they are nearly equal: another runtime adds the same numbers in another order, and float32
-# rounds. A grey level is 0.004, so no pixel changes visibly. On the command line, `sr-keras export` does both steps.
+# With TensorFlow's own format, the results are equal to the last bit here. With the others, they are nearly equal: another runtime
+# adds the same numbers in another order, and float32 rounds. A grey level is 0.004, so no pixel changes visibly. On the command line,
+# `sr-keras export` does both steps.
 #
 # Next we do by hand what an app does. LiteRT has to know the size before it runs:
 
@@ -825,12 +839,13 @@ plt.show()
 #
 # ### Weights of 8 bits
 #
-# A file can be made smaller, and on many processors faster, if the network computes in 8-bit integers. A weight $w$ is then stored as an integer $q$, and all weights of a filter share a
-# step $s$:
+# A file can be made smaller, and on many processors faster, if the network computes in 8-bit integers. A weight $w$ is then stored as
+# an integer $q$, and all weights of a filter share a step $s$:
 #
 # $$q = \mathrm{round}(w / s), \qquad s = \frac{\max \lvert w \rvert}{127}, \qquad w \approx s\, q$$
 #
-# We round the weights of all convolutions by hand. **Predict:** how many bits does a weight need before the PSNR drops by 0.1 dB, and how does the picture look with 4 bits?
+# We round the weights of all convolutions by hand. **Predict:** how many bits does a weight need before the PSNR drops by 0.1 dB, and
+# how does the picture look with 4 bits?
 
 
 # %%
@@ -865,7 +880,8 @@ sr.plotting.comparison(
 # %% [markdown]
 # TEXT8
 #
-# To be faster, the features have to be integers as well. Their range is not known in advance, so it is measured on a few LR images; this is called *calibration*. The package does it with ONNX Runtime:
+# To be faster, the features have to be integers as well. Their range is not known in advance, so it is measured on a few LR images;
+# this is called *calibration*. The package does it with ONNX Runtime:
 
 # %%
 if "onnx" in ready:
@@ -885,8 +901,8 @@ if "onnx" in ready:
 #
 # ### What no check finds
 #
-# The file computes what the network computes. But is its input right? Here are three mistakes that raise no error. **Predict:** which of them would
-# you notice in the picture?
+# The file computes what the network computes. But is its input right? Here are three mistakes that raise no error. **Predict:** which
+# of them would you notice in the picture?
 
 
 # %%
@@ -912,9 +928,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives coloured speckles. The other
-# two mistakes give a picture that looks correct, with scores that are less than 0.1 dB lower (BGR) and about 0.6 dB lower (0 to 255). Only a comparison with the output of the network
-# itself reveals them. Document the range, the channel order and the clipping together with the file, or make them part of it (exercise 4).
+# Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives coloured
+# speckles. The other two mistakes give a picture that looks correct, with scores that are less than 0.1 dB lower (BGR) and about 0.6
+# dB lower (0 to 255). Only a comparison with the output of the network itself reveals them. Document the range, the channel order and
+# the clipping together with the file, or make them part of it (exercise 4).
 #
 # ## Optional: several GPUs
 #
@@ -942,13 +959,13 @@ for gradient, a, b in zip(whole_batch, first, second, strict=True):
 print("mean over the halves = gradient of the whole batch")
 
 # %% [markdown]
-# If the shares are equally large, the mean of their means is the mean of the batch. So two devices must end with the same weights as one. TensorFlow calls
-# this `MirroredStrategy`. In the package it is an option:
+# If the shares are equally large, the mean of their means is the mean of the batch. So two devices must end with the same weights as
+# one. TensorFlow calls this `MirroredStrategy`. In the package it is an option:
 #
 #     sr-keras train edsr --scale 4 --data photos --out runs/mine --distribute mirrored
 #
-# We do not have two GPUs here. But TensorFlow can split a CPU into two *logical* devices if a program asks for this before anything else, so we use a separate
-# process.
+# We do not have two GPUs here. But TensorFlow can split a CPU into two *logical* devices if a program asks for this before anything
+# else, so we use a separate process.
 
 # %%
 for i, (top, left) in enumerate(((0, 120), (60, 200), (250, 60), (300, 330))):
@@ -996,8 +1013,8 @@ print(f"largest difference of a weight after 16 steps: {difference:.0e}")
 assert difference < 1e-3
 
 # %% [markdown]
-# Two devices train the same network as one. (Batch normalization is an exception, because each device uses the statistics of its own share.) This says nothing about speed, because the
-# two devices here are one processor.
+# Two devices train the same network as one. (Batch normalization is an exception, because each device uses the statistics of its own
+# share.) This says nothing about speed, because the two devices here are one processor.
 #
 # Upscaling needs no such strategy, because photos do not depend on each other: give each GPU its own folder and its own process.
 #
@@ -1005,8 +1022,8 @@ assert difference < 1e-3
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** A very large photo is upscaled in tiles of 64 x 64 pixels with a halo of 20. By what factor is the number of pixels that the network computes larger than that of the photo, far from the
-# borders? And with tiles of 256 x 256?
+# **Exercise 1.** A very large photo is upscaled in tiles of 64 x 64 pixels with a halo of 20. By what factor is the number of pixels
+# that the network computes larger than that of the photo, far from the borders? And with tiles of 256 x 256?
 
 # %%
 answer = None  # two numbers
@@ -1020,8 +1037,9 @@ sr.course.check(answer, [2.640625, 1.336914], tolerance=0.01)
 print([f"{value:.2f}" for value in answer])
 
 # %% [markdown]
-# **Exercise 2.** A video of 90 minutes has 24 frames a second and LR frames of 480 x 270. Suppose that a network takes 0.05 seconds for an LR frame of 64 x 48. How
-# many hours does it need for the video? By what factor would it have to be faster to play the video live? Compare with the `seconds_per_frame` of your machine.
+# **Exercise 2.** A video of 90 minutes has 24 frames a second and LR frames of 480 x 270. Suppose that a network takes 0.05 seconds
+# for an LR frame of 64 x 48. How many hours does it need for the video? By what factor would it have to be faster to play the video
+# live? Compare with the `seconds_per_frame` of your machine.
 
 # %%
 answer = None  # hours
@@ -1038,9 +1056,9 @@ for name, seconds in (("0.05 s", 0.05), ("this machine", seconds_per_frame["EDSR
     print(f"{name}: {hours:.0f} hours; {factor:.0f} times too slow for live video")
 
 # %% [markdown]
-# **Exercise 3.** Many programs *blend* overlapping tiles: near its edges, a tile fades out while its neighbour fades in. Write `blended(network,
-# lr, tile, halo)` with weights that rise linearly from the edge of the window. With a halo of 2, is the seam weaker than in `tiled`? Is the
-# result closer to `whole`?
+# **Exercise 3.** Many programs *blend* overlapping tiles: near its edges, a tile fades out while its neighbour fades in. Write
+# `blended(network, lr, tile, halo)` with weights that rise linearly from the edge of the window. With a halo of 2, is the seam weaker
+# than in `tiled`? Is the result closer to `whole`?
 
 
 # %%
@@ -1077,8 +1095,9 @@ for function in (tiled, blended):
 # The step at the cut shrinks, and the largest error does not. Blending hides a seam, while a halo removes its cause.
 
 # %% [markdown]
-# **Exercise 4.** An app has 8-bit pixels and no NumPy. Put the conventions into the graph: build a model that takes uint8, divides by 255, upscales,
-# clips, rounds, and returns uint8. Export it with `model.export(path, format="tf_saved_model")`, and compare it with `sr.upscale`.
+# **Exercise 4.** An app has 8-bit pixels and no NumPy. Put the conventions into the graph: build a model that takes uint8, divides by
+# 255, upscales, clips, rounds, and returns uint8. Export it with `model.export(path, format="tf_saved_model")`, and compare it with
+# `sr.upscale`.
 
 # %%
 app = None  # your keras.Model
@@ -1099,8 +1118,9 @@ print(f"pixels that differ: {(from_app != expected).mean():.4%}")
 assert np.abs(from_app.astype(int) - expected).max() <= 1
 
 # %% [markdown]
-# **Exercise 5.** Reduce the flicker: average each upscaled frame with the previous result, shifted by the known `step`, and continue with
-# the average. Does EDSR's flicker decrease? How does the PSNR change, and which lesson explains it? What would a real video require?
+# **Exercise 5.** Reduce the flicker: average each upscaled frame with the previous result, shifted by the known `step`, and continue
+# with the average. Does EDSR's flicker decrease? How does the PSNR change, and which lesson explains it? What would a real video
+# require?
 
 # %%
 smoothed = None  # your frames
@@ -1121,32 +1141,36 @@ for name, clip in (("single frames", clips["EDSR"]), ("averaged", smoothed)):
 print("x4, PSNR on luma, 4 pixels cut, 8 bits")
 
 # %% [markdown] tags=["solution"]
-# The flicker is about halved, and the PSNR rises a little. The reason is in lesson 1, where many photos were merged: every
-# frame samples the scene at other positions. In a real video, the motion has to be estimated first, and where the estimate is wrong, the average shows ghosts.
+# The flicker is about halved, and the PSNR rises a little. The reason is in lesson 1, where many photos were merged: every frame
+# samples the scene at other positions. In a real video, the motion has to be estimated first, and where the estimate is wrong, the
+# average shows ghosts.
 
 # %% [markdown]
 # ## Summary
 #
-# - Tiles equal the whole image if each of them is computed from a window that is larger by the receptive field, which NaN measures. Networks with global
-#   means have no finite receptive field.
+# - Tiles equal the whole image if each of them is computed from a window that is larger by the receptive field, which NaN measures.
+#   Networks with global means have no finite receptive field.
 # - Large tiles cost memory, and small tiles cost time. The largest array has the size of the result, with all channels.
-# - Folders contain grey, 16-bit, transparent and broken files. A network has learned one degradation, and upscales the blocks of a JPEG like everything else.
-# - In a video, errors that change from frame to frame become flicker, which no score of single frames shows. Compare the flicker of videos that are equally sharp.
-# - After an export, compare the results with those of Keras. With 8-bit integers, compare the PSNR too. Then check range, channel order, clipping and rounding, which are not in the file.
+# - Folders contain grey, 16-bit, transparent and broken files. A network has learned one degradation, and upscales the blocks of a
+#   JPEG like everything else.
+# - In a video, errors that change from frame to frame become flicker, which no score of single frames shows. Compare the flicker of
+#   videos that are equally sharp.
+# - After an export, compare the results with those of Keras. With 8-bit integers, compare the PSNR too. Then check range, channel
+#   order, clipping and rounding, which are not in the file.
 # - Several devices average the gradients of equal shares. The training equals that on one device, except for batch normalization.
 #
 # ## Further reading
 #
-# - Luo and others, [Understanding the effective receptive field in deep convolutional neural networks](https://arxiv.org/abs/1701.04128),
-#   2016: how little the outer pixels count.
-# - Chu and others, [Improving image restoration by revisiting global information aggregation](https://arxiv.org/abs/2112.04491), 2022: the effect of
-#   tiles on networks that take means over the image.
-# - Sajjadi, Vemulapalli and Brown, [Frame-recurrent video super-resolution](https://arxiv.org/abs/1801.04590), 2018: each frame with the help
-#   of the previous one.
+# - Luo and others, [Understanding the effective receptive field in deep convolutional neural
+#   networks](https://arxiv.org/abs/1701.04128), 2016: how little the outer pixels count.
+# - Chu and others, [Improving image restoration by revisiting global information aggregation](https://arxiv.org/abs/2112.04491),
+#   2022: the effect of tiles on networks that take means over the image.
+# - Sajjadi, Vemulapalli and Brown, [Frame-recurrent video super-resolution](https://arxiv.org/abs/1801.04590), 2018: each frame with
+#   the help of the previous one.
 # - Chan and others, [BasicVSR](https://arxiv.org/abs/2012.02181), 2021: the components of networks for video.
 # - Chu and others, [Learning temporal coherence via self-supervision for GAN-based video
 #   generation](https://arxiv.org/abs/1811.09393), 2020: sharp videos that do not flicker.
 # - Jacob and others, [Quantization and training of neural networks for efficient integer-arithmetic-only
 #   inference](https://arxiv.org/abs/1712.05877), 2018: how networks compute in 8 bits.
-# - Goyal and others, [Accurate, large minibatch SGD](https://arxiv.org/abs/1706.02677), 2017: how to adapt the learning rate when many GPUs make the
-#   batch large.
+# - Goyal and others, [Accurate, large minibatch SGD](https://arxiv.org/abs/1706.02677), 2017: how to adapt the learning rate when
+#   many GPUs make the batch large.
