@@ -19,7 +19,7 @@
 # **You need** lesson 1 (PSNR, SSIM, luma). Convolutions and VGG are explained as far as they are needed here; lesson 7 trains with
 # them, and lesson 10 explains GANs.
 #
-# **Time:** about 70 minutes to read the core, 55 for the exercises; 1.5 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 85 minutes to read the core, 55 for the exercises; 3 minutes of computing on two CPU cores (measured), 1.5 minutes on a GPU in Colab (an estimate).
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/12_quality.ipynb) · [Student edition](student/12_quality.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/12_quality.py) · Previous: [11. A VAE: many answers to one question](11_vae.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/11_vae.ipynb)) · Next: [13. Hallucination and bias](13_hallucination.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/13_hallucination.ipynb)) · [All lessons](README.md)
 
@@ -65,8 +65,8 @@ face = (60, 66, 104, 104)
 print(photo.shape, photo.dtype)
 
 # %% [markdown]
-# PSNR is the root mean square error in decibels. It depends only on the length of the error vector. The direction of the error, that
-# is, which pixels change and with which sign, has no influence.
+# PSNR is the root mean square error, expressed in decibels relative to white. It depends only on the length of the error vector. The
+# direction of the error, that is, which pixels change and with which sign, has no influence.
 
 
 # %%
@@ -182,8 +182,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# EDSR has the highest PSNR. The GAN loses 0.8 dB, although its hair, eyelashes and cloth look more like those of a photo. We will ask
-# each metric about the eight damaged pictures and about these four results.
+# EDSR has the highest PSNR. The GAN loses 0.8 dB, although its skin and hair look more like those of a photo. We will ask each metric
+# about the eight damaged pictures and about these four results.
 #
 # ## SSIM at one scale and at several
 #
@@ -280,8 +280,8 @@ plt.show()
 
 # %% [markdown]
 # At smaller scales the noise averages out, and its term rises from 0.55 to nearly 1. The term of the spot falls, because the spot is
-# large enough to remain. For all pictures but this one, the product is higher than SSIM. Noise and JPEG stay last. The results differ
-# at full size and at 1/2 only, because the coarser scales are in the LR image.
+# large enough to remain. For all pictures but this one, the product is higher than SSIM. Noise and JPEG stay last. The four results
+# differ at full size and at 1/2, and hardly at the coarser scales, which are in the LR image.
 #
 # ## HFENN: are the edges right?
 #
@@ -321,9 +321,10 @@ fig.suptitle("Luma after the kernel: grey is 0", fontsize=11)
 plt.show()
 
 # %% [markdown]
-# The brighter picture has an error of 0.03, which comes from places where values were clipped at white, because HFENN ignores
-# brightness. It rates blur and its opposite, sharpening, as nearly equally bad, and prefers noise to both. EDSR and the GAN are close
-# to each other. The edges of the GAN are as strong as those of HR, but not all of them are in the right place.
+# The brighter picture has an error of only 0.03, because HFENN ignores brightness; the error comes from places where values were
+# clipped at white. HFENN rates blur and its opposite, sharpening, as nearly equally bad, and prefers noise to both. In the picture,
+# the edges of the GAN look nearly as strong as those of HR, but its error of 0.42, slightly more than EDSR's, says that they are not
+# all in the right place.
 #
 # ## IFC and VIF: how much information is left?
 #
@@ -353,7 +354,8 @@ print("(medians over windows with detail, luma, no border cut)")
 
 # %% [markdown]
 # The fit identifies the degradation. Blur has less than half of the gain, sharpening has more than 1, and noise has the full gain
-# with 12.6 levels of noise. A shifted photo looks like a mixture of blur and noise. The networks recover gain: TEXTGAIN
+# with 12.6 levels of noise. A shifted photo looks like a mixture of blur and noise. Of the results, bicubic interpolation has a gain
+# of 0.58. EDSR raises it to 0.83 with a little less noise, and the GAN has the same gain with more noise, 6.9 grey levels.
 #
 # A channel with signal variance `s`, gain `g` and noise variance `v` transmits `log2(1 + g**2 * s / v) / 2` bits per sample. IFC is
 # the sum of these bits, by convention without the half. VIF models an observer whose eye adds noise to both pictures, and takes the
@@ -409,7 +411,8 @@ plt.show()
 
 # %% [markdown]
 # The three photos give bells of about the same width. Noise makes the bell wide and flat, and blur makes it narrow and high. The bell
-# of the sharpened photo is close to that of HR, which will matter when NIQE rates sharpening. TEXTBELL
+# of the sharpened photo is close to that of HR, which will matter when NIQE rates sharpening. Of the results, the bell of bicubic
+# interpolation is too narrow, that of EDSR less so, and that of the GAN lies nearly on that of HR.
 #
 # NIQE describes patches of 96 x 96 pixels by 36 numbers that are fitted to such distributions. Then it computes how far the mean of
 # these numbers is from that of good photos. Here is the distance by hand, with two sets of pictures as "good" and "other":
@@ -455,7 +458,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# TEXTNIQE
+# The stronger the sharpening, the better NIQE gets, up to a mask-like face at 19.4 dB, which it rates better than plain bicubic
+# interpolation by 2. One percent of noise helps too, and five percent does not. So NIQE can be fooled, but these tricks do not come
+# near EDSR, and far less near HR. The GAN has the score of HR: for NIQE, its result is as natural as the photo. But compare its
+# eyebrows and teeth with those of HR. A natural look does not mean that the details are right.
 #
 # ## VGG distance: are the features right?
 #
@@ -524,7 +530,12 @@ for name, image in {**pictures, "exchanged": exchanged}.items():
 print(f"({vgg}: {layer_names[1]} and {layer_names[0]}, RGB, no border cut; 0 is best)")
 
 # %% [markdown]
-# TEXTVGG
+# VGG distance rates the exchanged halves as worse than anything else. For the Gram matrix they are nearly the same picture, because
+# it describes texture without positions. It reacts most to sharpening. VGG distance is low for brighter and shifted photos, and for
+# the spot in the face.
+#
+# Both distances prefer the GAN to EDSR. But the GAN was trained with a loss on features of VGG19 (its
+# [recipe](../sr_keras/training/recipes.py) lists the layers), so these two distances are a part of what it was trained for.
 #
 # ## LPIPS: features, weighted by people
 #
@@ -598,7 +609,9 @@ for name, value in sorted(lpips_scores.items(), key=lambda item: item[1]):
 print("(AlexNet, v0.1, RGB, no border cut; 0 is best)")
 
 # %% [markdown]
-# TEXTLPIPS
+# As for VGG distance, the brighter picture is the closest. The noise, which changes the finest features everywhere, is the worst of
+# all. LPIPS also prefers the GAN to EDSR, and AlexNet had no part in the training of the GAN, so this is independent evidence. The
+# spot is again among the best: LPIPS is an average over the picture, too.
 #
 # ## Eight metrics in one table
 #
@@ -652,7 +665,9 @@ CONDITIONS = "luma (VGG, LPIPS: RGB), no border cut; #1: best"
 draw_ranks(list(degraded), all_metrics[1:], f"all near {target:.1f} dB; {CONDITIONS}")
 
 # %% [markdown]
-# TEXTTABLE
+# No two rows are equal. All rank the brighter picture among the best three, and blur among the worst three. For noise the ranks range
+# from 4th to last, and for the shifted photo from 2nd to 6th. The spot, which ruins the face, is never worse than 3rd, because all
+# metrics average over the picture.
 #
 # **Predict:** here is the same table for the four results. Which rows will have the GAN in the first place?
 
@@ -660,7 +675,10 @@ draw_ranks(list(degraded), all_metrics[1:], f"all near {target:.1f} dB; {CONDITI
 draw_ranks(list(results), all_metrics, CONDITIONS)
 
 # %% [markdown]
-# TEXTTABLE2
+# The metrics form two groups. PSNR, SSIM, MS-SSIM, HFENN, IFC and VIF compare what is at the same place, and all of them put EDSR
+# first. NIQE, VGG distance and LPIPS put the GAN first. All agree on the third and the fourth place. So where methods differ much,
+# the metrics agree here. Between a network and the GAN that was trained from it, the choice of the metric decides. Decide first what
+# you want to know, then choose the metric.
 #
 # ## A Fréchet distance: compare sets of pictures
 #
@@ -710,44 +728,49 @@ print(len(motifs), "photos:", ", ".join(sets))
 early_layer = sr.features.FeatureExtractor(["vgg19/block2_conv2"], weights)
 
 
-def patch_features(images):
-    """Returns the mean features of each patch of 16 x 16 pixels, one patch a row."""
+def early_features(image):
+    return early_layer(sr.images.to_float(image)[None])[0]  # at half of the size
+
+
+def patch_features(images, features, side):
+    """Returns the mean of `side` x `side` features, one patch of the images a row."""
     rows = []
     for image in images:
-        (x,) = early_layer(sr.images.to_float(image)[None])  # at half of the size
-        x = keras.ops.average_pool(x, 8, 8)
+        x = keras.ops.average_pool(features(image), side, side)
         rows.append(np.reshape(x, (-1, x.shape[-1])).astype("float64"))
     return np.concatenate(rows)
 
 
-by_patch = {name: patch_features(images) for name, images in sets.items()}
+by_patch = {
+    name: patch_features(images, early_features, 8) for name, images in sets.items()
+}
 hr_patches = by_patch["HR"]
 print(hr_patches.shape, "patches and features")
 
 # %% [markdown]
 # The trace of the root of a product of matrices is the sum of the roots of its eigenvalues. We divide the distance by the total
-# variance of the HR patches, so that 1 means "as far apart as two HR patches on average".
+# variance of the HR patches, which makes it independent of the scale of the features.
 
 
 # %%
 from scipy import linalg
 
-total_variance = np.trace(np.cov(hr_patches.T))
-
 
 def frechet(a, b):
+    """Returns the distance of two sets, divided by the total variance of `b`."""
     difference = a.mean(axis=0) - b.mean(axis=0)
     cov_a, cov_b = np.cov(a.T), np.cov(b.T)
     roots = np.sqrt(np.maximum(np.linalg.eigvals(cov_a @ cov_b).real, 0)).sum()
     squared = difference @ difference + np.trace(cov_a + cov_b) - 2 * roots
-    return squared / total_variance
+    return max(squared, 0) / np.trace(cov_b)
 
 
 a, b = by_patch["bicubic"], hr_patches
 product = linalg.sqrtm(np.cov(a.T) @ np.cov(b.T))
 expected = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
 expected += np.trace(np.cov(a.T) + np.cov(b.T) - 2 * product.real)
-np.testing.assert_allclose(frechet(a, b), expected / total_variance, rtol=1e-3)
+expected /= np.trace(np.cov(b.T))
+np.testing.assert_allclose(frechet(a, b), expected, rtol=1e-3)
 
 # %% [markdown]
 # **Predict:** NIQE was fooled by sharpening. Will this distance be fooled, too? And will the GAN be ahead of EDSR?
@@ -759,12 +782,34 @@ for name, value in sorted(distances.items(), key=lambda item: -item[1]):
 print(f"(x4, {len(hr_patches)} patches; {vgg}, block2_conv2)")
 
 # %% [markdown]
-# TEXTFRECHET
+# Sharpening is rewarded a little, but it stays far behind SRCNN. The distance of the GAN is less than a third of EDSR's, and half GAN
+# lies between the two.
+#
+# Again, this layer was part of the GAN's training. Is it still ahead with features that were not? We repeat the measurement with the
+# second convolution of AlexNet, at an eighth of the size:
+
+
+# %%
+def alexnet_features(image):
+    return alexnet(image)[1]
+
+
+if arrays is not None:
+    control = {
+        name: patch_features(images, alexnet_features, 2)
+        for name, images in sets.items()
+    }
+    for name, rows in control.items():
+        print(f"{name:12} Fréchet distance {frechet(rows, control['HR']):.3f}")
+    print(f"(x4, {len(control['HR'])} patches; AlexNet, conv2)")
+
+# %% [markdown]
+# The values differ, as the features do, but the order of the networks is the same.
 #
 # ### The number of samples
 #
 # Means and covariances are estimated from samples. **Predict:** we draw two sets of HR patches at random, without a patch in both.
-# What is their distance with all patches, and what is it with 100?
+# What is their distance with 1900 patches in each set, and what is it with 100?
 
 # %%
 numbers = np.geomspace(60, len(hr_patches) // 2, 7).astype(int)
@@ -781,6 +826,11 @@ for name, row in by_number.items():
     (line,) = ax.loglog(numbers, row, "o-", ms=4, label=label)
     if name != "HR":
         ax.axhline(distances[name], color=line.get_color(), ls=":", lw=1)
+ax.minorticks_off()
+ax.set_xticks(numbers, numbers)
+ax.set_yticks(
+    [0.01, 0.02, 0.05, 0.1, 0.2, 0.5], ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]
+)
 ax.set(xlabel="patches in each set", ylabel="Fréchet distance to HR patches")
 ax.set_title("mean of 5 draws; dotted: all patches", fontsize=10)
 ax.legend(frameon=False)
@@ -789,7 +839,11 @@ for n, value in zip(numbers, by_number["HR"], strict=True):
     print(f"HR, two sets of {n:4} patches: {value:.3f}")
 
 # %% [markdown]
-# TEXTSAMPLES
+# The distance of two sets of real photos is 0.34 with 60 patches and 0.013 with 1939: it falls nearly in inverse proportion to the
+# number of patches. The reason is that the covariance of 128 features consists of 8256 numbers, and few patches determine them badly.
+# With 191 patches, real photos (0.13) would be rated worse than EDSR with all patches (0.087), and with 107 patches, the GAN cannot
+# be told from HR. So a Fréchet distance can only be compared with one that was computed from the same number of samples, with the
+# same features.
 #
 # ## Task-based evaluation
 #
@@ -844,7 +898,12 @@ for name, image in left_versions.items():
 print("(motorcycle x4, PSNR on luma, 4 pixels cut, 8 bits; correct: within 3 pixels)")
 
 # %% [markdown]
-# TEXTTASK
+# The networks give 224 to 263 correct matches, bicubic interpolation 160, and HR 421. PSNR did not predict the order: sharpening
+# lowers it and gives 40 correct matches more, because corners need contrast, and the GAN has a lower PSNR than SRCNN and more
+# matches.
+#
+# But this is one pair of photos and one detector. Counts vary by chance by about their square root, which is 16 here. So this
+# experiment cannot say whether EDSR, the GAN or half GAN is better.
 #
 # ## Human raters: mean opinion scores
 #
@@ -950,7 +1009,8 @@ ax.set(xlabel="study", ylabel="MOS", title="SIMULATED: 60 studies of 26 raters e
 plt.show()
 
 # %% [markdown]
-# TEXTINTERVALS
+# Four of the 60 intervals (orange) do not contain the true mean, and 5.5% of the thousand. That is the meaning of 95%. The interval
+# of 26 raters is wide: two methods that differ by 0.3 can hardly be distinguished with it.
 #
 # **Predict:** are versions 2 and 3 different? Compare the intervals of the two. Then compare the interval of the differences: the
 # strictness of a rater cancels if we subtract two grades of the same rater.
@@ -1048,11 +1108,16 @@ for name, psnr_y in psnrs.items():
 ax.invert_xaxis()
 ax.set(xlabel="PSNR on luma (dB), axis reversed", ylabel="Fréchet distance of patches")
 ax.set_title(f"{title}; orange: networks", fontsize=10)
-ax.margins(x=0.15, y=0.1)
+ax.margins(x=0.25, y=0.1)
 plt.show()
 
 # %% [markdown]
-# TEXTPLANE
+# On both planes, the networks are to the lower left of all tricks. EDSR, half GAN and the GAN show the shape of the trade-off: every
+# step down costs PSNR, and no method is in the corner. Half GAN lies below the straight line between the other two. It gives up about
+# 0.1 dB, and gains more than a third of the way to the GAN on both vertical axes.
+#
+# Such a plane is only as reliable as its axes. Sharpening fooled NIQE above, and the Fréchet distance depends on the features. The
+# PIRM challenge asked human raters as well.
 #
 # ## Exercises
 #
@@ -1147,7 +1212,9 @@ for factor in (4, 6, 8, 10, 12):
     print(f"x{factor}: {'; '.join(found)}")
 
 # %% [markdown] tags=["solution"]
-# TEXTFACES
+# Up to factor 8, the face is found in all results. At 10 and 12, only the GAN's face is found every time. At factor 12, this proves
+# that the GAN draws something that the detector takes for a face. It does not prove that a face was there, and less still whose it
+# was (lesson 13). And a single photo proves little: at factor 10, bicubic interpolation passes where EDSR fails.
 
 # %% [markdown]
 # **Exercise 5.** What counts as natural depends on the reference photos. Fit NIQE with `sr.quality.fit_niqe` to bricks, grass and
@@ -1171,7 +1238,8 @@ for name, image in (("gravel", data.gravel()[384:]), ("astronaut", data.astronau
 print("(luma, no border cut; gravel: the lower 128 rows)")
 
 # %% [markdown] tags=["solution"]
-# TEXTTEXTURES
+# For the model of textures, gravel is natural and a portrait is not. For the model of the package, which was fitted to the photos of
+# BSDS500, both are about equally natural.
 
 # %% [markdown]
 # ## Summary
@@ -1182,8 +1250,8 @@ print("(luma, no border cut; gravel: the lower 128 rows)")
 # - All scores of a picture are averages, so a small spot that ruins it costs little.
 # - NIQE needs no HR, and rewards sharpening, which adds no information. What it considers natural depends on the photos that it was
 #   fitted to.
-# - VGG distance and LPIPS compare features, and Gram matrices compare texture without positions. They prefer a GAN to the network
-#   from which it was trained.
+# - VGG distance and LPIPS compare features, and Gram matrices compare texture without positions. Here they put the GAN first, and so
+#   does NIQE.
 # - A Fréchet distance compares two sets by the means and covariances of their features. It depends on the number of samples, so
 #   compare only values with equal numbers.
 # - If pictures serve a task, measure the task. If they are made for people, ask people, blindly, each about every version, and report
