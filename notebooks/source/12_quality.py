@@ -19,7 +19,7 @@
 # **You need** lesson 1 (PSNR, SSIM, luma). Convolutions and VGG are explained as far as they are needed here; lesson 7 trains with
 # them, and lesson 10 explains GANs.
 #
-# **Time:** about 85 minutes to read the core, 55 for the exercises; 3 minutes of computing on two CPU cores (measured), 1.5 minutes on a GPU in Colab (an estimate).
+# **Time:** about 85 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/12_quality.ipynb) · [Student edition](student/12_quality.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/12_quality.py) · Previous: [11. A VAE: many answers to one question](11_vae.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/11_vae.ipynb)) · Next: [13. Hallucination and bias](13_hallucination.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/13_hallucination.ipynb)) · [All lessons](README.md)
 
@@ -38,7 +38,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.7, 3, 1.5),
+    minutes=(0.7, 2, 1),
     side=(192, 384, 384),
     num_photos=(1, 4, 4),
     keypoints=(300, 1500, 1500),
