@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 10. GANs: training against a discriminator
 #
-# Two networks that train each other, by hand and with the package: the losses, a training step in three versions, what the discriminator adds, SRGAN and ESRGAN, and how such
-# training fails.
+# Two networks that train each other, by hand and with the package: the losses, a training step in three versions, what the
+# discriminator adds, SRGAN and ESRGAN, and how such training fails.
 #
 # ![Gravel, from a network trained with L1, from the same network after training against a discriminator, and the photo](figures/10_goal.jpg)
 #
@@ -36,7 +36,7 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(1, 4, 2),
+    minutes=(1, 3, 2),
     toy=(300, 1500, 1500),
     drawn=(30, 1500, 2500),
     stones=(6, 150, 150),
@@ -51,9 +51,9 @@ here = sr.course.start(
 # %% [markdown]
 # ## A GAN on single numbers
 #
-# A generative adversarial network consists of two networks. The *generator* turns noise into samples. The *discriminator* sees real
-# samples and generated ones, which are called *fakes*, and estimates which are real. Each network learns from the other. We begin with
-# the smallest case, in which a sample is a single number.
+# A generative adversarial network consists of two networks. The *generator* turns noise into samples. The *discriminator* sees
+# real samples and generated ones, which are called *fakes*, and estimates which are real. Each network learns from the other. We
+# begin with the smallest case, in which a sample is a single number.
 
 # %%
 import functools
@@ -72,9 +72,9 @@ from sr_keras.training.gan import GAN, RelativisticGAN
 cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
 
 # %% [markdown]
-# The discriminator returns a *logit*, which is positive for "real". The sigmoid turns it into $D$, the probability that the sample is
-# real. The loss of the discriminator asks for 1 on real samples $x$ and for 0 on fakes $G(z)$. The loss of the generator asks for 1 on
-# its fakes:
+# The discriminator returns a *logit*, which is positive for "real". The sigmoid turns it into $D$, the probability that the
+# sample is real. The loss of the discriminator asks for 1 on real samples $x$ and for 0 on fakes $G(z)$. The loss of the
+# generator asks for 1 on its fakes:
 #
 # $$L_D = -\log D(x) - \log(1 - D(G(z))), \qquad L_G = -\log D(G(z))$$
 #
@@ -164,15 +164,15 @@ for name, values in samples.items():
     print(f"{name:7} mean {values.mean():5.2f}, standard deviation {values.std():.2f}")
 
 # %% [markdown]
-# The generated numbers moved to the real ones, although the generator was never told where these are. Their mean is about right, but
-# their standard deviation is only half of the real one. Even so, the discriminator ends at guessing, 2 log 2 = 1.39, and the generator
-# at log 2 = 0.69. The losses say little about the quality of the samples: when one network improves, the loss of the other rises, so
-# neither loss has to fall.
+# The generated numbers moved to the real ones, although the generator was never told where these are. Their mean is about right,
+# but their standard deviation is only half of the real one. Even so, the discriminator ends at guessing, 2 log 2 = 1.39, and the
+# generator at log 2 = 0.69. The losses say little about the quality of the samples: when one network improves, the loss of the
+# other rises, so neither loss has to fall.
 #
 # ## The same game with pictures
 #
-# DCGAN (Radford and others, 2015) uses convolutions in both networks. Ours is tiny. The images have 16 x 16 pixels. A real image shows
-# a bright disc at a random position on a black background, so you can judge the results at a glance.
+# DCGAN (Radford and others, 2015) uses convolutions in both networks. Ours is tiny. The images have 16 x 16 pixels. A real image
+# shows a bright disc at a random position on a black background, so you can judge the results at a glance.
 
 
 # %%
@@ -196,7 +196,8 @@ def dcgan_generator():
 
 
 # %% [markdown]
-# The discriminator is the mirror image. Strided convolutions halve the size, and a dense layer returns one logit for the whole image:
+# The discriminator is the mirror image. Strided convolutions halve the size, and a dense layer returns one logit for the whole
+# image:
 
 
 # %%
@@ -215,8 +216,8 @@ def dcgan_discriminator():
 
 
 # %% [markdown]
-# The training step is the one above, unchanged. **Predict:** what do the first images look like, and do they improve steadily from step
-# to step?
+# The training step is the one above, unchanged. **Predict:** what do the first images look like, and do they improve steadily
+# from step to step?
 
 # %%
 keras.utils.set_random_seed(0)
@@ -252,19 +253,20 @@ ax.legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The top row shows real images. Below it, each column uses the same noise in every row. The images do not improve steadily. In our run
-# the generator soon produces black images whatever the noise is, because most pixels of a real image are black. The curves show why it
-# stays there for a while: the discriminator loss is close to 0, so the discriminator is winning. Then the generator finds the discs, and
-# the discriminator ends close to guessing. At no point was a generated image compared with a real one pixel by pixel.
+# The top row shows real images. Below it, each column uses the same noise in every row. The images do not improve steadily. In
+# our run the generator soon produces black images whatever the noise is, because most pixels of a real image are black. The
+# curves show why it stays there for a while: the discriminator loss is close to 0, so the discriminator is winning. Then the
+# generator finds the discs, and the discriminator ends close to guessing. At no point was a generated image compared with a real
+# one pixel by pixel.
 #
-# This is the difference from all losses in the earlier lessons. Super-resolution needs both kinds: the LR image determines the *content*,
-# and the discriminator determines *how photos look*.
+# This is the difference from all losses in the earlier lessons. Super-resolution needs both kinds: the LR image determines the
+# *content*, and the discriminator determines *how photos look*.
 #
 # ## The training step in three versions
 #
-# We now train on photos at x4. The generator is not new: it is a small EDSR (lesson 8) that was trained on the L1 error. SRGAN (Ledig and
-# others, 2017) also starts from a trained generator, in its case one trained on the squared error. The output of an untrained generator
-# is so different from photos that a discriminator would learn nothing about texture from it.
+# We now train on photos at x4. The generator is not new: it is a small EDSR (lesson 8) that was trained on the L1 error. SRGAN
+# (Ledig and others, 2017) also starts from a trained generator, in its case one trained on the squared error. The output of an
+# untrained generator is so different from photos that a discriminator would learn nothing about texture from it.
 #
 # ![The networks and the losses of a GAN for super-resolution](figures/10_gan.svg)
 
@@ -287,8 +289,8 @@ def pretrained():
 # %% [markdown]
 # ### Version 1: one network, one loss
 #
-# The first version minimizes the L1 error of the pixels. `compile` and `fit` do this anyway. We write the step ourselves so that the
-# next versions can extend it.
+# The first version minimizes the L1 error of the pixels. `compile` and `fit` do this anyway. We write the step ourselves so that
+# the next versions can extend it.
 
 
 # %%
@@ -315,8 +317,8 @@ class Pixels(keras.Model):
 
 
 # %% [markdown]
-# We test it before we extend it. The loss of our step must equal Keras's own L1. (A single step runs faster eagerly, without being
-# compiled into a graph first.)
+# We test it before we extend it. The loss of our step must equal Keras's own L1. (A single step runs faster eagerly, without
+# being compiled into a graph first.)
 
 # %%
 first = Pixels(pretrained())
@@ -329,8 +331,8 @@ print("L1:", round(float(expected), 4))
 # %% [markdown]
 # ### Version 2: a discriminator
 #
-# The second version adds a discriminator, and with it a second optimizer and a second tape. The loss of the generator gains the term
-# `-log D(G(lr))` with a small weight. This is the step of the game above, with photos in place of numbers.
+# The second version adds a discriminator, and with it a second optimizer and a second tape. The loss of the generator gains the
+# term `-log D(G(lr))` with a small weight. This is the step of the game above, with photos in place of numbers.
 
 
 # %%
@@ -361,11 +363,11 @@ class WithDiscriminator(Pixels):
 
 
 # %% [markdown]
-# In each step the generator runs once, and the discriminator twice, on photos and on fakes. Both networks are updated from the weights
-# before the step.
+# In each step the generator runs once, and the discriminator twice, on photos and on fakes. Both networks are updated from the
+# weights before the step.
 #
-# Our discriminator is a *PatchGAN* (Isola and others, 2017). It consists of convolutions only, so it returns a map of logits instead of a
-# single one. Each logit judges one patch of the image, and the loss is the mean over all of them:
+# Our discriminator is a *PatchGAN* (Isola and others, 2017). It consists of convolutions only, so it returns a map of logits
+# instead of a single one. Each logit judges one patch of the image, and the loss is the mean over all of them:
 
 
 # %%
@@ -394,9 +396,9 @@ np.testing.assert_allclose(
 print(hr_batch.shape, "->", our_patchgan(hr_batch).shape)
 
 # %% [markdown]
-# The network equals the package's with two strided convolutions. (The package draws other initial weights, those of the paper, which is
-# why we copy them.) How large is the patch that one logit sees? We go through the layers from the last to the first. A layer with kernel
-# $k$ and stride $s$ turns a field of $n$ positions in its output into $s\,(n - 1) + k$ positions in its input:
+# The network equals the package's with two strided convolutions. (The package draws other initial weights, those of the paper,
+# which is why we copy them.) How large is the patch that one logit sees? We go through the layers from the last to the first. A
+# layer with kernel $k$ and stride $s$ turns a field of $n$ positions in its output into $s\,(n - 1) + k$ positions in its input:
 
 # %%
 for num_strided in (2, 3):
@@ -422,15 +424,15 @@ print({name: round(float(value), 4) for name, value in logs.items()})
 print("guessing:", round(2 * np.log(2), 4))
 
 # %% [markdown]
-# A new discriminator scores about as well as guessing, or slightly worse, because its random weights already prefer some images to
-# others.
+# A new discriminator scores about as well as guessing, or slightly worse, because its random weights already prefer some images
+# to others.
 #
 # ### What does the discriminator add?
 #
-# The only way to find out is to train twice and to change nothing else. Both runs start from the same network and see the same patches in
-# the same order. One uses version 1, and the other version 2. The patches come from a single texture, gravel, because a discriminator
-# learns one texture in a few steps and all textures of the world only in many thousands. The right-hand part of the photo is kept for
-# testing.
+# The only way to find out is to train twice and to change nothing else. Both runs start from the same network and see the same
+# patches in the same order. One uses version 1, and the other version 2. The patches come from a single texture, gravel, because
+# a discriminator learns one texture in a few steps and all textures of the world only in many thousands. The right-hand part of
+# the photo is kept for testing.
 
 # %%
 gravel = np.repeat(data.gravel()[..., None], 3, axis=-1)  # grey, in three channels
@@ -456,9 +458,9 @@ def train_on_stones(model):
 
 
 # %% [markdown]
-# Besides PSNR we compute LPIPS, the perceptual distance of lesson 7. Smaller is more similar, and this network was not part of any
-# training here. Its weights are a separate file, and where that is absent, the score is `nan`. **Predict:** which run will have the
-# better PSNR, and which the better LPIPS?
+# Besides PSNR we compute LPIPS, the perceptual distance of lesson 7. Smaller is more similar, and this network was not part of
+# any training here. Its weights are a separate file, and where that is absent, the score is `nan`. **Predict:** which run will
+# have the better PSNR, and which the better LPIPS?
 
 # %%
 lpips_distance = sr.lpips.Distance()
@@ -512,9 +514,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The difference is plain to see. L1 alone gains 0.4 dB over the start, and its stones stay smooth. With the discriminator, the stones have
-# edges and a rough surface. LPIPS falls from 0.37 to 0.22, although the PSNR is 2 dB lower than with L1 alone. Compare single stones with the HR
-# photo: the outlines fit, but the hatching on them is invented.
+# The difference is plain to see. L1 alone gains 0.4 dB over the start, and its stones stay smooth. With the discriminator, the
+# stones have edges and a rough surface. LPIPS falls from 0.37 to 0.22, although the PSNR is 2 dB lower than with L1 alone.
+# Compare single stones with the HR photo: the outlines fit, but the hatching on them is invented.
 #
 # How does this come about? Here are the test photo after each third of the training, and the loss of the discriminator.
 
@@ -536,11 +538,12 @@ ax.legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The discriminator begins at guessing and improves all the time. Toward the end the learning rate of the generator approaches 0, so the
-# discriminator wins.
+# The discriminator begins at guessing and improves all the time. Toward the end the learning rate of the generator approaches 0,
+# so the discriminator wins.
 #
-# What does the trained discriminator see? We show its map of probabilities for four images. (Its batch normalization must work as in
-# training, with the statistics of what it sees, hence `training=True`.) **Predict:** which of the four does it take for a photo?
+# What does the trained discriminator see? We show its map of probabilities for four images. (Its batch normalization must work as
+# in training, with the statistics of what it sees, hence `training=True`.) **Predict:** which of the four does it take for a
+# photo?
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.4), layout="constrained")
@@ -554,13 +557,14 @@ fig.colorbar(shown, ax=axes, label="probability of a photo")
 plt.show()
 
 # %% [markdown]
-# It is sure of the HR photo, and rejects the results of L1. For the generator that it was trained against, it is undecided in many
-# places. It rejects the border of every generated image, where the convolutions of the generator see padding.
+# It is sure of the HR photo, and rejects the results of L1. For the generator that it was trained against, it is undecided in
+# many places. It rejects the border of every generated image, where the convolutions of the generator see padding.
 #
 # ### Version 3: a content loss
 #
-# The third version adds a content loss, which compares the VGG19 features of both images (`VGG54` is the fourth convolution before the
-# fifth pooling layer). Features ask for the right structure in roughly the right place, not for the right value of every pixel.
+# The third version adds a content loss, which compares the VGG19 features of both images (`VGG54` is the fourth convolution
+# before the fifth pooling layer). Features ask for the right structure in roughly the right place, not for the right value of
+# every pixel.
 
 # %%
 try:
@@ -579,8 +583,8 @@ class WithContent(WithDiscriminator):
 
 
 # %% [markdown]
-# Only one method changed. The package's `GAN` has the same parts, and with the same terms its loss must equal ours. Here we use the
-# discriminator of SRGAN, which ends in dense layers and returns one logit for the whole patch.
+# Only one method changed. The package's `GAN` has the same parts, and with the same terms its loss must equal ours. Here we use
+# the discriminator of SRGAN, which ends in dense layers and returns one logit for the whole patch.
 
 # %%
 discriminator = sr.models.srgan_discriminator(size=hr_batch.shape[1], filters=8)
@@ -616,9 +620,9 @@ for name, values in logs.items():
 #
 # ### How large is each term?
 #
-# A weight means nothing without the size of the term that it multiplies. We take the recipe of a shipped SRGAN: L1, four layers of VGG19
-# before their ReLU, and the adversarial loss. Its generator is EDSR of full size, and its discriminator a U-Net, which returns a logit
-# for each pixel. **Predict:** which term is the largest after weighting? And which has the largest gradient?
+# A weight means nothing without the size of the term that it multiplies. We take the recipe of a shipped SRGAN: L1, four layers
+# of VGG19 before their ReLU, and the adversarial loss. Its generator is EDSR of full size, and its discriminator a U-Net, which
+# returns a logit for each pixel. **Predict:** which term is the largest after weighting? And which has the largest gradient?
 
 # %%
 recipe = sr.training.RECIPES["edsr-x4-photos-srgan"]
@@ -660,15 +664,16 @@ axes[0].invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# With VGG19's weights, two of its layers are the largest terms, and they dominate the gradient even more. The adversarial term is the
-# smallest, and against a new discriminator its gradient is negligible. That changes when the discriminator has learned something: trained alone
-# for 400 steps, its gradient grew from 0.0006 to 0.45, without the weight ([training log](../benchmarks/TRAINING_LOG.md)). The
-# L1 term preserves the colours. SRGAN's paper has no such term, and trains for far longer.
+# With VGG19's weights, two of its layers are the largest terms, and they dominate the gradient even more. The adversarial term is
+# the smallest, and against a new discriminator its gradient is negligible. That changes when the discriminator has learned
+# something: trained alone for 400 steps, its gradient grew from 0.0006 to 0.45, without the weight ([training
+# log](../benchmarks/TRAINING_LOG.md)). The L1 term preserves the colours. SRGAN's paper has no such term, and trains for far
+# longer.
 #
 # ### Changing the objective
 #
-# Least squares (LSGAN; Mao and others, 2016) replaces the cross-entropy: the output of the discriminator should be 1 for real images and
-# 0 for fakes, and it is not passed through a sigmoid. Two methods are overridden:
+# Least squares (LSGAN; Mao and others, 2016) replaces the cross-entropy: the output of the discriminator should be 1 for real
+# images and 0 for fakes, and it is not passed through a sigmoid. Two methods are overridden:
 
 
 # %%
@@ -688,9 +693,9 @@ print({name: round(float(value), 4) for name, value in logs.items()})
 # %% [markdown]
 # ## SRGAN after training
 #
-# The shipped `edsr-x4-photos-srgan` started from `edsr-x4-bsds`, EDSR with 64 filters and 16 blocks, and was trained with the recipe above
-# for 3,600 steps. We compare the two on fur, hair, gravel and bricks, in photos on which neither was trained. **Predict:** which has the
-# higher PSNR? Which looks sharper? Is there a motif on which the discriminator does harm?
+# The shipped `edsr-x4-photos-srgan` started from `edsr-x4-bsds`, EDSR with 64 filters and 16 blocks, and was trained with the
+# recipe above for 3,600 steps. We compare the two on fur, hair, gravel and bricks, in photos on which neither was trained.
+# **Predict:** which has the higher PSNR? Which looks sharper? Is there a motif on which the discriminator does harm?
 
 # %%
 motifs = {
@@ -733,12 +738,13 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# L1 draws smooth tufts and smooth waves. Where many fine details are compatible with the LR image, their mean has the smallest squared
-# error and their median the smallest absolute error, and both are smooth. A discriminator penalizes smoothness. SRGAN draws grain and short
-# strands instead. They run in the right direction, but hardly a single one of them is true.
+# L1 draws smooth tufts and smooth waves. Where many fine details are compatible with the LR image, their mean has the smallest
+# squared error and their median the smallest absolute error, and both are smooth. A discriminator penalizes smoothness. SRGAN
+# draws grain and short strands instead. They run in the right direction, but hardly a single one of them is true.
 #
-# Is it only contrast? Lesson 7 showed that sharpening alone can lower a perceptual loss. So we add a control to the third motif: the L1
-# image, sharpened until it has as much fine contrast as that of SRGAN. **Predict:** how much of the gain in LPIPS does the control reach?
+# Is it only contrast? Lesson 7 showed that sharpening alone can lower a perceptual loss. So we add a control to the third motif:
+# the L1 image, sharpened until it has as much fine contrast as that of SRGAN. **Predict:** how much of the gain in LPIPS does the
+# control reach?
 
 
 # %%
@@ -773,13 +779,13 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The control reaches nothing of it: its stones look polished, and its LPIPS is as high as before. SRGAN halves the distance. Its stones are
-# rough and have broken edges. But compare them one by one with the HR photo. Large stones have the right outline. Where the stones are
-# small, as along the left edge, SRGAN draws grit instead.
+# The control reaches nothing of it: its stones look polished, and its LPIPS is as high as before. SRGAN halves the distance. Its
+# stones are rough and have broken edges. But compare them one by one with the HR photo. Large stones have the right outline.
+# Where the stones are small, as along the left edge, SRGAN draws grit instead.
 #
-# The following table has all four motifs. *NIQE* (lower means more natural) needs no HR image. *LR-PSNR* compares the result, scaled down
-# again, with the LR image: has something been changed that was known? *Grid* is the share of the difference from L1 that repeats every four
-# pixels, which is the trace of the pixel shuffle (lesson 4).
+# The following table has all four motifs. *NIQE* (lower means more natural) needs no HR image. *LR-PSNR* compares the result,
+# scaled down again, with the LR image: has something been changed that was known? *Grid* is the share of the difference from L1
+# that repeats every four pixels, which is the trace of the pixel shuffle (lesson 4).
 
 # %%
 print(f"{'':22} PSNR   LPIPS   NIQE  LR-PSNR   grid")
@@ -797,12 +803,13 @@ for motif, hr in motifs.items():
     print(f"{motif:8}{'HR':14} {sr.quality.niqe(hr, 4):20.2f}")
 
 # %% [markdown]
-# On every motif SRGAN has a lower PSNR than L1, by 0.8 dB on fur and hair, by 1.6 dB on gravel and by 2.5 dB on bricks. On fur, hair and
-# gravel its LPIPS is 40 to 50% lower, while sharpening changes LPIPS by at most 0.02. NIQE falls as well. The LR-PSNR falls by 4 to 8 dB, and on gravel
-# it ends below the 45 dB that the NTIRE challenges require. The grid is at most 1.6% of the change.
+# On every motif SRGAN has a lower PSNR than L1, by 0.8 dB on fur and hair, by 1.6 dB on gravel and by 2.5 dB on bricks. On fur,
+# hair and gravel its LPIPS is 40 to 50% lower, while sharpening changes LPIPS by at most 0.02. NIQE falls as well. The LR-PSNR
+# falls by 4 to 8 dB, and on gravel it ends below the 45 dB that the NTIRE challenges require. The grid is at most 1.6% of the
+# change.
 #
-# The bricks are the exception. Here SRGAN is worse than L1 in PSNR, in LPIPS and in LR-PSNR. (NIQE is of no use here: it rates the HR
-# photo as the worst.) Let us see why.
+# The bricks are the exception. Here SRGAN is worse than L1 in PSNR, in LPIPS and in LR-PSNR. (NIQE is of no use here: it rates
+# the HR photo as the worst.) Let us see why.
 
 # %%
 bricks = upscaled["bricks"]
@@ -815,18 +822,19 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The bricks are smooth, and SRGAN covers them with a faint stipple. It has learned that photos have grain, and it cannot tell a surface
-# whose grain was lost from one that has none. On smooth skin and on dark edges you will find the same.
+# The bricks are smooth, and SRGAN covers them with a faint stipple. It has learned that photos have grain, and it cannot tell a
+# surface whose grain was lost from one that has none. On smooth skin and on dark edges you will find the same.
 #
-# In the paper, with a large network and 200,000 steps, viewers preferred the GAN. On BSD100 they gave SRGAN 3.56 of 5 points, and 2.29 to
-# SRResNet, the same network trained on the squared error alone, although SRResNet has the higher PSNR, 27.58 against 25.16 dB.
+# In the paper, with a large network and 200,000 steps, viewers preferred the GAN. On BSD100 they gave SRGAN 3.56 of 5 points, and
+# 2.29 to SRResNet, the same network trained on the squared error alone, although SRResNet has the higher PSNR, 27.58 against
+# 25.16 dB.
 #
 # ### Interpolating between both
 #
-# Two networks of the same architecture, one of them fine-tuned from the other, can be blended weight by weight (`sr.models.blend`,
-# lesson 7). The idea is ESRGAN's. It needs no training, and the user chooses how much may be invented:
-# `sr.models.load("edsr-x4-photos-srgan", detail=0.5)` loads the blend of SRGAN and the network that it started from. **Predict:** which
-# amount has the best PSNR, and which the best LPIPS?
+# Two networks of the same architecture, one of them fine-tuned from the other, can be blended weight by weight
+# (`sr.models.blend`, lesson 7). The idea is ESRGAN's. It needs no training, and the user chooses how much may be invented:
+# `sr.models.load("edsr-x4-photos-srgan", detail=0.5)` loads the blend of SRGAN and the network that it started from. **Predict:**
+# which amount has the best PSNR, and which the best LPIPS?
 
 # %%
 amounts = (0, 0.25, 0.5, 0.75, 1)
@@ -859,8 +867,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# LPIPS falls first and PSNR falls last: a blend of three quarters keeps 82% of the gain in LPIPS, and costs 0.7 of 1.6 dB. To the eye, the
-# outlines become crisper at first, and most of the rough surface appears between 0.75 and 1.
+# LPIPS falls first and PSNR falls last: a blend of three quarters keeps 82% of the gain in LPIPS, and costs 0.7 of 1.6 dB. To the
+# eye, the outlines become crisper at first, and most of the rough surface appears between 0.75 and 1.
 
 # %% [markdown]
 # ## ESRGAN: three changes
@@ -870,9 +878,10 @@ sr.plotting.comparison(
 #
 # ### The generator: dense blocks inside residual blocks
 #
-# The generator is called RRDB (residual in residual dense block). Like EDSR it has no batch normalization. In a *dense block*, each
-# convolution sees the outputs of all convolutions before it. The output is multiplied by 0.2 before it is added to the input, which keeps
-# a deep network stable (lesson 8). Three dense blocks form one RRDB block, with another skip connection around them:
+# The generator is called RRDB (residual in residual dense block). Like EDSR it has no batch normalization. In a *dense block*,
+# each convolution sees the outputs of all convolutions before it. The output is multiplied by 0.2 before it is added to the
+# input, which keeps a deep network stable (lesson 8). Three dense blocks form one RRDB block, with another skip connection around
+# them:
 
 
 # %%
@@ -904,9 +913,9 @@ np.testing.assert_allclose(of_ours(features), of_package(features), atol=1e-5)
 # %% [markdown]
 # ### The discriminator: more realistic than?
 #
-# ESRGAN's discriminator is *relativistic*. It does not ask "is this a photo?" but "is this photo *more realistic than the fakes*?" From each logit, the
-# mean logit of the other kind is subtracted. With logits $C(x)$ of photos $x$ and $C(\hat{x})$ of fakes $\hat{x}$, and the sigmoid
-# $\sigma$:
+# ESRGAN's discriminator is *relativistic*. It does not ask "is this a photo?" but "is this photo *more realistic than the
+# fakes*?" From each logit, the mean logit of the other kind is subtracted. With logits $C(x)$ of photos $x$ and $C(\hat{x})$ of
+# fakes $\hat{x}$, and the sigmoid $\sigma$:
 #
 # $$L_D = -\log \sigma\big(C(x) - \mathrm{mean}\,C(\hat{x})\big) - \log\Big(1 - \sigma\big(C(\hat{x}) - \mathrm{mean}\,C(x)\big)\Big)$$
 
@@ -926,7 +935,8 @@ package = relativistic.discriminator_loss(photo_logits, sr_logits)
 np.testing.assert_allclose(relative_loss(photo_logits, sr_logits), package, rtol=1e-5)
 
 # %% [markdown]
-# **Predict:** suppose the discriminator adds 5 to every logit, those of photos and those of fakes. Which of the two losses changes?
+# **Predict:** suppose the discriminator adds 5 to every logit, those of photos and those of fakes. Which of the two losses
+# changes?
 
 # %%
 for shift in (0, 5):
@@ -935,15 +945,15 @@ for shift in (0, 5):
     print(f"logits + {shift}: standard {plain:.3f}, relativistic {relative:.3f}")
 
 # %% [markdown]
-# The relativistic loss depends only on differences of logits. The loss of the generator is the same with exchanged roles: its fakes
-# should be more realistic than the photos. It has one term with the logits of the photos and one with those of the fakes, so photos take
-# part in the training of the generator.
+# The relativistic loss depends only on differences of logits. The loss of the generator is the same with exchanged roles: its
+# fakes should be more realistic than the photos. It has one term with the logits of the photos and one with those of the fakes,
+# so photos take part in the training of the generator.
 #
 # ### The content loss: before the ReLU
 #
-# SRGAN compares features after the ReLU, and ESRGAN before it. Lesson 7 counted that after the ReLU, most features of this layer are
-# zero. What does that mean for training? Where a feature of the *fake* is zero, the gradient of the loss is zero as well, even if the
-# photo has the feature. **Predict:** which share of the features that the photo has get a gradient?
+# SRGAN compares features after the ReLU, and ESRGAN before it. Lesson 7 counted that after the ReLU, most features of this layer
+# are zero. What does that mean for training? Where a feature of the *fake* is zero, the gradient of the loss is zero as well,
+# even if the photo has the feature. **Predict:** which share of the features that the photo has get a gradient?
 
 # %%
 extract = sr.features.FeatureExtractor(["VGG54/before_relu"], vgg)
@@ -972,8 +982,8 @@ for name, activation in {"after": tf.nn.relu, "before": tf.identity}.items():
 #
 # ### All three together
 #
-# In the package this is one call. (ESRGAN's weight of 1 for the content loss belongs to a VGG19 with differently scaled inputs; 0.05
-# corresponds to it here.)
+# In the package this is one call. (ESRGAN's weight of 1 for the content loss belongs to a VGG19 with differently scaled inputs;
+# 0.05 corresponds to it here.)
 
 # %%
 keras.utils.set_random_seed(0)
@@ -992,11 +1002,11 @@ logs = esrgan.train_on_batch(lr_batch, hr_batch, return_dict=True)
 print({name: round(float(value), 4) for name, value in logs.items()})
 
 # %% [markdown]
-# The package ships a small ESRGAN, `rrdb-x4-bsds-esrgan`, which was trained for only 800 steps. Its scores are in
-# [the benchmarks](../benchmarks/README.md).
+# The package ships a small ESRGAN, `rrdb-x4-bsds-esrgan`, which was trained for only 800 steps. Its scores are in [the
+# benchmarks](../benchmarks/README.md).
 #
-# Whichever of these networks you use: a discriminator cannot read, and it does not know what was in front of the camera. It only learns
-# whether a patch resembles photos. Never use a GAN where details are evidence (lesson 13).
+# Whichever of these networks you use: a discriminator cannot read, and it does not know what was in front of the camera. It only
+# learns whether a patch resembles photos. Never use a GAN where details are evidence (lesson 13).
 #
 # ## What a discriminator sees
 #
@@ -1019,12 +1029,13 @@ for name, network in discriminators.items():
 # %% [markdown]
 # ### Does it fit the input?
 #
-# None of these discriminators sees the LR image. A generator could return a perfect photo of something else, and they would accept it. In
-# SRGAN, the pixel loss and the content loss tie the result to its input. The alternative is a *conditional* discriminator, as in pix2pix
-# (Isola and others, 2017), which sees both images.
+# None of these discriminators sees the LR image. A generator could return a perfect photo of something else, and they would
+# accept it. In SRGAN, the pixel loss and the content loss tie the result to its input. The alternative is a *conditional*
+# discriminator, as in pix2pix (Isola and others, 2017), which sees both images.
 #
-# We return to the discs, now with LR images of 4 x 4 pixels. Both discriminators see real discs only. In half of the pairs the LR image
-# belongs to the disc, and in the other half to another one. **Predict:** what loss will the discriminator without the LR image reach?
+# We return to the discs, now with LR images of 4 x 4 pixels. Both discriminators see real discs only. In half of the pairs the LR
+# image belongs to the disc, and in the other half to another one. **Predict:** what loss will the discriminator without the LR
+# image reach?
 
 
 # %%
@@ -1063,14 +1074,14 @@ losses_of_pairs = conditional.evaluate([new_hr, new_lr], new_labels, verbose=0)
 print("with LR:   ", round(losses_of_pairs, 3))
 
 # %% [markdown]
-# Without the LR image, the discriminator can only guess, because the same discs occur in both halves. With it, the discriminator learns
-# to compare positions. The package's `GAN` passes `[images, lr]` to any discriminator with two inputs.
+# Without the LR image, the discriminator can only guess, because the same discs occur in both halves. With it, the discriminator
+# learns to compare positions. The package's `GAN` passes `[images, lr]` to any discriminator with two inputs.
 #
 # ## Optional: a U-Net with a discriminator
 #
 # The generator can be any network. `crappify` adds blur, noise and JPEG artefacts, and the U-Net of lesson 6 removes them.
-# `unet-x1-bsds-small` was trained on pixels alone, and `unet-x1-bsds-patchgan` continued from it for 200 steps with L1, features and a
-# PatchGAN. **Predict:** what do 200 steps add?
+# `unet-x1-bsds-small` was trained on pixels alone, and `unet-x1-bsds-patchgan` continued from it for 200 steps with L1, features
+# and a PatchGAN. **Predict:** what do 200 steps add?
 
 # %%
 lr, hr = sr.datasets.samples(1, split="validation", degradation="crappify")[0]
@@ -1093,16 +1104,16 @@ sr.plotting.comparison(
 print(f"share of a grid of 2 pixels: {sr.quality.grid_energy(difference)[2]:.0%}")
 
 # %% [markdown]
-# Hardly anything, except for a grid. The PSNR is the same, and LPIPS improves a little, but 30% of the change is a pattern that repeats every two
-# pixels, whatever the photo shows. You can see it in the restored photo on the skin around the eye. The fine hairs of the original are missing in
-# all of them. A few hundred steps are too few for texture, and enough for a grid.
+# Hardly anything, except for a grid. The PSNR is the same, and LPIPS improves a little, but 30% of the change is a pattern that
+# repeats every two pixels, whatever the photo shows. You can see it in the restored photo on the skin around the eye. The fine
+# hairs of the original are missing in all of them. A few hundred steps are too few for texture, and enough for a grid.
 #
 # ### Train the discriminator first
 #
-# The generator is already good, while a new discriminator knows nothing. So we train the discriminator alone until it does better than
-# guessing: with `discriminator_warmup_loss=1.3`, the generator is only trained in steps in which the loss of the discriminator is at most
-# 1.3. We take the damage of lesson 7, which leaves the discriminator more to find. **Predict:** in how many of the steps will the
-# generator wait?
+# The generator is already good, while a new discriminator knows nothing. So we train the discriminator alone until it does better
+# than guessing: with `discriminator_warmup_loss=1.3`, the generator is only trained in steps in which the loss of the
+# discriminator is at most 1.3. We take the damage of lesson 7, which leaves the discriminator more to find. **Predict:** in how
+# many of the steps will the generator wait?
 
 # %%
 d = sr.degradations
@@ -1156,17 +1167,18 @@ plt.show()
 print("steps in which the generator trained:", int(trained.sum()), "of", len(trained))
 
 # %% [markdown]
-# In our run the discriminator guesses for more than a third of the time, then slowly finds a difference. Past the middle the generator is
-# trained for the first time. Where the loss rises above the threshold again, it waits. Only near the end are both trained in every step.
+# In our run the discriminator guesses for more than a third of the time, then slowly finds a difference. Past the middle the
+# generator is trained for the first time. Where the loss rises above the threshold again, it waits. Only near the end are both
+# trained in every step.
 #
-# The rule exists because the gradient of a discriminator that guesses carries no information. Without the rule the U-Net would follow that
-# gradient anyway.
+# The rule exists because the gradient of a discriminator that guesses carries no information. Without the rule the U-Net would
+# follow that gradient anyway.
 #
 # ## Two ways to fail
 #
-# GAN training fails in two typical ways, and both happen with our discs if the learning rates are far out of balance. First the generator
-# learns 25 times faster than the discriminator, then the discriminator 20 times faster than the generator. **Predict:** what will the
-# images look like, and what will the loss of the discriminator be?
+# GAN training fails in two typical ways, and both happen with our discs if the learning rates are far out of balance. First the
+# generator learns 25 times faster than the discriminator, then the discriminator 20 times faster than the generator. **Predict:**
+# what will the images look like, and what will the loss of the discriminator be?
 
 
 # %%
@@ -1206,13 +1218,14 @@ for column, (name, (d_losses, images)) in zip(axes.T, failures.items(), strict=T
 plt.show()
 
 # %% [markdown]
-# On the left is *mode collapse*: ten different noise vectors give one and the same image. Whatever single image the discriminator likes best at
-# the moment, the generator has found it long before the discriminator has learned to reject it. Then the generator moves to another one, and so the image
-# changes from row to row. The loss of the discriminator swings around guessing and does not show the failure. Only a
-# look at many samples does.
+# On the left is *mode collapse*: ten different noise vectors give one and the same image. Whatever single image the discriminator
+# likes best at the moment, the generator has found it long before the discriminator has learned to reject it. Then the generator
+# moves to another one, and so the image changes from row to row. The loss of the discriminator swings around guessing and does
+# not show the failure. Only a look at many samples does.
 #
-# On the right is an *overpowering discriminator*. Its loss is near 0 from the start: it is always right, and certain. The generator
-# changes its images all the time, but they do not become discs. (They are alike, too, so the pictures alone do not tell the two failures apart.)
+# On the right is an *overpowering discriminator*. Its loss is near 0 from the start: it is always right, and certain. The
+# generator changes its images all the time, but they do not become discs. (They are alike, too, so the pictures alone do not tell
+# the two failures apart.)
 #
 # | | mode collapse | overpowering discriminator |
 # |---|---|---|
@@ -1221,11 +1234,11 @@ plt.show()
 # | who is ahead | the generator | the discriminator |
 # | what helps | a slower generator, more discriminator steps, a loss that compares with HR | a slower or smaller discriminator, `discriminator_min_loss`, spectral normalization |
 #
-# In super-resolution, the pixel and content losses prevent the complete collapse: every LR image has its own HR image. What remains of it is the
-# same texture everywhere, such as the hatching on our gravel.
+# In super-resolution, the pixel and content losses prevent the complete collapse: every LR image has its own HR image. What
+# remains of it is the same texture everywhere, such as the hatching on our gravel.
 #
-# Why does the generator not learn from a discriminator that is right? We measure the gradient with respect to the images, of `-log D` and of
-# the loss in the first GAN paper, `log(1 - D)`:
+# Why does the generator not learn from a discriminator that is right? We measure the gradient with respect to the images, of
+# `-log D` and of the loss in the first GAN paper, `log(1 - D)`:
 
 # %%
 for name, (generator, discriminator_of_discs) in players.items():
@@ -1244,19 +1257,20 @@ for name, (generator, discriminator_of_discs) in players.items():
         )
 
 # %% [markdown]
-# Against the fast discriminator, the gradient of `log(1 - D)` has almost vanished, although the generator has everything to learn. This is
-# why GANs use `-log D` (exercise 3). Its gradient does not vanish, and is even the largest of all. But a large gradient need not be a useful
-# one: following it for 400 steps led to black squares.
+# Against the fast discriminator, the gradient of `log(1 - D)` has almost vanished, although the generator has everything to
+# learn. This is why GANs use `-log D` (exercise 3). Its gradient does not vanish, and is even the largest of all. But a large
+# gradient need not be a useful one: following it for 400 steps led to black squares.
 #
 # ### Spectral normalization
 #
-# What makes a discriminator so steep? The logit may change arbitrarily fast with the image. *Spectral normalization* (Miyato and others,
-# 2018) limits this. A layer with kernel matrix $W$ can stretch the difference of two inputs at most by the largest singular value
-# $\sigma(W)$. Divided by it, the layer cannot stretch any difference, and neither can the ReLUs between the layers. So the logit changes
-# by no more than the distance of two images.
+# What makes a discriminator so steep? The logit may change arbitrarily fast with the image. *Spectral normalization* (Miyato and
+# others, 2018) limits this. A layer with kernel matrix $W$ can stretch the difference of two inputs at most by the largest
+# singular value $\sigma(W)$. Divided by it, the layer cannot stretch any difference, and neither can the ReLUs between the
+# layers. So the logit changes by no more than the distance of two images.
 #
-# The largest singular value need not be computed anew in each step. *Power iteration* multiplies a vector by $W$ and $W^T$ in turn, which turns
-# it towards the direction that is stretched the most. Since the weights change slowly, one iteration in each training step is enough:
+# The largest singular value need not be computed anew in each step. *Power iteration* multiplies a vector by $W$ and $W^T$ in
+# turn, which turns it towards the direction that is stretched the most. Since the weights change slowly, one iteration in each
+# training step is enough:
 
 # %%
 kernel = rng.normal(size=(8, 16)).astype("float32")
@@ -1278,11 +1292,12 @@ for _ in range(50):
 np.testing.assert_allclose(dense.layer.kernel, kernel / largest, rtol=1e-3)
 
 # %% [markdown]
-# Keras has it as a wrapper, which does the same. (For a convolution, Keras flattens the kernel to a matrix, as the paper does, which
-# limits the stretching only approximately.)
+# Keras has it as a wrapper, which does the same. (For a convolution, Keras flattens the kernel to a matrix, as the paper does,
+# which limits the stretching only approximately.)
 #
-# Its effect is easiest to see for single numbers. We train two discriminators on real numbers around 2 and fixed fakes around 0, one of them with spectral
-# normalization, and draw their logits. **Predict:** how far apart can the logits at 0 and at 2 be with spectral normalization?
+# Its effect is easiest to see for single numbers. We train two discriminators on real numbers around 2 and fixed fakes around 0,
+# one of them with spectral normalization, and draw their logits. **Predict:** how far apart can the logits at 0 and at 2 be with
+# spectral normalization?
 
 
 # %%
@@ -1328,10 +1343,10 @@ axes[0].legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Without it, the discriminator becomes as steep as it can. $D$ is 0 for all fakes and 1 for all real numbers, and the logit rises by up to
-# 18 for each unit. With spectral normalization the slope is about 1 everywhere, so the logits at 0 and at 2 are about 2 apart. (It is
-# slightly above 1 because one iteration per step lags behind the weights.) $D$ rises gently from the fakes to the real numbers. It is never certain,
-# and its slope points the generator in the right direction everywhere.
+# Without it, the discriminator becomes as steep as it can. $D$ is 0 for all fakes and 1 for all real numbers, and the logit rises
+# by up to 18 for each unit. With spectral normalization the slope is about 1 everywhere, so the logits at 0 and at 2 are about 2
+# apart. (It is slightly above 1 because one iteration per step lags behind the weights.) $D$ rises gently from the fakes to the
+# real numbers. It is never certain, and its slope points the generator in the right direction everywhere.
 #
 # Does it restrain the overpowering discriminator of the discs? We repeat that run, with the same learning rates:
 
@@ -1369,11 +1384,11 @@ for name, d_losses in {
 # The loss stays far away from 0. The discriminator is still ahead, since it learns 20 times as fast, but it is no longer certain.
 #
 # Other remedies limit the gradient of the discriminator with a penalty ([R1](https://arxiv.org/abs/1801.04406); the docstring of
-# `GAN.discriminator_penalty` has the code), or ask for 0.9 instead of 1 on real samples
-# ([one-sided label smoothing](https://arxiv.org/abs/1606.03498)).
+# `GAN.discriminator_penalty` has the code), or ask for 0.9 instead of 1 on real samples ([one-sided label
+# smoothing](https://arxiv.org/abs/1606.03498)).
 #
-# The package counts consecutive steps with a discriminator loss near 0, and warns after 500 of them. Here we lower that limit. The
-# generator has random weights and hardly learns, and the discriminator learns fast:
+# The package counts consecutive steps with a discriminator loss near 0, and warns after 500 of them. Here we lower that limit.
+# The generator has random weights and hardly learns, and the discriminator learns fast:
 
 # %%
 keras.utils.set_random_seed(0)
@@ -1396,13 +1411,13 @@ for warning in caught:
         print(warning.message)
 
 # %% [markdown]
-# The package's message calls this a collapse. In papers, "collapse" mostly means mode collapse. All discriminators of the package have
-# `spectral_norm=True`.
+# The package's message calls this a collapse. In papers, "collapse" mostly means mode collapse. All discriminators of the package
+# have `spectral_norm=True`.
 #
 # ## Optional: two networks in float16
 #
-# GPUs are faster in float16, whose smallest positive number is about 6e-8. **Predict:** a loss has a gradient of about 1e-9. What is left
-# of it after it has passed through a layer in float16?
+# GPUs are faster in float16, whose smallest positive number is about 6e-8. **Predict:** a loss has a gradient of about 1e-9. What
+# is left of it after it has passed through a layer in float16?
 
 # %%
 weight = tf.Variable(1.0)
@@ -1420,9 +1435,10 @@ print(f"loss times 2**15:     {gradient(2.0**15):.2e}")
 assert gradient(1.0) == 0 and gradient(2.0**15) > 0
 
 # %% [markdown]
-# The first gradient underflows to 0 without an error. Keras's `LossScaleOptimizer` multiplies the loss by a scale, divides the gradients
-# by it again, and halves the scale whenever a gradient overflows. The two losses of a GAN have different ranges, so each optimizer needs a
-# scale of its own. Keras wraps only the optimizer that is passed to its own `compile`. The package wraps both:
+# The first gradient underflows to 0 without an error. Keras's `LossScaleOptimizer` multiplies the loss by a scale, divides the
+# gradients by it again, and halves the scale whenever a gradient overflows. The two losses of a GAN have different ranges, so
+# each optimizer needs a scale of its own. Keras wraps only the optimizer that is passed to its own `compile`. The package wraps
+# both:
 
 # %%
 keras.config.set_dtype_policy("mixed_float16")
@@ -1439,7 +1455,8 @@ for optimizer, network in half.optimizers():
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** The discriminator gives a fake the probability 0.1 of being a photo. What is the adversarial loss of the generator?
+# **Exercise 1.** The discriminator gives a fake the probability 0.1 of being a photo. What is the adversarial loss of the
+# generator?
 
 # %%
 answer = None  # a number
@@ -1456,8 +1473,8 @@ print(round(answer, 2))
 sr.course.check(answer, 2.302585, tolerance=0.01)
 
 # %% [markdown]
-# **Exercise 2.** In `LeastSquares`, a discriminator returns 0.5 for everything. What is its loss, and what is the adversarial loss of the
-# generator? Answer with a list of both.
+# **Exercise 2.** In `LeastSquares`, a discriminator returns 0.5 for everything. What is its loss, and what is the adversarial
+# loss of the generator? Answer with a list of both.
 
 # %%
 answer = None  # [discriminator loss, adversarial loss]
@@ -1477,9 +1494,9 @@ print(answer)
 sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
 
 # %% [markdown]
-# **Exercise 3.** The first GAN paper describes the game with another loss of the generator, `log(1 - D)`, which is minimized. Take a logit of
-# -6, with which the discriminator is right and certain, and compute the gradients of both losses with respect to it, using a tape. With which one does the generator
-# still learn?
+# **Exercise 3.** The first GAN paper describes the game with another loss of the generator, `log(1 - D)`, which is minimized.
+# Take a logit of -6, with which the discriminator is right and certain, and compute the gradients of both losses with respect to
+# it, using a tape. With which one does the generator still learn?
 
 # %%
 answer = None  # [gradient of -log D, gradient of log(1 - D)]
@@ -1498,12 +1515,12 @@ print("-log D: {:.4f}, log(1 - D): {:.4f}".format(*answer))
 sr.course.check(answer, [-0.997527, -0.002473], tolerance=0.001)
 
 # %% [markdown] tags=["solution"]
-# With `-log D` the gradient still pushes the logit upwards, and with `log(1 - D)` hardly at all: the sigmoid is saturated. This is why `-log D` is called the
-# *non-saturating* loss.
+# With `-log D` the gradient still pushes the logit upwards, and with `log(1 - D)` hardly at all: the sigmoid is saturated. This
+# is why `-log D` is called the *non-saturating* loss.
 
 # %% [markdown]
-# **Exercise 4.** Train the GAN on single numbers with two peaks: real numbers lie near -2 or near 2, with equal probability. Draw a
-# histogram of the generated numbers, after 300 steps and after 1,500. Are both peaks found? Try other seeds and learning rates.
+# **Exercise 4.** Train the GAN on single numbers with two peaks: real numbers lie near -2 or near 2, with equal probability. Draw
+# a histogram of the generated numbers, after 300 steps and after 1,500. Are both peaks found? Try other seeds and learning rates.
 
 # %%
 answer = None  # your histogram
@@ -1530,12 +1547,13 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown] tags=["solution"]
-# The dashed lines are the real peaks. In our runs both are found in the end, with unequal shares, and after 300 steps they are not. If one of them gets
-# nearly nothing, the generator has collapsed to the other mode. Later steps may still find it.
+# The dashed lines are the real peaks. In our runs both are found in the end, with unequal shares, and after 300 steps they are
+# not. If one of them gets nearly nothing, the generator has collapsed to the other mode. Later steps may still find it.
 
 # %% [markdown]
-# **Exercise 5.** Write a `train_step` in which the discriminator is updated twice on each batch, and then the generator once. Derive the
-# class from `WithDiscriminator`. Train on one batch and answer with the numbers of updates, which the optimizers count in `iterations`.
+# **Exercise 5.** Write a `train_step` in which the discriminator is updated twice on each batch, and then the generator once.
+# Derive the class from `WithDiscriminator`. Train on one batch and answer with the numbers of updates, which the optimizers count
+# in `iterations`.
 
 # %%
 answer = None  # [generator_updates, discriminator_updates]
@@ -1571,18 +1589,20 @@ sr.course.check(answer, [1, 2])
 # %% [markdown]
 # ## Summary
 #
-# - A GAN has two networks, two losses and two optimizers. A discriminator that guesses scores 2 log 2. Neither loss has to fall, so look
-#   at pictures.
-# - To see what a discriminator adds, train the same network with and without it. On gravel it added edges and a rough surface, and cost
-#   PSNR.
-# - SRGAN takes a trained generator and adds an adversarial loss with a small weight and a content loss on VGG19. A pixel loss preserves
-#   the colours.
-# - SRGAN has a much better LPIPS than L1 on fur, hair and gravel, and sharpening does not reach it. On smooth bricks it does harm. Its
-#   detail may be invented.
+# - A GAN has two networks, two losses and two optimizers. A discriminator that guesses scores 2 log 2. Neither loss has to
+#   fall, so look at pictures.
+# - To see what a discriminator adds, train the same network with and without it. On gravel it added edges and a rough surface,
+#   and cost PSNR.
+# - SRGAN takes a trained generator and adds an adversarial loss with a small weight and a content loss on VGG19. A pixel loss
+#   preserves the colours.
+# - SRGAN has a much better LPIPS than L1 on fur, hair and gravel, and sharpening does not reach it. On smooth bricks it does
+#   harm. Its detail may be invented.
 # - ESRGAN adds dense blocks, a relativistic discriminator, and features before the ReLU, where all of them have a gradient.
-# - A discriminator can return a logit for an image, a patch or a pixel. Only a conditional one knows whether the result fits the input.
-# - In mode collapse all samples are alike, and the loss of the discriminator does not show it. A discriminator loss near 0 for a long time
-#   means that the discriminator overpowers the generator. Spectral normalization limits how fast the logit can change.
+# - A discriminator can return a logit for an image, a patch or a pixel. Only a conditional one knows whether the result fits
+#   the input.
+# - In mode collapse all samples are alike, and the loss of the discriminator does not show it. A discriminator loss near 0 for
+#   a long time means that the discriminator overpowers the generator. Spectral normalization limits how fast the logit can
+#   change.
 #
 # ## Further reading
 #
@@ -1592,10 +1612,11 @@ sr.course.check(answer, [1, 2])
 # - Ledig and others, [Photo-realistic single image super-resolution using a generative adversarial
 #   network](https://arxiv.org/abs/1609.04802) (SRGAN), 2017.
 # - Mao and others, [Least squares generative adversarial networks](https://arxiv.org/abs/1611.04076) (LSGAN), 2016.
-# - Isola and others, [Image-to-image translation with conditional adversarial networks](https://arxiv.org/abs/1611.07004) (pix2pix,
-#   PatchGAN), 2017.
+# - Isola and others, [Image-to-image translation with conditional adversarial networks](https://arxiv.org/abs/1611.07004)
+#   (pix2pix, PatchGAN), 2017.
 # - Wang and others, [ESRGAN](https://arxiv.org/abs/1809.00219), 2018; Jolicoeur-Martineau, [The relativistic
 #   discriminator](https://arxiv.org/abs/1807.00734), 2018.
 # - Miyato and others, [Spectral normalization for generative adversarial networks](https://arxiv.org/abs/1802.05957), 2018.
 # - Wang and others, [Real-ESRGAN](https://arxiv.org/abs/2107.10833), 2021: the U-Net as a discriminator.
-# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why distortion and perceptual quality conflict.
+# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why distortion and
+#   perceptual quality conflict.
