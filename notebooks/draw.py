@@ -41,7 +41,7 @@ GOALS = {
     "07_perceptual": ("painted by the texture loss", None),
     "08_edsr": ("motorcycle x4: the fork", None),
     "09_designs": ("designs.items()", None),
-    "10_gans": ('for name in ("L1", "SRGAN")', None),
+    "10_gans": ('order = ("bicubic", "L1, sharpened"', (0, 440, 1093, 853)),
     "11_vae": ('"temperature 0": mean', None),
     "12_quality": ('{"HR": photo, **degraded}', None),
     "13_hallucination": ('"LR": cat_lr, **cats', None),
