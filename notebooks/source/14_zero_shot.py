@@ -41,7 +41,7 @@ here = sr.course.start(
     minutes=(0.9, 4.5, 1.5),
     steps=(100, 800, 2000),
     widths=((0.8, 1.6), (0.4, 0.8, 1.2, 1.6, 2.0, 2.4), (0.4, 0.8, 1.2, 1.6, 2.0, 2.4)),
-    shown=((10, 20), (50, 200, 800), (50, 200, 1500)),
+    shown=((5, 20), (100, 800), (100, 1500)),
 )
 
 # %% [markdown]
@@ -630,22 +630,22 @@ def recurrence(degradation):
 candidates = [(width, width, 0) for width in here.widths]
 for across, along in itertools.combinations(here.widths, 2):
     candidates += [(along, across, angle) for angle in range(0, 180, 30)]
-distance_of = {lens: recurrence(camera_with(*lens)) for lens in candidates}
+distance_of = {shape: recurrence(camera_with(*shape)) for shape in candidates}
 ranking = sorted(distance_of, key=distance_of.get)
 print(f"{len(candidates)} lenses; the best, with the median distance of 255:")
-for lens in ranking[:5]:
-    print(f"widths {lens[0]} and {lens[1]}, angle {lens[2]:3}: {distance_of[lens]:.2f}")
+for shape in ranking[:5]:
+    print(
+        f"widths {shape[0]} and {shape[1]}, angle {shape[2]:3}: {distance_of[shape]:.2f}"
+    )
 estimated_camera = camera_with(*ranking[0])
 
 # %%
 best = ranking[0]
-round_ones = [lens for lens in candidates if lens[0] == lens[1]]
-turned = [lens for lens in candidates if lens[:2] == best[:2]]
+round_ones = [shape for shape in candidates if shape[0] == shape[1]]
+turned = [shape for shape in candidates if shape[:2] == best[:2]]
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained", sharey=True)
-for ax, lenses, part in ((axes[0], round_ones, 0), (axes[1], turned, 2)):
-    ax.plot(
-        [lens[part] for lens in lenses], [distance_of[lens] for lens in lenses], "o-"
-    )
+for ax, shapes, part in ((axes[0], round_ones, 0), (axes[1], turned, 2)):
+    ax.plot([s[part] for s in shapes], [distance_of[s] for s in shapes], "o-")
 axes[0].set(xlabel="width of a round lens (pixels)", ylabel="distance (of 255)")
 axes[1].set(xlabel=f"angle of a lens with widths {best[0]} and {best[1]} (degrees)")
 axes[1].axvline(30, color="0.4", linestyle="--", label="true angle")
@@ -869,7 +869,6 @@ for name, image in parts.items():
     print(f"{name:22} PSNR {psnr:.2f} dB, LR-PSNR {lr_psnr:.2f} dB")
 
 # %%
-del parts["bicubic"]
 sr.plotting.comparison(
     {**parts, "HR": hr_spoon},
     scores=captions,
