@@ -991,32 +991,36 @@ sr.plotting.comparison(
 # bicubic interpolation. With noise on the sons, the small network is the only one that is above it.
 
 # %% [markdown]
-# **Exercise 5.** Measure the kernel with another chart: the photo of the brick wall, `data.brick()`, in its original size.
-# Compare `kernel_error` with that of the page. Then explain the difference: which property must a chart have? Hint: the wall's
-# file is soft.
+# **Exercise 5.** Measure the kernel with two other charts: a photo of grass, `data.grass()`, and one of the moon, `data.moon()`.
+# Compare `kernel_error` with that of the page. Which property must a chart have?
 
 # %%
-kernel_of_wall = None  # your kernel, (14, 14)
+kernels_of_charts = {}  # your kernels, (14, 14), by the name of the chart
+
 
 # %% tags=["solution"]
 # @title Solution 5
-brick = data.brick()[..., None]
-brick_lr = sr.images.to_float(camera(brick))[..., 0]
-of_wall = windows_of(sr.images.to_float(brick)[..., 0])[inner, inner]
-of_wall = of_wall.reshape(-1, SIDE**2)
-values = brick_lr[inner, inner].ravel()
-kernel_of_wall = np.linalg.lstsq(of_wall, values, rcond=None)[0].reshape(SIDE, SIDE)
-for name, matrix, kernel in (
-    ("page", equations, measured_kernel),
-    ("wall", of_wall, kernel_of_wall),
-):
-    condition = np.sqrt(np.linalg.cond(matrix.T @ matrix))
-    print(f"{name}: error {kernel_error(kernel):.2f}, condition number {condition:.0f}")
+def measure_kernel(chart):
+    hr, lr = sr.images.to_float(chart), sr.images.to_float(camera(chart))
+    equations = windows_of(hr[..., 0])[inner, inner].reshape(-1, SIDE**2)
+    solution = np.linalg.lstsq(equations, lr[inner, inner].ravel(), rcond=None)[0]
+    return solution.reshape(SIDE, SIDE)
+
+
+charts = {
+    "page": chart,
+    "grass": data.grass()[..., None],
+    "moon": data.moon()[..., None],
+}
+for name, image in charts.items():
+    step = np.abs(np.diff(image.astype(int), axis=1)).mean()
+    error = kernel_error(measure_kernel(image))
+    print(f"{name:5}: neighbours differ by {step:4.1f} of 255, error {error:.3f}")
 
 # %% [markdown] tags=["solution"]
-# The wall has hardly any fine detail, so neighbouring HR pixels are nearly equal, and many kernels give nearly the same LR image.
-# The equations are ill-conditioned, and the rounding of LR is amplified. A chart needs fine detail in every direction, as printed
-# letters have.
+# In the photo of the moon, neighbouring pixels are nearly equal, so many kernels give nearly the same LR image, and the rounding
+# of LR decides between them. In the photo of grass they differ strongly, everywhere and in every direction. A chart needs such
+# fine detail.
 
 # %% [markdown]
 # ## Summary
