@@ -1556,8 +1556,9 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown] tags=["solution"]
-# The dashed lines are the real peaks. In our runs both are found in the end, with unequal shares, and after 300 steps they are
-# not. If one of them gets nearly nothing, the generator has collapsed to the other mode. Later steps may still find it.
+# The dashed lines are the real peaks. In our runs both are found in the end, most often with unequal shares. After 300 steps the
+# numbers are still spread over a wide range, or lie on one side only. If one of them gets nearly nothing, the generator has
+# collapsed to the other mode. Later steps may still find it.
 
 # %% [markdown]
 # **Exercise 5.** Write a `train_step` in which each batch updates the discriminator twice and the generator once. Derive the
