@@ -490,7 +490,7 @@ sr.plotting.comparison(
 # Here the LR image is the photo at half of its size, enlarged to twice the size of the original, so there is no HR image and no PSNR. Only the impression counts, and it should be that of
 # several people who do not know which picture is whose (lesson 12).
 #
-# The distilled network has learned the teacher's crisp outlines, but little of its fur. A single answer exists for each LR patch, but 426,288 weights are not enough to compute it. Where the network cannot tell what the teacher
+# The outlines of the distilled network are a little crisper than before, but it draws none of the teacher's fur. A single answer exists for each LR patch, but 426,288 weights are not enough to compute it. Where the network cannot tell what the teacher
 # would draw, the pixel loss again asks for the average.
 #
 # ## Optional: pairs from a camera
