@@ -1405,7 +1405,7 @@ overpowered = GAN(
     sr.models.edsr(4, filters=4, num_blocks=1),
     sr.models.patchgan(filters=8, num_layers=2),
 )
-overpowered.COLLAPSED_STEPS, overpowered.COLLAPSED_LOSS = 5, 0.3
+overpowered.OVERPOWERED_STEPS, overpowered.OVERPOWERED_LOSS = 5, 0.3
 overpowered.compile(
     keras.optimizers.Adam(1e-6),
     keras.optimizers.Adam(1e-2),
@@ -1416,12 +1416,11 @@ with warnings.catch_warnings(record=True) as caught:
     logs = overpowered.fit(batches, steps_per_epoch=20, epochs=3, verbose=0).history
 print("discriminator loss, every 20 steps:", np.round(logs["discriminator_loss"], 3))
 for warning in caught:
-    if "Collapse" in str(warning.message):
+    if "overpowers" in str(warning.message):
         print(warning.message)
 
 # %% [markdown]
-# The package's message calls this a collapse. In papers, "collapse" mostly means mode collapse. All discriminators of the package
-# accept `spectral_norm=True`.
+# All discriminators of the package accept `spectral_norm=True`.
 #
 # ## Optional: two networks in float16
 #
