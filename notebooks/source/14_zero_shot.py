@@ -3,7 +3,7 @@
 #
 # Super-resolution learned from the photo itself, and when this beats a network that was trained on hundreds of others.
 #
-# ![A spoon, upscaled by EDSR and by three networks that know only this photo](figures/14_goal.jpg)
+# ![A spoon, upscaled by EDSR and by four networks that know only this photo](figures/14_goal.jpg)
 #
 # *The same LR photo of a spoon, taken through a slanted lens. EDSR was trained on hundreds of photos, and expects another lens.
 # The zero-shot networks were trained on this LR photo alone, and differ only in what they assume about the lens. For one of them,
@@ -40,9 +40,9 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.9, 4.5, 1.5),
+    minutes=(0.9, 3, 1.5),
     steps=(100, 800, 2000),
-    widths=((0.8, 1.6), (0.4, 0.8, 1.2, 1.6, 2.0, 2.4), (0.4, 0.8, 1.2, 1.6, 2.0, 2.4)),
+    widths=((0.9, 1.7), (0.5, 0.9, 1.3, 1.7, 2.1), (0.5, 0.9, 1.3, 1.7, 2.1)),
     shown=((5, 20), (100, 800), (100, 1500)),
 )
 
@@ -626,12 +626,13 @@ def recurrence(degradation):
 
 
 # %% [markdown]
-# **Predict:** the true lens has the widths 1.6 and 0.8 and an angle of 30 degrees. How close will the best candidate be?
+# The true lens has the widths 1.6 and 0.8 and an angle of 30 degrees. It is not among the candidates. **Predict:** how close will
+# the best candidate be?
 
 # %%
 candidates = [(width, width, 0) for width in here.widths]
 for across, along in itertools.combinations(here.widths, 2):
-    candidates += [(along, across, angle) for angle in range(0, 180, 30)]
+    candidates += [(along, across, angle) for angle in range(0, 180, 20)]
 distance_of = {shape: recurrence(camera_with(*shape)) for shape in candidates}
 ranking = sorted(distance_of, key=distance_of.get)
 print(f"{len(candidates)} lenses; the best, with the median distance of 255:")
@@ -669,7 +670,9 @@ for ax, (name, kernel) in zip(axes, kernels.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# @@KERN
+# The best candidate has the widths 1.7 and 0.9 and an angle of 40 degrees, and 9% of its weight is in the wrong place. The curves
+# are flat near their minimum, and the next best lens is worse by only 0.02 grey levels. So the method finds the size and the
+# direction of the lens, but not its exact shape.
 #
 # Is the estimate good enough to train with? We train three more networks on the same LR photo. One uses the kernel that was
 # measured with the chart, one the estimate from the photo, and one a wrong kernel on purpose, the mirror image of the true one.
@@ -710,7 +713,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# @@KNET
+# The network with the kernel from the photo is 2.0 dB above EDSR, and only 0.15 dB below the network that was told the true
+# kernel. The measured kernel costs 0.03 dB. With the mirrored kernel the PSNR is 28.43 dB, which is below bicubic interpolation
+# (28.57 dB, see above), and the image has false stripes. So an estimate need not be exact, but a kernel that is very wrong is
+# worse than the assumption of bicubic downscaling.
 #
 # ## Self-ensemble
 #
@@ -834,23 +840,27 @@ def fit_to_target(make_image, variables):
 
 
 # %% [markdown]
-# **Predict:** both will fit the LR image almost perfectly. What will the two HR images look like?
+# **Predict:** both will fit the LR image. What will the two HR images look like?
 
 # %%
 keras.utils.set_random_seed(0)
 untrained = hourglass()
 noise_input = tf.random.stateless_uniform((1, 2 * side, 2 * side, 16), (0, 0), 0, 0.1)
-pixels = tf.Variable(tf.random.stateless_uniform((1, 2 * side, 2 * side, 1), (1, 1)))
+logits = tf.Variable(tf.random.stateless_normal((1, 2 * side, 2 * side, 1), (1, 1)))
 
 
 def output_of_network():
     return untrained(noise_input)
 
 
+def pixels():
+    return tf.sigmoid(logits)  # in [0, 1], like the output of the network
+
+
 start = time.process_time()
 by_network = fit_to_target(output_of_network, untrained.trainable_variables)
 print(f"the network: {time.process_time() - start:.0f} seconds of the CPU")
-by_pixels = fit_to_target(pixels.read_value, [pixels])
+by_pixels = fit_to_target(pixels, [logits])
 
 # %%
 last = here.shown[-1]
@@ -881,7 +891,14 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# @@DIP
+# Both fit the LR image, and the pixels fit it even better. But the LR image determines only a quarter of the numbers in the HR
+# image. In the rest, the fitted pixels keep their random start, so the result is full of noise. The network's result is a photo
+# with a faint grain. Convolutions produce smooth and coherent structures more easily than noise, so the architecture is a prior,
+# and no photo was needed to learn it.
+#
+# After 800 steps, the PSNR of the network is 1.3 dB above bicubic interpolation. The zero-shot network with the same kernel is
+# 2.2 dB higher, and its training took 8 seconds of CPU time instead of 44. For good results, a deep image prior needs more steps
+# and a larger network. Its advantage is that it works for any degradation that can be computed, such as missing pixels.
 #
 # ## Exercises
 #
@@ -1037,7 +1054,7 @@ for name, image in charts.items():
 # - A network learns the degradation of its training pairs. Where LR was made in another way, a small network that knew the kernel
 #   was 2.1 dB ahead of EDSR, which did not.
 # - The kernel can be measured by least squares with a chart, or estimated from the photo alone, because patches recur best if the
-#   son is made with the right kernel. @@SUMK
+#   son is made with the right kernel. Such an estimate was sufficient to beat EDSR by 2 dB.
 # - An untrained network that is fitted to one LR image gives a photo, and pixels that are fitted to it give noise. The
 #   architecture is a prior.
 # - LR-PSNR shows, without HR, that a result does not fit. It does not show that a result is right.
