@@ -847,8 +847,7 @@ print("of the mean squared error: 400 images, 64 samples of each, all pixels")
 
 # %% [markdown]
 # A sample of the exact posterior is 2.8 dB below the mean, close to the 3 dB that we expect. A sample of the VAE is only 1.6 dB
-# below the mean of its samples, so they vary less than the truth. The KL divergence says the same, 0.36 of 0.49 nats. A slightly
-# lower β would be better.
+# below the mean of its samples, so they vary less than the truth. The KL divergence says the same, 0.36 of 0.49 nats.
 #
 # What would a `z` for each LR pixel do here? The package's VAE is of this kind. We train it on the same pairs:
 
