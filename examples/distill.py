@@ -22,6 +22,7 @@ import numpy as np
 from rich.progress import track
 
 import sr_keras as sr
+from sr_keras import precision
 from sr_keras.training.recipes import AS_THEY_COME
 
 
@@ -34,30 +35,42 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--count", type=int, default=1000, help="number of pairs")
     parser.add_argument("--size", type=int, default=64, help="side of the LR patches")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", *precision.POLICIES),
+        help="of the teacher; by default what this machine computes fastest",
+    )
     arguments = parser.parse_args()
 
     teacher = sr.models.load(arguments.teacher)
+    scale = teacher.scale
+    teacher = precision.with_precision(teacher, arguments.precision)
     hr_folder = arguments.out / "HR"
-    lr_folder = arguments.out / "LR_bicubic" / f"X{teacher.scale}"
-    degradation = AS_THEY_COME if teacher.scale == 4 else "second_order"
+    lr_folder = arguments.out / "LR_bicubic" / f"X{scale}"
+    degradation = AS_THEY_COME if scale == 4 else "second_order"
     photos = sr.datasets.concatenate(
         [
-            sr.datasets.open_data(name, teacher.scale, degradation=degradation)
+            sr.datasets.open_data(name, scale, degradation=degradation)
             for name in arguments.data
         ]
     )
     photos, _ = photos.split(20)  # those held out by the recipes stay held out
-    count = arguments.count
-    done = len(list(hr_folder.glob("*.png")))
+    size = arguments.batch_size
+    num_batches = -(-arguments.count // size)
+    done = len(list(hr_folder.glob("*.png"))) // size
     batches = sr.pipeline.training_batches(
-        photos, arguments.size, 1, start_step=done, skip_bad=True, min_contrast=0.04
-    )
-    pairs = batches.take(max(count - done, 0)).as_numpy_iterator()
-    for i, (lr, _) in enumerate(track(pairs, total=count - done), start=done):
-        lr = sr.images.to_integer(lr[0], np.uint8)
-        hr = sr.upscale(teacher, lr, tile=None)
-        sr.images.write(lr_folder / f"{i:05}x{teacher.scale}.png", lr)
-        sr.images.write(hr_folder / f"{i:05}.png", hr)  # last, because it is counted
+        photos, arguments.size, size, start_step=done, skip_bad=True, min_contrast=0.04
+    ).take(max(num_batches - done, 0))
+    progress = track(batches.as_numpy_iterator(), total=num_batches - done)
+    for batch, (patches, _) in enumerate(progress, start=done):
+        patches = sr.images.to_integer(patches, np.uint8)
+        outputs = sr.upscale(teacher, patches, tile=None)
+        pairs = zip(patches, outputs, strict=True)
+        for i, (lr, hr) in enumerate(pairs, start=batch * size):
+            sr.images.write(lr_folder / f"{i:05}x{scale}.png", lr)
+            sr.images.write(hr_folder / f"{i:05}.png", hr)  # last, because counted
 
 
 if __name__ == "__main__":

@@ -90,3 +90,34 @@ def test_diffusion_on_glyphs_resumes_and_compares_with_the_posterior(tmp_path, c
     path = tmp_path / "denoiser-x4-glyphs-diffusion.weights.h5"
     assert sr.weights.history(path)["steps"] == 2
     sr.models.denoiser(4, filters=24, channels=1, weights=path)
+
+
+def test_distill_stores_what_the_teacher_makes_and_resumes(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for i in range(22):  # 20 are held out
+        photo = rng.integers(0, 256, (48, 40, 3), dtype="uint8")
+        sr.images.write(tmp_path / f"photos/{i:02}.png", photo)
+    distill = load("distill").main
+    pairs = tmp_path / "pairs"
+
+    def run(count):
+        arguments = f"espcn-x2-bsds --data {tmp_path}/photos --out {pairs} --size 12"
+        options = f"--count {count} --batch-size 2 --precision float32"
+        monkeypatch.setattr(
+            sys, "argv", ["distill.py", *arguments.split(), *options.split()]
+        )
+        distill()
+        return [path.stat().st_mtime_ns for path in sorted(pairs.glob("HR/*.png"))]
+
+    first = run(4)
+    both = run(6)
+    assert len(both) == 6 and both[:4] == first
+    found = sr.datasets.folder(pairs / "HR", 2, pairs / "LR_bicubic/X2")
+    teacher = sr.models.load("espcn-x2-bsds")
+    lrs = []
+    for lr, hr in found:
+        # a batch may be rounded differently from a single image
+        expected = np.int16(sr.upscale(teacher, lr, tile=None))
+        np.testing.assert_allclose(hr, expected, atol=1)
+        lrs.append(lr.tobytes())
+    assert len(set(lrs)) == 6

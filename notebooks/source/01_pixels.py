@@ -1,23 +1,24 @@
 # %% [markdown]
 # # 1. Pixels, degradation and interpolation
 #
-# How an LR image is made, what interpolation can recover, how the difference is measured, and why many photos contain more than
+# How an LR image is made, what interpolation can recover, how the difference is measured, and what several shifted photos add to
 # one.
 #
 # ![A name plate and a shuffled version of it, with their LR images](figures/01_goal.jpg)
 #
-# *Two photos that look nothing alike and have the same LR image: in the second one, the sixteen pixels of every tile are shuffled.*
+# *Two photos that look nothing alike have the same LR image. In the second photo, the sixteen pixels of every 4 x 4 tile are
+# shuffled.*
 #
 # **You will be able to**
 #
 # - make an LR image from an HR image by hand, and say what was lost on the way;
-# - write nearest, bilinear and bicubic interpolation, and explain antialiasing;
-# - compute PSNR and SSIM, on luma as papers do, and say what each of them is blind to;
+# - write nearest, bilinear and bicubic interpolation, and explain aliases and how to avoid them;
+# - compute PSNR and SSIM, on luma as papers do, and say what each of them cannot see;
 # - combine sixteen shifted photos into one that shows more than any of them.
 #
 # **You need** Python and NumPy arrays. No machine learning is required: there is no network in this lesson.
 #
-# **Time:** about 55 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 60 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
 # **Optional** section, 10 minutes more: *many photos against one*. Everything else is core.
 #
@@ -42,8 +43,8 @@ here = sr.course.start(minutes=(0.5, 1, 1), steps=(20, 100, 100))
 # %% [markdown]
 # ## A photo is an array
 #
-# A photo has one number for each row, column and colour (red, green, blue). Files store these as integers from 0 to 255. Rows are
-# counted from the top, so `photo[0, 0]` is the upper left pixel.
+# A photo has one number for each row, column and colour (red, green, blue). Files store these numbers as integers from 0 to 255.
+# Rows are counted from the top, so `photo[0, 0]` is the upper left pixel.
 
 # %%
 import matplotlib.pyplot as plt
@@ -54,8 +55,8 @@ photo = data.stereo_motorcycle()[0][:500, :740]  # height and width divisible by
 print(photo.shape, photo.dtype, "upper left pixel:", photo[0, 0])
 
 # %% [markdown]
-# For computing we convert them to real numbers, with black as 0 and white as 1. All of `sr_keras` computes with such floats.
-# Integers appear only in files and datasets.
+# For computing, we convert them to real numbers, with black as 0 and white as 1. All of `sr_keras` computes with such floats, and
+# integers appear only in files and datasets.
 
 # %%
 hr = photo.astype("float32") / 255
@@ -63,18 +64,19 @@ np.testing.assert_array_equal(hr, sr.images.to_float(photo))
 print("from", hr.min(), "to", hr.max())
 
 # %%
-tank = (180, 388, 40, 68)  # the name on the tank: top, left, height, width
+tank = (150, 352, 80, 120)  # the name on the tank: top, left, height, width
 sr.plotting.comparison({"HR": hr}, crop=tank, title="High resolution (HR)")
 
 # %% [markdown]
 # ## LR = degradation(HR)
 #
-# LR stands for low resolution. A camera with a quarter of the pixels on each side would collect, in each of its pixels, the light
-# of 4 x 4 of our pixels. The simplest model of this is the mean of the 16 values. (It is only a model: files store brightness
-# values that are gamma-encoded to suit the eye, so their mean is not exactly the mean of the light. Most papers ignore this, and so
-# do we.) We reshape the array so that the rows and columns inside a tile get axes of their own.
+# LR stands for low resolution. A camera with a quarter of the pixels on each side collects, in each of its pixels, the light of
+# 4 x 4 of our pixels. The simplest model of this is the mean of the 16 values. To compute it, we reshape the array so that the rows
+# and the columns inside a tile get axes of their own.
 #
 # ![HR is filtered and subsampled to LR, upscaled to SR, and compared with HR](figures/01_degradation.svg)
+#
+# *The path of this lesson: from HR to LR, back to an image of the original size (SR, super-resolution), and to a score.*
 
 # %%
 scale = 4
@@ -88,19 +90,54 @@ np.testing.assert_allclose(lr_mean, downscale(hr), atol=1e-6)
 print(hr.shape, "->", lr_mean.shape)
 
 # %% [markdown]
-# **Predict:** the name on the tank has letters that are about ten pixels high. How many LR pixels high is a letter, and can you
-# still read it?
+# **Predict:** the letters on the tank are about ten pixels high. How many LR pixels high is a letter, and can you still read the
+# name?
 
 # %%
 sr.plotting.comparison({"LR, x4": lr_mean, "HR": hr}, crop=tank, whole=False)
 
 # %% [markdown]
-# A letter is two or three LR pixels high, and what remains is a row of dark and bright blots. Reading it requires knowledge from
-# elsewhere: which brands exist, and what letters look like.
+# A letter is two or three LR pixels high, and all that remains of the name is a row of dark and bright blots. Reading it requires
+# knowledge from elsewhere: which brands exist, and what letters look like.
+#
+# ### Light and file values
+#
+# The mean is only a model, for a reason that is easy to overlook. Files do not store the amount of light. They store a
+# *gamma-encoded* value, which has more levels for dark tones because the eye distinguishes them better. A camera averages light, so
+# the correct order is to decode, average, and encode again. **Predict:** half of the pixels of a tile are black and half are white.
+# The mean of the file values is 0.5. Which file value does the camera store?
+
+
+# %%
+def to_light(value):
+    """Decodes the file values of sRGB, the standard for photos."""
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def to_value(light):
+    """Encodes an amount of light from 0 to 1 as a file value."""
+    return np.where(
+        light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+    )
+
+
+black_and_white = np.array([0.0, 1.0])
+print(f"half black, half white: {to_value(to_light(black_and_white).mean()):.3f}")
+lr_light = to_value(to_light(tiles).mean(axis=(1, 3)))
+brighter = 255 * (lr_light - lr_mean)
+print(
+    f"motorcycle: brighter by {brighter.mean():.1f} grey levels on average,"
+    f" by {brighter.max():.0f} at most"
+)
+
+# %% [markdown]
+# The camera stores a much brighter value. In photos, neighbouring pixels are usually similar, so the average difference is small, but
+# it is large where fine bright and dark details meet. Nearly all papers average file values, and the scores of their test sets are
+# defined that way. We do the same from here on.
 #
 # ## It cannot be undone
 #
-# Sixteen numbers went in and one came out. Next, we shuffle the sixteen pixels of every tile. **Predict:** what will the LR image
+# Sixteen numbers went in, and one came out. Next, we shuffle the sixteen pixels of every tile. **Predict:** what will the LR image
 # of the shuffled photo be?
 
 # %%
@@ -123,8 +160,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Two different photos have the same LR image (up to float32 rounding). No method can tell from the LR image alone which of the two
-# it came from. How many photos are possible? Count the ways to make a mid-grey pixel out of eight black and eight white ones:
+# Two different photos have the same LR image, apart from the rounding of float32. No method can tell from the LR image alone which
+# of the two it came from. How many photos are possible? We count the ways to make a mid-grey pixel out of eight black and eight
+# white ones:
 
 # %%
 import math
@@ -134,13 +172,13 @@ digits = int(math.log10(math.comb(16, 8)) * height * width) + 1
 print(f"a mid-grey LR image of this size: a number of {digits} digits")
 
 # %% [markdown]
-# Super-resolution is *ill-posed*: many answers are consistent with the data. Every method chooses one of them according to its
+# Super-resolution is *ill-posed*: many answers are consistent with the data, and every method chooses one of them according to its
 # assumptions. Interpolation assumes that images are smooth. A network assumes that they look like its training photos.
 #
 # ## Interpolation by hand
 #
-# First we need the positions of the pixels. A pixel is a small square, and its position is the centre of the square. Along one
-# side, the centre of HR pixel `i`, measured in LR pixels, is at `(i + 0.5) / scale - 0.5`.
+# First we need the positions of the pixels. A pixel is a small square, and its position is the centre of that square. In one
+# dimension, the centre of HR pixel `i`, measured in LR pixels, is at `(i + 0.5) / scale - 0.5`.
 
 # %%
 position = (np.arange(12) + 0.5) / scale - 0.5
@@ -153,12 +191,12 @@ print("HR pixels 0 to 5 are at", position[:6])
 plt.show()
 
 # %% [markdown]
-# At this scale, no HR centre coincides with an LR centre. Implementations that use `i / scale` instead shift the whole image, by
+# At this scale, no HR centre coincides with an LR centre. Implementations that use `i / scale` instead shift the whole image by
 # 1.5 HR pixels at scale 4.
 #
-# Interpolation sets each new pixel to a weighted sum of its LR neighbours. In each direction, the weight depends only on the
-# distance; this function is called the *kernel*. (The weight of a pixel is the product of the weights of the two directions.) Here
-# are three kernels.
+# Interpolation computes each new pixel as a weighted sum of its LR neighbours. In each direction, the weight depends only on the
+# distance, and the function that maps the distance to the weight is called the *kernel*. In two dimensions, the weight of a
+# neighbour is the product of the vertical and the horizontal weight. Here are three kernels.
 
 
 # %%
@@ -177,8 +215,8 @@ def keys(distance, a=-0.5):  # bicubic
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-x = np.linspace(-2.5, 2.5, 501)
-np.testing.assert_allclose(keys(np.abs(x)), sr.layers.cubic(x), atol=1e-12)
+offsets = np.linspace(-2.5, 2.5, 501)
+np.testing.assert_allclose(keys(np.abs(offsets)), sr.layers.cubic(offsets), atol=1e-12)
 
 # %% [markdown]
 # **Predict:** which of them has negative values, and what could a negative weight do to an image?
@@ -186,46 +224,46 @@ np.testing.assert_allclose(keys(np.abs(x)), sr.layers.cubic(x), atol=1e-12)
 # %%
 fig, ax = plt.subplots(figsize=(8, 2.8))
 for name, kernel in (("nearest", box), ("bilinear", triangle), ("bicubic", keys)):
-    ax.plot(x, kernel(np.abs(x)), label=name)
+    ax.plot(offsets, kernel(np.abs(offsets)), label=name)
 ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
 ax.set(xlabel="distance in LR pixels", ylabel="weight")
 ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# Only the bicubic kernel has negative values, at distances between 1 and 2. Now we compute one pixel by hand, in row 9 and column
-# 6. HR row 9 is at position 1.875, which is 0.875 away from LR row 1 and 0.125 away from row 2. Bilinear interpolation uses both
-# rows, and likewise two columns: **4 neighbours**.
+# Only the bicubic kernel has negative values, at distances between 1 and 2.
+#
+# Now we compute one pixel by hand, the one in row 9 and column 6. HR row 9 is at position 1.875, which is 0.875 away from LR row 1
+# and 0.125 away from LR row 2. Bilinear interpolation uses both rows, and likewise two columns, so the pixel has **4 neighbours**.
 #
 # The package works on batches of images, as networks do. The index `[None]` adds the batch axis, and `[0]` removes it.
 
 # %%
 y, x = (9 + 0.5) / scale - 0.5, (6 + 0.5) / scale - 0.5
-rows, columns = np.arange(1, 3), np.arange(1, 3)
-down, across = triangle(np.abs(rows - y)), triangle(np.abs(columns - x))
-plane = np.outer(down, across)
-print(f"position ({y}, {x}), weights\n{plane}, sum {plane.sum()}")
-pixel = sum(plane[i, j] * lr_mean[1 + i, 1 + j] for i in (0, 1) for j in (0, 1))
+two_rows, two_columns = np.arange(1, 3), np.arange(1, 3)
+four = np.outer(triangle(np.abs(two_rows - y)), triangle(np.abs(two_columns - x)))
+print(f"position ({y}, {x}), weights\n{four}, sum {four.sum()}")
+pixel = sum(four[i, j] * lr_mean[1 + i, 1 + j] for i in (0, 1) for j in (0, 1))
 
 bilinear = sr.models.bilinear(scale)(lr_mean[None])[0].numpy()
 np.testing.assert_allclose(pixel, bilinear[9, 6], atol=1e-6)
 
 # %% [markdown]
-# Bicubic interpolation uses four rows and four columns: **16 neighbours**. Look at the signs: the nearest pixel has the largest
-# weight, and most of the more distant ones have a small negative weight.
+# Bicubic interpolation uses four rows and four columns, so the pixel has **16 neighbours**. Look at the signs: the nearest neighbour
+# has the largest weight, and most of the more distant ones have a small negative weight.
 
 # %%
-rows, columns = np.arange(0, 4), np.arange(0, 4)
-plane = np.outer(keys(np.abs(rows - y)), keys(np.abs(columns - x)))
-print(plane.round(3), "sum", plane.sum().round(6))
-pixel = np.einsum("ij,ijc->c", plane, lr_mean[0:4, 0:4])
+indices = np.arange(4)  # of rows and of columns
+sixteen = np.outer(keys(np.abs(indices - y)), keys(np.abs(indices - x)))
+print(sixteen.round(3), "sum", sixteen.sum().round(6))
+pixel = np.einsum("ij,ijc->c", sixteen, lr_mean[0:4, 0:4])
 
 from_package = sr.models.bicubic(scale)(lr_mean[None])[0].numpy()
 np.testing.assert_allclose(pixel, from_package[9, 6], atol=1e-6)
 
 # %% [markdown]
 # To compute all pixels at once, we write the weights of one direction as a matrix with one row for each new pixel. Beyond the
-# border, the image is continued with its last pixel, so the weights that fall outside are added to the weight of the last pixel.
+# border, the image continues with its last pixel, so the weights that fall outside are added to the weight of the last pixel.
 
 
 # %%
@@ -254,7 +292,8 @@ for name, kernel in (("nearest", box), ("bilinear", triangle), ("bicubic", keys)
     print(f"{name}: equals sr.models.{name}, neighbours per pixel: {used}")
 
 # %% [markdown]
-# **Predict** before you look: which of the three is the sharpest, and which the smoothest? Where will you see staircase artefacts?
+# **Predict** before you look: which of the three is the sharpest, and which is the smoothest? Where will you see staircase
+# artefacts?
 
 # %%
 enlarged = {
@@ -262,21 +301,38 @@ enlarged = {
     "bilinear": enlarge(lr_mean, scale, triangle),
     "bicubic": enlarge(lr_mean, scale, keys),
 }
-sr.plotting.comparison({**enlarged, "HR": hr}, crop=tank, columns=2, whole=False)
+engine = (222, 320, 110, 160)
+sr.plotting.comparison({**enlarged, "HR": hr}, crop=engine, columns=2, whole=False)
 
 # %% [markdown]
 # Nearest has hard edges, but in the wrong places. Bilinear is smooth and washed out, and bicubic is slightly crisper. None of them
-# brings the letters back: they rearrange what is in the LR image and add nothing.
+# brings back the fins of the engine: they rearrange what is in the LR image and add nothing.
 #
-# The effect of the negative weights shows at edges. **Predict:** the step goes from 0.2 to 0.8. Will every curve stay within this
-# range?
+# Where do these pictures differ from HR? **Predict:** is the error large in the smooth areas or at the edges, and which of the three
+# has the smallest error?
 
 # %%
-step = np.where(np.arange(10) < 5, 0.2, 0.8)[:, None, None]
+for name, image in enlarged.items():
+    print(f"{name:8} mean absolute error {255 * np.abs(image - hr).mean():.2f} of 255")
+error = np.abs(enlarged["bicubic"] - hr).mean(axis=2)
+sr.plotting.comparison(
+    {"absolute error of bicubic, x5": 5 * error, "HR": hr},
+    crop=engine,
+    whole=False,
+)
+
+# %% [markdown]
+# The error follows the edges, and the smooth areas of the tank are almost free of it. Bicubic has the smallest error on this photo.
+#
+# The effect of the negative weights shows at edges as well. **Predict:** the step goes from 0.2 to 0.8. Will every curve stay within
+# this range?
+
+# %%
+step = np.where(np.arange(10) < 5, 0.2, 0.8)
 fig, ax = plt.subplots(figsize=(8, 2.8))
 for name, kernel in (("nearest", box), ("bilinear", triangle), ("bicubic", keys)):
-    line = (weights(10, 16, kernel) @ step[:, 0, 0])[32:-32]
-    ax.plot(line, label=f"{name}: {line.min():.3f} to {line.max():.3f}")
+    profile = (weights(10, 16, kernel) @ step)[32:-32]
+    ax.plot(profile, label=f"{name}: {profile.min():.3f} to {profile.max():.3f}")
 ax.set(xlabel="pixel (16 per LR pixel)", ylabel="brightness")
 ax.legend(frameon=False)
 plt.show()
@@ -323,9 +379,48 @@ sr.plotting.degradations(
 
 # %% [markdown]
 # Without antialiasing, rings appear that are not in the image. By the sampling theorem (Nyquist), a grid can represent only waves
-# with a period of at least two of its pixels, which is 8 HR pixels at x4. Finer waves do not disappear. They return as coarse
-# waves, called *aliases*. The solution is to average over all HR pixels first, with a kernel stretched by the scale. Waves that are
-# too fine then become grey, as they should.
+# with a period of at least two of its pixels, which is 8 HR pixels at x4. Finer waves do not disappear. They return as coarser waves,
+# called *aliases*.
+#
+# A single wave shows where they go. It has a period of 5 HR pixels, which is a frequency of 0.2 cycles per pixel, and the limit of the
+# LR grid is 1/8 = 0.125. **Predict:** what frequency will the LR image show?
+
+
+# %%
+def wave(x):
+    return 0.5 + 0.5 * np.cos(2 * np.pi * x / 5)  # x in HR pixels
+
+
+row = wave(np.arange(320))  # a row of an HR image
+lines = {"HR": (row, 1)}  # and the size of a pixel
+for name, antialias in (("without antialiasing", False), ("with antialiasing", True)):
+    matrix = downscale_weights(320, scale, keys, antialias)
+    lines[f"LR, {name}"] = (matrix @ row, scale)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
+axes[0].plot(np.arange(0, 60, 0.1), wave(np.arange(0, 60, 0.1)), color="0.8")
+for (name, (values, size)), style in zip(lines.items(), (".", "o-", "s-"), strict=True):
+    place = (np.arange(len(values)) + 0.5) * size - 0.5
+    axes[0].plot(place, values, style, markersize=5, label=name)
+    amplitude = 2 * np.abs(np.fft.rfft(values - values.mean())) / len(values)
+    frequency = np.fft.rfftfreq(len(values), d=size)
+    axes[1].plot(frequency, amplitude, label=name)
+    print(f"{name}: frequency {frequency[amplitude.argmax()]:.3f},", end=" ")
+    print(f"amplitude {amplitude.max():.3f}")
+axes[0].set(xlim=(0, 60), xlabel="position in HR pixels", ylabel="brightness")
+axes[1].axvline(1 / 8, color="0.4", linestyle="--", label="limit of the LR grid")
+axes[1].set(xlabel="cycles per HR pixel", ylabel="amplitude")
+axes[1].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# The LR grid takes 0.25 samples per HR pixel, and on such a grid a wave of frequency 0.2 has the same samples as one of 0.25 - 0.2 =
+# 0.05. The spectrum is folded at the limit: whatever lies beyond it is mirrored to the other side. The alias is nearly as strong as
+# the wave, and nothing in the LR image tells it from a real wave with a period of 20 pixels.
+#
+# The solution is to average over all HR pixels first, with a kernel stretched by the scale. Waves that are too fine then become
+# nearly grey, as they should.
 #
 # Bicubic with antialiasing is what MATLAB's `imresize` does, and what nearly all papers mean by "the LR image". `sr_keras` does the
 # same:
@@ -343,7 +438,7 @@ for levels in range(3):
 
 # %% [markdown]
 # The file is nearly our rounded result, but not exactly. Like MATLAB, `Downscale` rounds integers and clips overshoots twice: after
-# the rows, and again after the columns. From here on, `lr_file` is our LR image.
+# resizing the rows, and again after resizing the columns. From here on, `lr_file` is our LR image.
 #
 # Many libraries apply antialiasing only on request. **Predict:** by how many grey levels do their LR images differ from ours on
 # average?
@@ -374,7 +469,7 @@ sr.plotting.slider(
 #
 # ## A number for it: PSNR
 #
-# The peak signal-to-noise ratio (PSNR) is the mean squared error (MSE) in decibels, where white is 1:
+# The peak signal-to-noise ratio (PSNR) is the mean squared error (MSE) in decibels. If white is 1:
 #
 # $$\mathrm{MSE} = \mathrm{mean}\,(x - y)^2, \qquad \mathrm{PSNR} = -10 \log_{10} \mathrm{MSE}\ \text{dB}$$
 #
@@ -382,43 +477,43 @@ sr.plotting.slider(
 
 
 # %%
-def psnr(a, b):
-    return -10 * np.log10(np.mean((a - b) ** 2))
+def psnr(image, reference):
+    return -10 * np.log10(np.mean((image - reference) ** 2))
 
 
 # %% [markdown]
-# The package's metrics also work on batches and return one value per image.
+# The package's metrics also work on batches, and return one value per image.
 
 # %%
 bicubic = np.clip(enlarge(sr.images.to_float(lr_file), scale, keys), 0, 1)
-value = psnr(hr, bicubic)
+value = psnr(bicubic, hr)
 package = sr.metrics.psnr(hr[None], bicubic[None])[0]
 np.testing.assert_allclose(value, package, atol=1e-3)
 print(f"bicubic x4 of the motorcycle, RGB, no border cut: {value:.2f} dB")
 
 # %% [markdown]
 # Papers measure PSNR on *luma*, the brightness, because the eye resolves brightness much better than colour. You can check this
-# yourself: below, first the colours and then the brightness are replaced by those of the interpolated LR image. **Predict** which
-# replacement is worse.
+# yourself. In the first picture below, the colours are replaced by those of the interpolated LR image. In the second, the brightness
+# is. **Predict** which replacement is worse.
 
 # %%
 ycbcr = sr.images.rgb_to_ycbcr(hr)  # brightness Y, colour differences Cb and Cr
-blurred = sr.images.rgb_to_ycbcr(bicubic)
-coarse_colour = np.concatenate([ycbcr[..., :1], blurred[..., 1:]], axis=-1)
-coarse_luma = np.concatenate([blurred[..., :1], ycbcr[..., 1:]], axis=-1)
+coarse = sr.images.rgb_to_ycbcr(bicubic)
+coarse_colour = np.concatenate([ycbcr[..., :1], coarse[..., 1:]], axis=-1)
+coarse_luma = np.concatenate([coarse[..., :1], ycbcr[..., 1:]], axis=-1)
 sr.plotting.comparison(
     {
         "coarse colour (from LR)": sr.images.ycbcr_to_rgb(coarse_colour),
         "coarse luma (from LR)": sr.images.ycbcr_to_rgb(coarse_luma),
         "HR": hr,
     },
-    crop=tank,
+    crop=(30, 330, 110, 176),  # a shelf
     whole=False,
 )
 
 # %% [markdown]
-# With colours from a sixteenth of the pixels, the letters remain readable and only their yellow fades. With coarse luma, they are
-# lost. For the same reason, JPEG usually stores colour at a lower resolution, and the networks of lesson 3 enlarge only luma.
+# With colours from a sixteenth of the pixels, the photo looks almost unchanged. With coarse luma, it is blurred. For the same reason,
+# JPEG usually stores colour at a lower resolution, and the networks of lesson 3 enlarge only luma.
 #
 # Luma is a weighted sum of red, green and blue, in which green has the largest weight. The standard (BT.601) maps black to 16 and
 # white to 235 out of 255.
@@ -471,10 +566,12 @@ def score(image):
 
 
 # %%
+tyre = (200, 120, 90, 140)
 sr.plotting.comparison(
     {**damaged, "HR": hr_luma},
     scores={name: score(image) for name, image in damaged.items()},
-    crop=tank,
+    crop=tyre,
+    columns=2,
     title="PSNR (dB) / SSIM of the luma, no border cut",
     whole=False,
 )
@@ -486,13 +583,13 @@ sr.plotting.comparison(
 #
 # $$\mathrm{SSIM} = \frac{2 \mu_a \mu_b + c_1}{\mu_a^2 + \mu_b^2 + c_1} \cdot \frac{2 \sigma_{ab} + c_2}{\sigma_a^2 + \sigma_b^2 + c_2}$$
 #
-# The first factor compares brightness. The second compares contrast and structure, that is, whether the two go up and down
-# together. We compute it for one window of 11 x 11 pixels with Gaussian weights, so that the centre counts most:
+# The first factor compares the brightness. The second compares contrast and structure, that is, whether the two windows get brighter
+# and darker in the same places. We compute it for one window of 11 x 11 pixels with Gaussian weights, so that the centre counts most:
 
 # %%
 offset = np.arange(11) - 5
-line = np.exp(-0.5 * (offset / 1.5) ** 2)
-window = np.outer(line, line) / line.sum() ** 2
+gaussian = np.exp(-0.5 * (offset / 1.5) ** 2)
+window = np.outer(gaussian, gaussian) / gaussian.sum() ** 2
 c1, c2 = 0.01**2, 0.03**2  # avoid a division by zero in dark or flat windows
 
 
@@ -511,26 +608,27 @@ def ssim_of_window(a, b):
 # convolutions.
 
 # %%
-top, left, crop_height, crop_width = tank
+top, left, crop_height, crop_width = tyre
 part = np.s_[top : top + crop_height, left : left + crop_width, 0]
-a = hr_luma[part]
+reference = hr_luma[part]
 for name, image in damaged.items():
-    b = image[part]
     values = [
-        ssim_of_window(a[i : i + 11, j : j + 11], b[i : i + 11, j : j + 11])
+        ssim_of_window(
+            reference[i : i + 11, j : j + 11], image[part][i : i + 11, j : j + 11]
+        )
         for i in range(crop_height - 10)
         for j in range(crop_width - 10)
     ]
-    package = sr.metrics.ssim(a[None, ..., None], b[None, ..., None])[0]
-    np.testing.assert_allclose(np.mean(values), package, atol=1e-4)
+    package = sr.metrics.ssim(reference[None, ..., None], image[part][None, ..., None])
+    np.testing.assert_allclose(np.mean(values), package[0], atol=1e-4)
     print(f"{name}: SSIM {np.mean(values):.4f} on the luma of the crop shown above")
 
 # %% [markdown]
-# SSIM hardly penalizes the brightening, and it penalizes noise more than blur. Would you? Neither score is the same as human
-# perception. The lessons on perceptual losses, GANs and measuring return to this.
+# SSIM hardly penalizes the brightening, and it penalizes noise more than blur. Would you? Neither score agrees with human perception
+# in all cases. Lesson 12 returns to this.
 #
 # Now we score the interpolation methods by the protocol of the papers. `sr.evaluate` does all of this for a whole set of photos,
-# here the motorcycle and a cat:
+# here a cat and the motorcycle:
 
 # %%
 pairs = sr.datasets.samples(scale=4, split="validation")
@@ -541,26 +639,26 @@ for name, builder in sr.models.INTERPOLATIONS.items():
 print(f"{', '.join(pairs.names)}: {result['conditions']}")
 
 # %% [markdown]
-# Bicubic scores highest, in agreement with what we saw. This is the baseline: a network that is trained for small errors should at
-# least beat bicubic interpolation under the same conditions.
+# Bicubic scores highest, in agreement with what we saw. This is the first baseline of the course: a network that is trained for small
+# errors should at least beat bicubic interpolation under the same conditions.
 #
 # What happens without antialiasing? Here is the same interpolation, applied to the LR image with aliases:
 
 # %%
-enlarged = {}
-for name, image in (("aliased LR", sr.images.to_integer(aliased)), ("LR", lr_file)):
-    enlarged[f"bicubic of {name}"] = sr.upscale(sr.models.bicubic(4), image)
-scores = {}
-for name, image in enlarged.items():
-    pair = hr[None], sr.images.to_float(image)[None]
-    scores[name] = [
-        float(f(*pair, luma=True, border=4)[0])
-        for f in (sr.metrics.psnr, sr.metrics.ssim)
+lr_files = {"aliased LR": sr.images.to_integer(aliased), "LR": lr_file}
+from_lr, scores = {}, {}
+for name, image in lr_files.items():
+    output = sr.upscale(sr.models.bicubic(4), image)
+    pair = hr[None], sr.images.to_float(output)[None]
+    from_lr[f"bicubic of {name}"] = output
+    scores[f"bicubic of {name}"] = [
+        float(metric(*pair, luma=True, border=4)[0])
+        for metric in (sr.metrics.psnr, sr.metrics.ssim)
     ]
 sr.plotting.comparison(
-    {**enlarged, "HR": photo},
+    {**from_lr, "HR": photo},
     scores=scores,
-    crop=(320, 530, 60, 90),
+    crop=(290, 505, 120, 176),  # the front wheel
     title="x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
     whole=False,
 )
@@ -580,8 +678,7 @@ sr.plotting.comparison(
 def photograph(scene, dy, dx):
     """Returns the photo of a coarse camera, shifted by (dy, dx) pixels of the scene."""
     moved = np.roll(scene, (-dy, -dx), axis=(0, 1))  # wraps around at the border
-    tiles = moved.reshape(height, scale, width, scale, -1)
-    return tiles.mean(axis=(1, 3))
+    return moved.reshape(height, scale, width, scale, -1).mean(axis=(1, 3))
 
 
 # %%
@@ -591,16 +688,17 @@ np.testing.assert_array_equal(photos[0], lr_mean)
 print(len(photos), "photos of", photos[0].shape)
 
 # %%
-fig, axes = plt.subplots(2, 4, figsize=(9, 2.9), layout="constrained")
-for ax, i in zip(axes.flat, range(0, 16, 2), strict=True):
-    ax.imshow(photos[i][45:55, 97:114])
+fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
+for ax, i in zip(axes.flat, (0, 2, 8, 10), strict=True):
+    ax.imshow(photos[i][42:56, 95:116])
     ax.set_title(f"shift {shifts[i][0]}/4, {shifts[i][1]}/4", fontsize=9)
     ax.set(xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown]
-# None of them is readable. But they differ, and these differences carry information. *Shift-and-add* places every sample on the HR
-# grid at the position where it was taken. **Predict:** will there be holes in the grid? Will the result be as sharp as HR?
+# The name is not readable in any of them. But the photos differ, and these differences carry information. *Shift-and-add* places
+# every sample on the HR grid at the position where it was taken. **Predict:** will there be holes in the grid? Will the result be as
+# sharp as HR?
 
 # %%
 added = np.zeros_like(hr)
@@ -620,8 +718,8 @@ np.testing.assert_allclose(added, blur(hr), atol=1e-6)
 
 # %% [markdown]
 # There are no holes, because 16 photos with a sixteenth of the pixels each have as many numbers as HR. The assertion shows what the
-# result is: HR after a blur, and nothing else. It has no aliases. What is missing is sharpness, and also stripes that repeat every
-# 2 or 4 pixels, because all their means are equal.
+# result is: HR after a blur, without any aliases. What is missing is sharpness. Stripes that repeat every 2 or 4 pixels are missing
+# completely, because their means over 4 pixels are all equal.
 #
 # A known blur can be reversed step by step: we blur the estimate, compare it with the data, and distribute the difference over the
 # pixels. This is *iterative back-projection*, which returns as a network in lesson 9.
@@ -636,8 +734,8 @@ def back_project(error):
 
 
 # %%
-estimate = np.roll(added, (1, 1), axis=(0, 1))  # towards the centres of the tiles
-shift_and_add = estimate
+shift_and_add = np.roll(added, (1, 1), axis=(0, 1))  # towards the centres of the tiles
+estimate = shift_and_add
 for _ in range(here.steps):
     estimate = estimate + back_project(added - blur(estimate))
 
@@ -658,9 +756,10 @@ fused = {
     "16 photos, back-projected": estimate,
 }
 sr.plotting.comparison(
-    {"one of 16": photos[0], **fused, "HR": hr},
+    {**fused, "HR": hr},
     scores={name: luma_score(image) for name, image in fused.items()},
     crop=tank,
+    columns=2,
     title="x4, PSNR (dB) / SSIM on luma, 8 pixels cut, LR by 4 x 4 means, not rounded",
     whole=False,
 )
@@ -675,12 +774,12 @@ sr.plotting.comparison(
 # %%
 noisy = blur(hr)  # the result of shift-and-add, with independent noise in each sample
 noisy += generator.normal(0, 0.01, hr.shape).astype("float32")
-estimate = np.roll(noisy, (1, 1), axis=(0, 1))
-curve = [luma_score(estimate)[0]]
+from_noisy = np.roll(noisy, (1, 1), axis=(0, 1))
+curve = [luma_score(from_noisy)[0]]
 for _ in range(here.steps // 5):
     for _ in range(5):
-        estimate = estimate + back_project(noisy - blur(estimate))
-    curve.append(luma_score(estimate)[0])
+        from_noisy = from_noisy + back_project(noisy - blur(from_noisy))
+    curve.append(luma_score(from_noisy)[0])
 
 fig, ax = plt.subplots(figsize=(8, 2.8))
 ax.plot(5 * np.arange(len(curve)), curve, "o-", markersize=4)
@@ -690,8 +789,9 @@ plt.show()
 print(f"start {curve[0]:.2f} dB, best {max(curve):.2f} dB, end {curve[-1]:.2f} dB")
 
 # %% [markdown]
-# The PSNR rises and then falls. The first steps restore detail. Later steps restore what the blur has almost removed, and amplify
-# the noise with it. The decision when to stop requires prior knowledge as well: no method does without it.
+# The PSNR rises and then falls. The first steps restore detail. Later steps restore what the blur has almost removed, and they
+# amplify the noise in the same frequencies. To decide when to stop, you need to know something about the scene or the noise. No
+# method does without such knowledge.
 #
 # ## Exercises
 #
@@ -712,8 +812,8 @@ sr.course.check(answer, 6.02, tolerance=0.05)
 print(f"{answer:.2f} dB")
 
 # %% [markdown]
-# **Exercise 2.** Four neighbouring pixels are 10 and 20 in the upper row, and 30 and 60 in the lower row. What is the result of
-# bilinear interpolation a quarter of the way down and half of the way to the right? You can do this with pencil and paper.
+# **Exercise 2.** Four neighbouring pixels are 10 and 20 in the upper row, and 30 and 60 in the lower row. What does bilinear
+# interpolation return at a quarter of the way down and half of the way to the right? You can do this with pencil and paper.
 
 # %%
 answer = None  # your number
@@ -743,7 +843,7 @@ def lanczos(distance):
 
 
 def enlarge_normalized(image, scale, kernel):
-    ones = np.ones_like(image)
+    ones = np.ones_like(image)  # enlarged, they are the sums of the weights
     return enlarge(image, scale, kernel) / enlarge(ones, scale, kernel)
 
 
@@ -755,10 +855,15 @@ for name, kernel in (("bicubic", keys), ("lanczos", lanczos)):
     value = sr.metrics.psnr(hr[None], image[None], luma=True, border=4)[0]
     print(f"{name}: {value:.2f} dB (motorcycle x4, luma, 4 pixels cut, 8 bits)")
 
+# %% [markdown] tags=["solution"]
+# Lanczos uses 6 x 6 neighbours and beats bicubic interpolation on this photo by about a quarter of a decibel. Dividing by the sum of
+# the weights keeps flat areas flat.
+
 # %% [markdown]
-# **Exercise 4** (needs the optional section). Real photos come without known shifts. Find the shifts of our 16 `photos` relative to the first with
-# `skimage.registration.phase_cross_correlation(reference, moved, upsample_factor=20)`, whose unit is the LR pixel. How far are they
-# from the true values in `shifts`, and why are they not exact? What does a wrong shift do to the result of shift-and-add?
+# **Exercise 4** (needs the optional section). Real photos come without known shifts. Find the shifts of our 16 `photos` relative to
+# the first with `skimage.registration.phase_cross_correlation(reference, moved, upsample_factor=20)`, whose unit is the LR pixel. How
+# far are they from the true values in `shifts`, and why are they not exact? What does a wrong shift do to the result of
+# shift-and-add?
 
 # %%
 from skimage.registration import phase_cross_correlation
@@ -772,20 +877,24 @@ found = [
     scale * phase_cross_correlation(grey[0], image, upsample_factor=20)[0]
     for image in grey
 ]
-# not exact: the method works in steps of 0.2 HR pixels, and aliases do not move with
-# the scene
 error = np.abs(np.array(found) - shifts)
 print(f"error in HR pixels: mean {error.mean():.2f}, largest {error.max():.2f}")
 
-rounded = np.round(found).astype(int)
-print("correct after rounding:", (error < 0.5).all(axis=1).sum(), "of 16 shifts")
+rounded_shifts = np.round(found).astype(int)
+correct = (error < 0.5).all(axis=1).sum()
+print("correct after rounding:", correct, "of 16 shifts")
 
-wrong = rounded + (np.arange(16) == 5)[:, None]  # one photo, one pixel off
-for name, moves in (("as found", rounded), ("one wrong", wrong)):
+wrong = rounded_shifts + (np.arange(16) == 5)[:, None]  # one photo, one pixel off
+for name, moves in (("as found", rounded_shifts), ("one wrong", wrong)):
     placed = np.zeros_like(hr)
     for (dy, dx), image in zip(moves % scale, photos, strict=True):
         placed[dy::scale, dx::scale] = image  # a later photo overwrites an earlier one
     print(f"{name}: {(placed.sum(axis=2) == 0).mean():.1%} of the pixels are holes")
+
+# %% [markdown] tags=["solution"]
+# The shifts are not exact for two reasons: the method works in steps of a twentieth of an LR pixel, which is 0.2 HR pixels, and the
+# aliases in the photos do not move with the scene. After rounding, all 16 are correct. A wrong shift leaves one sixteenth of the
+# pixels without a sample, and puts the samples of that photo, or of the one it overwrites, in the wrong place.
 
 # %% [markdown]
 # **Exercise 5.** Hide a message: make an HR image that looks different from `hr`, but has the same *bicubic* LR image. Shuffling
@@ -817,13 +926,18 @@ pictures = {"HR": cover, "HR with a message": cover + hidden}
 pictures["LR of the second"] = downscaled(cover + hidden, 4, keys, True)
 sr.plotting.comparison(pictures, crop=(72, 152, 80, 256), columns=1, whole=False)
 
+# %% [markdown] tags=["solution"]
+# `np.linalg.pinv(A) @ A` keeps exactly the part of an image that the LR image can see. What is left after subtracting it is
+# invisible at low resolution, so it can be added to any photo.
+
 # %% [markdown]
 # ## Summary
 #
 # - An LR image is an HR image after a degradation, here a weighted mean followed by rounding. Many HR images share one LR image, so
 #   every method has to add an assumption.
 # - Interpolation computes each pixel as a weighted sum of neighbours: 1 (nearest), 4 (bilinear) or 16 (bicubic). It adds no detail.
-# - Downscaling needs a kernel stretched by the scale. Without it, waves that are too fine for the LR grid return as aliases.
+# - An LR grid cannot represent waves shorter than two of its pixels. Downscaling needs a kernel stretched by the scale. Without it,
+#   such waves return as aliases.
 # - PSNR measures squared errors, and SSIM compares structure in small windows. Both need their conditions: channel, border,
 #   rounding and degradation.
 # - Many shifted photos contain more information than one. If there is only one photo, additional detail has to come from elsewhere.

@@ -737,6 +737,7 @@ galaxy = (173, 85, 60, 70)
 sr.plotting.comparison({**skies, "HR": sky}, crop=galaxy, columns=2, whole=False)
 
 
+# %%
 def fine(image):
     """Returns the structure of the galaxy below about two pixels, in grey levels."""
     top, left, height, width = galaxy

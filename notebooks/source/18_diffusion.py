@@ -579,8 +579,10 @@ print(f"B: exact {exact[b]:.0%}, network {found[b]:.0%}")
 #
 # ## Beside a regression network and a VAE
 #
-# Two rivals solve the same task. The first is a regression network of the same size: the same U-Net at time 1 with zeros as the noisy image. It starts from the shipped weights and is trained for a few more steps with the L1 loss. The second
-# is a VAE as in lesson 11, with four latent variables per LR pixel.
+# Two other networks solve the same task. The first is a regression network of the same size: the same U-Net at time 1 with zeros as
+# the noisy image. It starts from the shipped weights of the diffusion model and is trained for a few more steps with the L1 loss. The
+# second is a VAE as in lesson 11, with four latent variables per LR pixel. It starts from random weights. The three have different
+# budgets, so the table below states the training steps of each.
 
 # %%
 copy = sr.models.denoiser(scale, **options, weights="glyphs-diffusion")
@@ -625,6 +627,17 @@ for name, images in answers.items():
 show([*rows, known[photos[:6]]], left=[*left, "HR"])
 
 # %% [markdown]
+# These are the budgets. All networks were trained on batches of 32 images:
+
+# %%
+budgets = {  # steps of training, calls of the network for one answer
+    "exact": ("-", "-"),
+    "diffusion": (f"{history['steps']:,}", "20"),
+    "VAE": (f"{here.vae_steps:,}", "1"),
+    "L1": (f"{history['steps']:,} + {here.l1_steps:,}", "1"),
+}
+
+# %% [markdown]
 # **Predict:** which has the highest PSNR? Which fits the LR image best? A perfect sample is as far from the noisy LR image as the noise is large, 0.2, which is an LR-PSNR of 14 dB.
 
 
@@ -635,7 +648,7 @@ def decibels(error):
 
 posterior = of_digits(weights)
 downscale = sr.degradations.Downscale(scale)
-print("           PSNR   LR-PSNR  from a glyph  digits wrong by")
+print("                steps  calls   PSNR   LR-PSNR  from a glyph  digits wrong by")
 for name, images in answers.items():
     pixels = np.clip(images, 0, 1).reshape(-1, 32, 32, 1)
     down = downscale(pixels).reshape(-1, len(photos), 8, 8, 1)
@@ -644,17 +657,26 @@ for name, images in answers.items():
     distance = 0.5 * np.abs(found - posterior).sum(axis=1).mean()
     scores = decibels(images - known[photos]), decibels(down - lr_set)
     print(
-        f"{name:9} {scores[0]:5.2f} dB  {scores[1]:4.1f} dB"
-        f"  {to_glyph:12.3f} {distance:16.2f}"
+        f"{name:9} {budgets[name][0]:>11}  {budgets[name][1]:>5}"
+        f"  {scores[0]:5.2f} dB {scores[1]:4.1f} dB {to_glyph:13.3f} {distance:16.2f}"
     )
 print(f"{len(photos)} LR images, {here.draws} samples of each; grey, all pixels")
 
 # %% [markdown]
-# *Digits wrong by* is half of the sum of the differences between shares and probabilities. Exact samples reach 0.11, only because there are 16 of them. The diffusion model is the closest of the three
-# networks, with 0.28, and still far from exact. The L1 network has the highest PSNR and the highest LR-PSNR: with 14.7 dB it fits the noise of the LR image better than the truth does. But it has one answer only, with soft edges. The VAE was trained for 150 steps,
-# its samples differ little from each other, and its strokes are soft. A longer training would sharpen it; each of its latent variables still belongs to one LR pixel, so they cannot agree on a digit.
+# *Digits wrong by* is half of the sum of the differences between shares and probabilities. Exact samples reach 0.11, only because there
+# are 16 of them.
 #
-# Sharpness has a price here as in lesson 11: a sample of the diffusion model loses 2.6 dB against the L1 network, and costs 20 calls of the network instead of one.
+# Read the table with its second column. The diffusion model was trained for 2,000 steps, and the L1 network for the same 2,000 steps
+# and 40 more. These two can be compared: the L1 network has the highest PSNR and the highest LR-PSNR, but only one answer, with soft
+# edges, and its LR-PSNR of 14.7 dB means that it fits the noise of the LR image better than the truth does. The diffusion model is
+# closer to the probabilities of the posterior, with 0.28 against 0.33, and still far from exact.
+#
+# The VAE was trained for 150 steps only. Its samples differ little from each other, and its strokes are soft, but this table does not
+# tell whether the method or the short training is to blame. One limit does not depend on the training: its latent variables are drawn
+# independently for each LR pixel, so the prior does not make them agree on one digit.
+#
+# Sharpness has a price here as in lesson 11: a sample of the diffusion model loses 2.6 dB against the L1 network, and costs 20 calls of
+# the network instead of one.
 #
 # ## Exercises
 #

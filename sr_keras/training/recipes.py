@@ -395,6 +395,25 @@ _TABLE = {
         ema_momentum=0.998,
         precision="float32",
     ),
+    # It learns from outputs of RealESRGAN_x4plus, which `examples/distill.py` puts into
+    # the folder `realesrgan-pairs`.
+    "span-x4-photos-distilled": Recipe(
+        network="span",
+        scale=4,
+        data=("realesrgan-pairs",),
+        num_validation=20,
+        options={"filters": 48, "folded": True},
+        weights="photos-real",
+        loss=((1.0, "l1"), (0.05, "frequency")),
+        batch_size=8,
+        lr_patch_size=40,
+        steps=6_000,
+        optimizer="soap",
+        optimizer_options={"beta_2": 0.99},
+        learning_rate=1e-3,
+        warmup_steps=100,
+        ema_momentum=0.998,
+    ),
     "edsr-x4-srfeat": _adversarial(
         "edsr",
         options=EDSR_SMALL,
