@@ -28,7 +28,7 @@ from sr_keras import files
 HERE = pathlib.Path(__file__).parent
 KEPT = HERE.parent / "build" / "real"
 PICTURE = HERE.parent / "assets" / "real_photos.jpg"
-NETWORKS = ("edsr-x4-bsds", "span-x4-photos-real")
+NETWORKS = ("edsr-x4-bsds", "span-x4-photos-real", "span-x4-photos-distilled")
 SCALE, BORDER = 4, 4
 SIZE = (200, 400)  # of an HR photo: 2 x 4 patches of NIQE within the border
 CAMERA_SIZE = (296, 296)

@@ -23,7 +23,7 @@ ENCODERS = FOLDER / "encoders"
 DENOISERS = FOLDER / "denoisers"
 SUFFIX = ".weights.h5"
 # What `advice` recommends.
-_FOR_REAL_PHOTOS = "span-x4-photos-real"
+_FOR_REAL_PHOTOS = "span-x4-photos-distilled"
 
 
 def all_names():

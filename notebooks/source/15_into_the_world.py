@@ -1,23 +1,27 @@
 # %% [markdown]
 # # 15. Deployment: tiles, folders, video and export
 #
-# What is needed to use a trained network in practice: memory, borders of tiles, unusual files, flicker, other runtimes, several GPUs.
+# What it takes to use a trained network in practice: memory, tiles without seams, unusual files, video that flickers, other runtimes,
+# 8-bit weights, and several GPUs.
 #
 # ![A photo upscaled in tiles, and the error along their borders](figures/15_goal.jpg)
 #
-# *A photo that was upscaled in tiles, and its difference from the photo upscaled as a whole. You will make the seams disappear.*
+# *A photo that was upscaled in tiles, and how much it differs from the same photo upscaled as a whole. You will make the seams
+# disappear.*
 #
 # **You will be able to**
 #
 # - upscale a photo of any size in tiles, and prove that there are no seams;
 # - measure the receptive field of a network, and what a tile costs in memory and time;
 # - upscale a folder or a video, and measure whether the video flickers;
-# - export a network, check that it still computes the same, and name the mistakes that no such check finds;
+# - export a network, check that it still computes the same, and run it in ONNX Runtime or with 8-bit weights;
+# - name the mistakes that no such check finds;
 # - say what several GPUs do with a batch.
 #
-# **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). The networks are already trained; only a toy network is trained here.
+# **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). Lesson 10 (GANs) helps with the video. The networks are
+# already trained.
 #
-# **Time:** about 55 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 65 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # **Optional** section, 5 minutes more: *several GPUs*. Everything else is core.
 #
@@ -41,15 +45,20 @@ here = sr.course.start(
     minutes=(0.7, 2, 2),
     side=(96, 320, 320),
     num_tile_sizes=(2, 4, 4),
-    frames=(5, 24, 24),
+    frames=(5, 12, 12),
     repeats=(2, 9, 9),
+    formats=(
+        ("saved_model",),
+        ("saved_model", "litert", "onnx"),
+        ("saved_model", "litert", "onnx"),
+    ),
 )
 
 # %% [markdown]
 # ## A photo that is too large
 #
-# We take a small EDSR that comes with the package, trained for x4. How much memory does it need? This depends on its largest array, the
-# features after the last pixel shuffle, at full size.
+# We take a small EDSR for x4 that comes with the package. How much memory does it need? That depends on its largest array, which is
+# the output of the last pixel shuffle: features at the full size of the result.
 
 # %%
 import time
@@ -66,8 +75,8 @@ last = network.get_layer("shuffle_1")
 print("parameters:", network.count_params(), " last shuffle:", last.output.shape)
 
 # %% [markdown]
-# There are 32 channels of float32 for each HR pixel. **Predict:** a phone takes photos of 3000 x 4000 pixels. How many gigabytes are these
-# features for one such photo at x4?
+# For each HR pixel, this array has 32 channels of float32. **Predict:** a phone takes photos of 3000 x 4000 pixels. How many
+# gigabytes does the array have for one such photo at x4?
 
 
 # %%
@@ -79,12 +88,13 @@ for height, width in ((125, 185), (480, 640), (1080, 1920), (3000, 4000)):
     print(f"LR {height:4} x {width:4}: {gigabytes(height, width):6.2f} GB")
 
 # %% [markdown]
-# This is one of many arrays, in a network with less than a hundredth of the 43 million parameters of the paper's EDSR. The photo has to be
-# cut into tiles.
+# Few computers have that much memory for one array, and the network needs several such arrays at a time. The EDSR of the paper has
+# 256 channels instead of 32. So the photo has to be cut into tiles.
 #
 # ## Cut, upscale, paste
 #
-# Here is a photo that is small enough to be upscaled as a whole, so that we know the correct result. Everything that follows is compared with `whole`.
+# We take a photo that is small enough to be upscaled as a whole, so that we know the correct result. Everything that follows is
+# compared with `whole`.
 #
 # ![Tiles with a halo](figures/15_tiles.svg)
 
@@ -96,8 +106,9 @@ whole = network.predict_on_batch(lr[None])[0]
 print("LR", lr.shape, "->", whole.shape)
 
 # %% [markdown]
-# The obvious way is to cut the photo into tiles, upscale each, and place them side by side. Our function already has a `halo`: a number of pixels around the tile that
-# the network also receives, whose output is discarded. At first it is 0.
+# The obvious way is to cut the photo into tiles, upscale each of them, and place the results side by side. Our function already has a
+# `halo`: the number of pixels around a tile that the network receives in addition. The output for them is discarded. At first, the
+# halo is 0.
 
 
 # %%
@@ -121,8 +132,8 @@ def scaled(pixels):
 
 
 # %% [markdown]
-# **Predict:** with tiles of 48 pixels and halo 0, where will the result differ from `whole`: everywhere, along the cuts, or nowhere? And how
-# wide is the strip that differs?
+# **Predict:** with tiles of 48 pixels and halo 0, where will the result differ from `whole`: everywhere, along the cuts, or nowhere?
+# And how wide is the strip that differs?
 
 # %%
 without_halo = tiled(network, lr, tile=48, halo=0)
@@ -141,8 +152,9 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# They differ along the cuts. There the network receives zeros instead of the neighbouring pixels, because its convolutions pad with zeros. The picture on the right
-# has a logarithmic scale: at more than some ten LR pixels from the cuts there is hardly any difference. Here is a detail:
+# The two differ along the cuts. There the network receives zeros instead of the neighbouring pixels, because its convolutions pad
+# with zeros. The picture on the right has a logarithmic scale: more than about ten LR pixels from the cuts, there is hardly any
+# difference. Here is a detail:
 
 # %%
 seam = (336, 156, 72, 84)  # top, left, height, width in HR pixels
@@ -156,8 +168,8 @@ sr.plotting.slider(
 # %% [markdown]
 # ## How far does the network look?
 #
-# A tile must therefore be computed from a larger window. How much larger? We set one pixel to NaN, "not a number". Whatever is computed from it becomes
-# NaN too, which shows the *receptive field*.
+# So a tile must be computed from a larger window. How much larger? We set one pixel to NaN ("not a number"). Everything that is
+# computed from a NaN becomes NaN as well, so the output shows the *receptive field*.
 
 # %%
 rng = np.random.default_rng(0)
@@ -171,8 +183,8 @@ radius = max(32 - rows[0], rows[-1] - 32)
 print(f"LR pixel 32 changes the output for LR rows {rows[0]} to {rows[-1]}")
 
 # %% [markdown]
-# **Predict** the radius from the layers: a 3 x 3 convolution extends it by one pixel. But after a pixel shuffle, pixels are only half as
-# large.
+# **Predict** the radius from the layers: a 3 x 3 convolution extends it by one pixel, but after a pixel shuffle the pixels are only
+# half as large.
 
 # %%
 by_layers, size = 0.0, 1  # in LR pixels; pixels per LR pixel
@@ -185,8 +197,8 @@ print("from the layers:", by_layers, " measured in whole pixels:", radius)
 assert radius == np.ceil(by_layers)
 
 # %% [markdown]
-# A pixel can have an effect at a distance of up to 20 pixels. Is it a large one? The gradient of one output pixel tells how strongly each LR pixel
-# changes it. **Predict:** will the whole square be bright?
+# A pixel can have an effect at a distance of up to 20 pixels. Is the effect large? The gradient of one output pixel tells how
+# strongly each LR pixel changes it. **Predict:** will the whole square be bright?
 
 # %%
 noise = tf.constant(rng.random((1, 65, 65, 3), "float32"))
@@ -209,8 +221,8 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# Nearly all of it comes from a few pixels around the centre. The rest of the square contributes, but little. So a small halo leaves small seams, and only
-# a full one leaves none:
+# Most of the gradient comes from a few pixels around the centre, and the rest of the square contributes little. So a small halo
+# leaves small seams, and only a halo of the full radius leaves none:
 
 # %%
 piece = lr[30:78, 40:136]
@@ -231,8 +243,9 @@ print(f"halo {halos[-2]}: {errors[-2]:.1e} grey levels, only float32 rounding")
 assert errors[-2] < 0.01 < errors[0]
 
 # %% [markdown]
-# On this photo a halo of 8 leaves no visible difference, and above 16 only the rounding of float32 remains. This depends on the photo and the weights.
-# From the receptive field on it is guaranteed. The package determines the same radius and does the rest in `sr.upscale`:
+# On this photo, a halo of 8 leaves no visible difference. How small a halo may be depends on the photo and on the weights, but with
+# the radius of the receptive field the result is guaranteed to be that of the whole. The package determines the same radius, and
+# `sr.upscale` does everything else:
 
 # %%
 by_hand = tiled(network, lr, tile=64, halo=int(radius))
@@ -242,9 +255,9 @@ np.testing.assert_allclose(np.clip(whole, 0, 1), package, atol=1e-5)
 print("tiles by hand = tiles of the package = the whole")
 
 # %% [markdown]
-# At the border of the photo the window ends without a halo. Padding the window with zeros would be wrong, because the deeper layers pad again, with
-# zeros of their own. We print the windows that the package computes. **Predict** the size of a window in the middle of the upper row, for tiles of
-# 63 x 62.
+# At the border of the photo, the window ends there and has no halo. It would be wrong to pad the window with zeros, because the zeros
+# would become features after the first layer, whereas in the whole photo every layer pads with zeros. We print the windows that the
+# package computes. **Predict** the size of a window in the middle of the upper row, for tiles of 63 x 62 pixels.
 
 # %%
 windows = []
@@ -259,9 +272,10 @@ sr.upscale(recorded, lr, tile=64)
 print(f"{lr.shape[:2]} in tiles of at most 64:", windows[-6:])  # after the measurement
 
 # %% [markdown]
-# It is 62 + 2 x 20 columns wide, but only 63 + 20 rows high, because there is no photo above it.
+# It is 62 + 2 x 20 columns wide, but only 63 + 20 rows high, because there are no rows above it.
 #
-# Not every network has a finite radius. RCAN weights its channels by their means over the *whole image*. **Predict:** how does this affect tiles?
+# Not every network has a finite radius. RCAN multiplies its channels by weights that it computes from their means over the *whole
+# image*. **Predict:** how does this affect tiles?
 
 # %%
 import warnings
@@ -280,13 +294,15 @@ with warnings.catch_warnings(record=True) as caught:
 print(next(w.message for w in caught if "tile" in str(w.message)))
 
 # %% [markdown]
-# From a halo of 20 on the difference is far too small to be visible, but no halo removes it, because a tile has other means than the photo. The attention of
-# these weights is weak. Where it is strong, tiles can differ visibly. `sr.upscale` warns in any case.
+# With a halo of 20, the difference is far too small to be visible, but no halo removes it, because a tile has other means than the
+# photo. The attention of this network is weak (lesson 9). In a network that relies on it, tiles can differ visibly, so `sr.upscale`
+# warns.
 #
 # ## What a tile costs
 #
-# Large tiles need memory. Small ones compute halos again and again: for a tile of 40 with a halo of 20, the window is 80 wide. We
-# measure both. Each size runs in a process of its own, because memory that a process has freed may be used again without being counted, and the peak is taken from the operating system.
+# Large tiles need memory. Small tiles need time, because each of them computes its halo as well: for a tile of 40 with a halo of 20,
+# the window is 80 pixels wide. We measure both. Each size runs in a process of its own, because a process may use memory that it has
+# freed again, without asking for more. The operating system knows the peak of each process.
 
 # %%
 script = """
@@ -329,8 +345,8 @@ def measured(tile, side):
 
 
 # %% [markdown]
-# **Predict** the memory for the whole photo: it needs the features above at least twice, because a shuffle needs its input and its output at once. And by which factor
-# are small tiles slower?
+# **Predict** the memory for the whole photo: the features above exist at least twice, because a pixel shuffle has an input and an
+# output of that size. And by what factor are the smallest tiles slower than the fastest?
 
 # %%
 sizes = [here.side // 2**i for i in reversed(range(here.num_tile_sizes))]
@@ -358,15 +374,15 @@ fig.suptitle(f"LR {here.side} x {here.side}, x4, CPU of this machine", fontsize=
 plt.show()
 
 # %% [markdown]
-# Memory grows with the area of the window, to about three times the features for the whole photo: a convolution needs its input, its
-# output and work space at the same time. In our run the smallest tiles took longest, because most of their pixels are computed several
-# times, and tiles of 160 were the fastest. The default of 256 is a
-# compromise. The result itself needs memory too, but as 8 bits with 3 channels, not as float32 with 32.
+# Memory grows with the area of the window. For the whole photo it is about three times the features, because a convolution needs its
+# input, its output and work space at the same time. In our run, the smallest tiles took longest, because most of their pixels are
+# computed several times, and tiles of 160 were the fastest. The package's default of 256 is a compromise. The result itself needs
+# little memory: it has 3 channels of 8 bits, and the features have 32 of float32.
 #
 # ## A whole folder
 #
-# Real folders are not tidy. Ours has a colour PNG, a grey one with 16 bits, one with transparency, a JPEG, a text file, and a file that only
-# claims to be an image.
+# Real folders are not tidy. Ours contains a colour PNG, a grey PNG with 16 bits, a PNG with transparency, a JPEG, a text file, and a
+# file whose name ends in `.png` although it is not an image.
 
 # %%
 import pathlib
@@ -394,8 +410,8 @@ Image.fromarray(small).save(photos / "web.jpg", quality=30)
 print(sorted(path.name for path in photos.iterdir()))
 
 # %% [markdown]
-# The package has a command line. In a terminal the command is `sr-keras upscale photos --model edsr-x4-bsds-small --out large`. From Python, we start it as a
-# process. **Predict:** how many files will it write, and what should it do about `broken.png`?
+# The package has a command for this. In a terminal, you would type `sr-keras upscale photos --model edsr-x4-bsds-small --out large`.
+# Here we start it from Python as a process. **Predict:** how many files will it write, and what should it do about `broken.png`?
 
 
 # %%
@@ -422,8 +438,7 @@ print("exit code:", code)
 assert code == 1
 
 # %% [markdown]
-# One bad file does not stop the others, and the exit code tells a script that something went wrong. Inputs are never
-# overwritten. What was written?
+# The broken file does not stop the others, and the exit code of 1 tells a script that something went wrong. What was written?
 
 # %%
 written = sorted((folder / "large").iterdir())
@@ -433,7 +448,8 @@ for path in written:
 assert len(written) == 4
 
 # %% [markdown]
-# There are four PNG files. 16 bits remain 16 bits, and transparency is kept. Bit depth and alpha are where simple scripts fail first. We show the transparent one on a chessboard:
+# There are four PNG files. 16 bits remain 16 bits, and the transparency is kept. These are the two things that a quick script gets
+# wrong first. We show the transparent image on a chessboard:
 
 # %%
 results = {path.stem: sr.images.read(path) for path in written}
@@ -451,8 +467,8 @@ for ax, (name, image) in zip(axes.flat, panels.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Look at the last one again. `web.jpg` is the same photo, stored with quality 30. **Predict:** will the network hide the damage, keep it,
-# or make it worse?
+# Look at the last one again. `web.jpg` is the same photo, stored with JPEG quality 30. **Predict:** will the network hide the damage,
+# keep it, or make it worse?
 
 # %%
 hr = data.coffee()[80:304, 160:416]
@@ -476,13 +492,13 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The blocks of the JPEG are upscaled like everything else. On the JPEG, EDSR's PSNR is even below that of bicubic interpolation. The network has never seen a JPEG.
-# It has learned to invert one particular degradation. The degradations of lesson 2 exist to train for the files that will be used in practice.
+# The blocks of the JPEG are upscaled like everything else, and EDSR's PSNR on the JPEG is even below that of bicubic interpolation.
+# The network has learned to invert one degradation, bicubic downscaling, and has never seen a JPEG. Lesson 16 trains for such files.
 #
 # ## Video, frame by frame
 #
-# A video seems to be a folder of frames. We make one whose truth is known: a camera pans over a photo by 3 HR pixels to
-# the right and 1 down in each frame.
+# A video seems to be no more than a folder of frames. We make one whose HR frames are known: a camera moves over a photo, by 3 HR
+# pixels to the right and 1 down in each frame.
 
 # %%
 step = (1, 3)  # rows and columns that the camera moves per frame
@@ -496,14 +512,14 @@ lr_clip = [downscale(frame) for frame in hr_clip]
 print(len(lr_clip), "frames,", lr_clip[0].shape, "->", hr_clip[0].shape)
 
 # %% [markdown]
-# We compare three methods: bicubic interpolation, our EDSR, and the same network trained as a GAN, for appearance rather than for PSNR. Each frame is upscaled
-# independently.
+# We compare three methods: bicubic interpolation, the paper's EDSR baseline (lesson 8), and the GAN that was trained from it (lesson
+# 10). Each frame is upscaled independently of the others.
 
 # %%
 methods = {
     "bicubic": sr.models.bicubic(scale),
-    "EDSR": network,
-    "GAN": sr.models.load("edsr-x4-bsds-srgan"),
+    "EDSR": sr.models.load("edsr-x4-bsds"),
+    "GAN": sr.models.load("edsr-x4-photos-srgan"),
 }
 clips, seconds_per_frame = {}, {}
 for name, model in methods.items():
@@ -513,8 +529,42 @@ for name, model in methods.items():
     print(f"{name:8} {seconds_per_frame[name]:.2f} s per frame (x4 to 256 x 192)")
 
 # %% [markdown]
-# Is the result a good *video*? We remove the camera motion: from every frame we cut the part of the scene that is visible in all of them. In the true video
-# nothing moves then, not even by one grey level.
+# To look at the result, we write the four videos into one animated image (WebP), which a notebook can play.
+
+# %%
+import base64
+import io
+
+from IPython.display import HTML
+
+
+def play(videos, zoom=2):
+    """Shows four videos in two rows, as an animation that repeats."""
+    pictures = []
+    for a, b, c, d in zip(*videos.values(), strict=True):
+        rows = np.hstack([a, b]), np.hstack([c, d])
+        pictures.append(Image.fromarray(np.vstack(rows)))
+    file = io.BytesIO()
+    options = {"save_all": True, "append_images": pictures[1:], "loop": 0}
+    pictures[0].save(file, "webp", duration=120, quality=60, **options)  # ms a frame
+    code = base64.b64encode(file.getvalue()).decode()
+    names = " | ".join(videos)
+    width = zoom * pictures[0].width
+    image = f'<img alt="{names}" width="{width}" src="data:image/webp;base64,{code}">'
+    return HTML(f"<p>From the upper left to the lower right: {names}</p>{image}")
+
+
+# %% [markdown]
+# **Predict:** which of the three videos will look best, and will you see anything in motion that no single frame shows?
+
+# %%
+videos = {**clips, "HR": hr_clip}
+play({name: [f[32:160, 40:216] for f in clip] for name, clip in videos.items()})
+
+# %% [markdown]
+# Look at the edges: in the videos of the networks they are sharper than in the bicubic one, but they crawl and shimmer while the
+# camera moves. To see only the errors, we remove the motion of the camera: from every frame we cut the part of the scene that is
+# visible in all frames. In the HR video nothing moves then, not even by one grey level.
 
 
 # %%
@@ -535,9 +585,11 @@ def flicker(clip):
 
 
 assert flicker(hr_clip) == 0
+play({name: stabilized(clip) for name, clip in videos.items()})
 
 # %% [markdown]
-# **Predict** the order of the three: which one flickers most? Do sharper frames give a steadier video?
+# Everything that moves in this animation is an error, and HR is a still image. **Predict** the order of the three: which one has the
+# strongest flicker?
 
 # %%
 for name, clip in clips.items():
@@ -551,11 +603,11 @@ for name, clip in clips.items():
 assert flicker(clips["bicubic"]) < min(flicker(clips["EDSR"]), flicker(clips["GAN"]))
 
 # %% [markdown]
-# Besides the number, here is a picture: one row of the scene, with the frames below each other. In the stabilized video every column should have one colour from
-# top to bottom.
+# The sharper the frames, the stronger the flicker: bicubic interpolation has the least, and the GAN has the most. Here is the same as
+# a picture: one row of the scene, with the frames below each other. In a stabilized video without flicker, every column has one
+# colour from top to bottom.
 
 # %%
-videos = {**clips, "HR": hr_clip}
 changes = np.abs(np.diff(stabilized(hr_clip)[0].astype(float), axis=1))
 row = changes.sum(axis=(1, 2)).argmax()  # the one with most detail
 fig, axes = plt.subplots(len(videos), 1, figsize=(9, 6), layout="constrained")
@@ -567,91 +619,122 @@ for ax, (name, clip) in zip(axes, videos.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Bicubic flickers least, and it is also the most blurred: what has little contrast cannot change much, so flicker should only be compared at similar sharpness. EDSR and the GAN do compare. A network decides in every frame anew what an edge or a texture may have been, from samples at other positions
-# each time, and its answers differ. No score of single frames shows this.
-
-# %% [markdown]
-# ### Files
+# Each frame samples the scene at other positions. The network decides in every frame anew what an edge or a texture may have been,
+# and its answers differ. No score of single frames shows this.
 #
-# Frames are read from files and written to files. `imageio` does both with PyAV (`pip install av`). Only one frame is in memory at a
-# time: `imiter` yields them, and `write_frame` takes them.
+# But is the comparison fair? A blurred video has little contrast, and what has little contrast cannot change much. So we add a
+# control: we sharpen the bicubic video, with unsharp masking, until its neighbouring pixels differ as much as those of EDSR, and
+# sharpen EDSR's until it equals the GAN. **Predict:** at equal sharpness, which of each two flickers more?
+
 
 # %%
-has_av = importlib.util.find_spec("av") is not None
-if has_av:
-    import imageio.v3 as iio
-else:
-    print("For the next cells, %pip install av, and run again from this cell on.")
+from scipy import ndimage
+
+
+def sharpness(clip):
+    """Mean difference of neighbouring pixels, of 255."""
+    x = np.stack(clip).astype(float)
+    return (np.abs(np.diff(x, axis=1)).mean() + np.abs(np.diff(x, axis=2)).mean()) / 2
+
+
+def sharpened(clip, target):
+    """Adds detail to all frames until the clip has the sharpness `target`."""
+    low, high = 0.0, 16.0
+    x = np.stack(clip) / 255
+    detail = x - ndimage.gaussian_filter(x, (0, 1.5, 1.5, 0))
+    for _ in range(12):  # bisection
+        amount = (low + high) / 2
+        result = list(sr.images.to_integer(x + amount * detail))
+        low, high = (amount, high) if sharpness(result) < target else (low, amount)
+    return result
+
+
+# %%
+controls = {
+    "bicubic, sharpened": sharpened(clips["bicubic"], sharpness(clips["EDSR"])),
+    "EDSR": clips["EDSR"],
+    "EDSR, sharpened": sharpened(clips["EDSR"], sharpness(clips["GAN"])),
+    "GAN": clips["GAN"],
+}
+for name, clip in controls.items():
+    print(f"{name:18} sharpness {sharpness(clip):5.2f}, flicker {flicker(clip):5.2f}")
+
+# %% [markdown]
+# At equal sharpness, EDSR flickers less than bicubic interpolation: its larger flicker in the first comparison came from its larger
+# contrast. The GAN flickers more than a sharpened EDSR, so a part of its flicker comes from detail that it invents in every frame
+# anew.
+#
+# ### Files
+#
+# Frames are read from files and written to files, one at a time, so that a long film needs no more memory than a short one. OpenCV
+# does both. It stores the channels in the order blue, green, red, so we convert them.
+
+
+# %%
+import cv2
 
 
 def write(path, frames, rate=12):
-    with iio.imopen(path, "w", plugin="pyav") as file:
-        file.init_video_stream("libx264", fps=rate)  # H.264, which all players know
-        for frame in frames:
-            file.write_frame(frame)
+    writer = None
+    for frame in frames:
+        if writer is None:  # the size is known from the first frame on
+            codec, size = cv2.VideoWriter_fourcc(*"mp4v"), frame.shape[1::-1]
+            writer = cv2.VideoWriter(str(path), codec, rate, size)
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
 
 
-def upscaled_frames(path):
-    for frame in iio.imiter(path, plugin="pyav"):
-        yield sr.upscale(network, frame, tile=None)
+def read(path):
+    file = cv2.VideoCapture(str(path))
+    while True:
+        found, frame = file.read()
+        if not found:
+            return
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 # %% [markdown]
-# **Predict:** the LR video is written as H.264, read, upscaled, and written. Will the result be worse than from frames that were never in a
-# file?
+# **Predict:** the LR video is written, read, upscaled, and written again. Will the result be worse than from frames that were never
+# in a file?
 
 # %%
-if has_av:
-    write(folder / "lr.mp4", lr_clip)
-    write(folder / "large.mp4", upscaled_frames(folder / "lr.mp4"))
-    decoded = list(iio.imiter(folder / "lr.mp4", plugin="pyav"))
-    final = list(iio.imiter(folder / "large.mp4", plugin="pyav"))
-    stages = {
-        "EDSR of the frames": clips["EDSR"][2],
-        "EDSR of lr.mp4": sr.upscale(network, decoded[2], tile=None),
-        "large.mp4": final[2],
-    }
-    for name, (psnr, _) in luma_scores(stages, hr_clip[2]).items():
-        print(f"{name:19} {psnr:.2f} dB (frame 2, x4, luma, 4 pixels cut, 8 bits)")
-    size = (folder / "lr.mp4").stat().st_size
-    print(f"lr.mp4: {size} bytes, {np.stack(lr_clip).nbytes / size:.0f} times smaller")
+write(folder / "lr.mp4", lr_clip)
+large_frames = (
+    sr.upscale(methods["EDSR"], frame, tile=None) for frame in read(folder / "lr.mp4")
+)
+write(folder / "large.mp4", large_frames)
+decoded, final = (list(read(folder / name)) for name in ("lr.mp4", "large.mp4"))
+stages = {
+    "EDSR of the frames": clips["EDSR"][2],
+    "EDSR of lr.mp4": sr.upscale(methods["EDSR"], decoded[2], tile=None),
+    "large.mp4": final[2],
+}
+for name, (psnr, _) in luma_scores(stages, hr_clip[2]).items():
+    print(f"{name:19} {psnr:.2f} dB (frame 2, x4, luma, 4 pixels cut, 8 bits)")
+size = (folder / "lr.mp4").stat().st_size
+print(f"lr.mp4: {size} bytes, {np.stack(lr_clip).nbytes / size:.0f} times smaller")
 
 # %%
-if has_av:
-    figure = sr.plotting.comparison(
-        {"LR": lr_clip[2], "LR of lr.mp4": decoded[2], **stages, "HR": hr_clip[2]},
-        crop=(40, 60, 72, 96),
-        columns=3,
-        whole=False,
-        scores=luma_scores(stages, hr_clip[2]),
-        title="frame 2, x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
-    )
-else:
-    figure = None
-figure
+sr.plotting.comparison(
+    {"LR": lr_clip[2], "LR of lr.mp4": decoded[2], **stages, "HR": hr_clip[2]},
+    crop=(40, 60, 120, 160),
+    columns=3,
+    whole=False,
+    scores=luma_scores(stages, hr_clip[2]),
+    title="frame 2, x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
+)
 
 # %% [markdown]
-# Every file on the way is lossy. What H.264 discarded in the LR frames is missing before the network sees them, and the network takes the artefacts of the codec
-# for part of the scene.
+# Every file on the way is lossy. What the codec discarded in the LR frames is missing before the network sees them, and the network
+# takes the artefacts of the codec for part of the scene.
 #
-# With PyAV, the next cell plays the videos: bicubic, EDSR, GAN and HR. Look at the edges during the motion.
-
-# %%
-if has_av:
-    from IPython.display import Video, display
-
-    side_by_side = [np.hstack(frames) for frames in zip(*videos.values(), strict=True)]
-    write(folder / "videos.mp4", side_by_side)
-    attributes = "loop autoplay muted controls width=1024"
-    display(Video(folder / "videos.mp4", embed=True, html_attributes=attributes))
-
-# %% [markdown]
-# For real videos, [examples/upscale_video.py](../examples/upscale_video.py) is the same loop as a script.
+# For films, use `sr-keras upscale film.mp4 --out large`, or [examples/upscale_video.py](../examples/upscale_video.py). They keep the
+# sound and the time of each frame, continue after an interruption, and need the package PyAV.
 #
 # ## Export to other runtimes
 #
-# A phone, a browser or a C++ program has no Keras. *Export* writes the graph of operations and its weights into one file
-# for another runtime. We begin with TensorFlow's own format:
+# A phone, a browser or a C++ program has no Keras. An *export* writes the graph of operations and its weights into a file for another
+# runtime. We begin with TensorFlow's own format, which is a folder:
 
 # %%
 sr.export(network, folder / "edsr", "saved_model")
@@ -665,15 +748,14 @@ for image in (piece, lr[:31, :45]):  # of two sizes, one of them odd
     print(image.shape, "->", tuple(serve(image[None]).shape), "equal")
 
 # %% [markdown]
-# Height and width are not fixed, so the same file takes images of any size. `sr_keras.exporting.check` makes such a comparison for every format, in
-# the runtime of that format. **Predict:** are the results equal to the last bit, or only nearly?
+# The height and the width are not fixed, so the same export takes images of any size. `sr_keras.exporting.check` makes this
+# comparison for every format, in the runtime of the format. **Predict:** are the results equal to the last bit, or only nearly?
 
 # %%
 from sr_keras import exporting
 
 ready = []
-kinds = ("saved_model",) if here.fast else ("saved_model", "litert", "onnx")
-for kind in kinds:
+for kind in here.formats:
     try:
         if kind != "saved_model":
             sr.export(network, folder / f"edsr.{kind}", kind)
@@ -684,16 +766,14 @@ for kind in kinds:
         continue
     ready.append(kind)
     print(f"{kind:12} differs by at most {difference:.1e}, white being 1")
-if "onnx" not in ready:
-    print("For ONNX: %pip install onnx onnxruntime tf2onnx")
 assert "saved_model" in ready
 
 # %% [markdown]
-# With TensorFlow's own format the results are equal to the last bit here, and with the others nearly: another runtime adds the same numbers in another order, and float32
-# rounds. A ten-thousandth of a grey level is 4e-7. What matters is that no pixel changes visibly. `sr-keras export` does both steps on
-# the command line.
+# With TensorFlow's own format, the results are equal to the last bit here. With the others, they are nearly equal: another runtime
+# adds the same numbers in another order, and float32 rounds. A grey level is 0.004, so no pixel changes visibly. On the command line,
+# `sr-keras export` does both steps.
 #
-# Next we do by hand what an app would do. LiteRT has to know the size before it runs:
+# Next we do by hand what an app does. LiteRT has to know the size before it runs:
 
 # %%
 runners = {"Keras": network.predict_on_batch, "SavedModel": lambda x: serve(x).numpy()}
@@ -730,7 +810,7 @@ for run in runners.values():
 print(", ".join(runners), "agree")
 
 # %% [markdown]
-# They agree, but are they equally fast? **Predict** which one is fastest on your machine.
+# All of them agree, but are they equally fast? **Predict** which one is fastest on your machine.
 
 
 # %%
@@ -756,12 +836,76 @@ ax.margins(x=0.1)
 plt.show()
 
 # %% [markdown]
-# The order depends on the processor, the threads and the network, so measure where the network will run.
+# The order depends on the processor, the number of threads and the network, so measure on the machine on which the network will run.
+#
+# ### Weights of 8 bits
+#
+# A file can be made smaller, and on many processors faster, if the network computes in 8-bit integers. A weight $w$ is then stored as
+# an integer $q$, and all weights of a filter share a step $s$:
+#
+# $$q = \mathrm{round}(w / s), \qquad s = \frac{\max \lvert w \rvert}{127}, \qquad w \approx s\, q$$
+#
+# We round the weights of all convolutions by hand. **Predict:** how many bits does a weight need before the PSNR drops by 0.1 dB, and
+# how does the picture look with 4 bits?
+
+
+# %%
+def rounded(kernel, bits):
+    """Rounds the weights of each filter to integers of `bits` bits, times a step."""
+    largest = 2 ** (bits - 1) - 1
+    steps = np.abs(kernel).max(axis=(0, 1, 2)) / largest
+    return np.round(kernel / steps) * steps
+
+
+def with_bits(bits):
+    """Returns a copy of the network with rounded weights."""
+    copy = keras.models.clone_model(network)
+    weights = network.get_weights()
+    copy.set_weights([rounded(w, bits) if w.ndim == 4 else w for w in weights])
+    return copy
+
+
+# %%
+few_bits = {f"{b} bits": sr.upscale(with_bits(b), lr_file) for b in (8, 6, 5, 4, 3)}
+few_bits = {"32 bits": sr.upscale(network, lr_file), **few_bits}
+for name, (psnr, _) in luma_scores(few_bits, hr_file).items():
+    print(f"{name:8} {psnr:.2f} dB (x4, luma, 4 pixels cut, 8 bits)")
+sr.plotting.comparison(
+    {name: few_bits[name] for name in ("32 bits", "8 bits", "4 bits")},
+    crop=(222, 320, 110, 160),
+    columns=3,
+    whole=False,
+    title="EDSR x4 with weights of 32, 8 and 4 bits",
+)
+
+# %% [markdown]
+# Eight bits cost nothing here, and between six and five bits the loss exceeds 0.1 dB. With 4 bits, a grid appears and the colours
+# shift: the pixels of a tile come from different filters, and each filter has its own rounding error.
+#
+# To be faster, the features have to be integers as well. Their range is not known in advance, so it is measured on a few LR images;
+# this is called *calibration*. The package does it with ONNX Runtime:
+
+# %%
+if "onnx" in ready:
+    examples = [downscale(photo()) for photo in (data.astronaut, data.coffee)]
+    cache = folder / "engines"
+    engines = {
+        "float32": sr.engines.Engine(network, "onnxruntime", cache=cache),
+        "int8": sr.engines.Engine(network, "onnxruntime", examples, cache),
+    }
+    for name, engine in engines.items():
+        psnr = luma_scores({name: sr.upscale(engine, lr_file)}, hr_file)[name][0]
+        size, spent = engine.path.stat().st_size, milliseconds(engine, lr[None])
+        print(f"{name:8} {size / 1e3:4.0f} kB, {spent:4.0f} ms, {psnr:.2f} dB")
+
+# %% [markdown]
+# The file is a third as large, the network was faster in our run, and it lost 0.02 dB. The gain in speed depends on the processor,
+# and the loss depends on the network and on the photos, so measure both where the network will be used.
 #
 # ### What no check finds
 #
-# The file computes what the network computes. But is its input right? Here are three mistakes that raise no error. **Predict:** which of them would
-# you notice in the picture?
+# The file computes what the network computes. But is its input right? Here are three mistakes that raise no error. **Predict:** which
+# of them would you notice in the picture?
 
 
 # %%
@@ -787,14 +931,15 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Without clipping, values above white wrap around to black and the reverse, in each channel, which gives coloured speckles. The other
-# two mistakes give a picture that anybody would consider correct, with scores that are less than 0.1 dB lower (BGR) and about 0.6 dB lower (0 to 255). Only a comparison with the output of the network
-# itself reveals them. Document the range, the channel order and clipping with the file, or make them part of it (exercise 4).
+# Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives coloured
+# speckles. The other two mistakes give a picture that looks correct, with scores that are less than 0.1 dB lower (BGR) and about 0.6
+# dB lower (0 to 255). Only a comparison with the output of the network itself reveals them. Document the range, the channel order and
+# the clipping together with the file, or make them part of it (exercise 4).
 #
 # ## Optional: several GPUs
 #
-# In training on several GPUs of one machine, each gets a share of the batch and computes gradients, which are then averaged. Is this
-# the same as training on one? We check it by hand, with a toy network and a batch of 8:
+# If one machine has several GPUs, each of them gets a share of every batch and computes gradients, which are then averaged. Is this
+# the same as training on one GPU? We check it by hand, with a toy network and a batch of 8:
 
 # %%
 toy = sr.models.espcn(2, filters=(8, 4), channels=3)
@@ -817,13 +962,13 @@ for gradient, a, b in zip(whole_batch, first, second, strict=True):
 print("mean over the halves = gradient of the whole batch")
 
 # %% [markdown]
-# The mean of the means is the mean, if the shares are equally large. So two devices must end with the same weights as one. TensorFlow calls
-# this `MirroredStrategy`. In the package it is one option:
+# If the shares are equally large, the mean of their means is the mean of the batch. So two devices must end with the same weights as
+# one. TensorFlow calls this `MirroredStrategy`. In the package it is an option:
 #
 #     sr-keras train edsr --scale 4 --data photos --out runs/mine --distribute mirrored
 #
-# We do not have two GPUs here. But TensorFlow can split a CPU into two *logical* devices if this is requested before anything else, so we use a separate
-# process.
+# We do not have two GPUs here. But TensorFlow can split a CPU into two *logical* devices if a program asks for this before anything
+# else, so we use a separate process.
 
 # %%
 for i, (top, left) in enumerate(((0, 120), (60, 200), (250, 60), (300, 330))):
@@ -871,17 +1016,17 @@ print(f"largest difference of a weight after 16 steps: {difference:.0e}")
 assert difference < 1e-3
 
 # %% [markdown]
-# Two devices train the same network as one. This says nothing about speed, which cannot be gained
-# here. Batch normalization is an exception, because each device uses the statistics of its share.
+# Two devices train the same network as one. (Batch normalization is an exception, because each device uses the statistics of its own
+# share.) This says nothing about speed, because the two devices here are one processor.
 #
-# Upscaling needs no such strategy, because photos do not depend on each other: give each GPU a folder and a process of its own.
+# Upscaling needs no such strategy, because photos do not depend on each other: give each GPU its own folder and its own process.
 #
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** A very large photo is upscaled in tiles of 64 with halo 20. How many times the pixels of the photo does the network compute, far from the
-# borders? And with tiles of 256?
+# **Exercise 1.** A very large photo is upscaled in tiles of 64 x 64 pixels with a halo of 20. By what factor is the number of pixels
+# that the network computes larger than that of the photo, far from the borders? And with tiles of 256 x 256?
 
 # %%
 answer = None  # two numbers
@@ -895,8 +1040,9 @@ sr.course.check(answer, [2.640625, 1.336914], tolerance=0.01)
 print([f"{value:.2f}" for value in answer])
 
 # %% [markdown]
-# **Exercise 2.** A video of 90 minutes has 24 frames a second and LR frames of 480 x 270. Suppose that EDSR takes 0.05 seconds for an LR frame of 64 x 48. How
-# many hours does it need for the video? By which factor would the network have to be faster to play it live? Compare with the `seconds_per_frame` of your machine.
+# **Exercise 2.** A video of 90 minutes has 24 frames a second and LR frames of 480 x 270. Suppose that a network takes 0.05 seconds
+# for an LR frame of 64 x 48. How many hours does it need for the video? By what factor would it have to be faster to play the video
+# live? Compare with the `seconds_per_frame` of your machine.
 
 # %%
 answer = None  # hours
@@ -913,9 +1059,9 @@ for name, seconds in (("0.05 s", 0.05), ("this machine", seconds_per_frame["EDSR
     print(f"{name}: {hours:.0f} hours; {factor:.0f} times too slow for live video")
 
 # %% [markdown]
-# **Exercise 3.** Many programs *blend* overlapping tiles: near its edges a tile fades out while its neighbour fades in. Write `blended(network,
-# lr, tile, halo)` with weights that rise linearly from the edge of the window. With a halo of 2, is the seam weaker than in `tiled`? Is the
-# result closer to the whole?
+# **Exercise 3.** Many programs *blend* overlapping tiles: near its edges, a tile fades out while its neighbour fades in. Write
+# `blended(network, lr, tile, halo)` with weights that rise linearly from the edge of the window. With a halo of 2, is the seam weaker
+# than in `tiled`? Is the result closer to `whole`?
 
 
 # %%
@@ -948,11 +1094,13 @@ for function in (tiled, blended):
     print(f"{function.__name__:8} step at the cut {jump:.2f}", end=", ")
     print(f"largest error {np.abs(error).max():.2f}")
 
+# %% [markdown] tags=["solution"]
+# The step at the cut shrinks, and the largest error does not. Blending hides a seam, while a halo removes its cause.
+
 # %% [markdown]
-# What we saw (read this after you have tried): the step at the cut shrinks, and the largest error does not. Blending hides a seam, while a halo removes its cause.
-#
-# **Exercise 4.** An app has 8-bit pixels and no NumPy. Put all three conventions into the graph: a model that takes uint8, divides, upscales,
-# clips, rounds, and returns uint8. Export it with `model.export(path, format="tf_saved_model")`, and compare it with `sr.upscale`.
+# **Exercise 4.** An app has 8-bit pixels and no NumPy. Put the conventions into the graph: build a model that takes uint8, divides by
+# 255, upscales, clips, rounds, and returns uint8. Export it with `model.export(path, format="tf_saved_model")`, and compare it with
+# `sr.upscale`.
 
 # %%
 app = None  # your keras.Model
@@ -973,8 +1121,9 @@ print(f"pixels that differ: {(from_app != expected).mean():.4%}")
 assert np.abs(from_app.astype(int) - expected).max() <= 1
 
 # %% [markdown]
-# **Exercise 5.** Reduce the flicker: average each upscaled frame with the previous result, shifted by the known `step`, and continue with
-# the average. Does EDSR's flicker decrease? How does PSNR change, and which lesson explains it? What would a real video require?
+# **Exercise 5.** Reduce the flicker: average each upscaled frame with the previous result, shifted by the known `step`, and continue
+# with the average. Does EDSR's flicker decrease? How does the PSNR change, and which lesson explains it? What would a real video
+# require?
 
 # %%
 smoothed = None  # your frames
@@ -994,30 +1143,37 @@ for name, clip in (("single frames", clips["EDSR"]), ("averaged", smoothed)):
     print(f"{name:13} flicker {flicker(clip):.2f}, last frame {psnr:.2f} dB")
 print("x4, PSNR on luma, 4 pixels cut, 8 bits")
 
+# %% [markdown] tags=["solution"]
+# The flicker is about halved, and the PSNR rises a little. The reason is in lesson 1, where many photos were merged: every frame
+# samples the scene at other positions. In a real video, the motion has to be estimated first, and where the estimate is wrong, the
+# average shows ghosts.
+
 # %% [markdown]
-# What we saw (read this after you have tried): the flicker is about halved, and PSNR rises a little. This is lesson 1 again, many photos instead of one: every
-# frame samples the scene at other positions. In a real video the motion has to be estimated first, and where the estimate is wrong, the average shows ghosts.
-#
 # ## Summary
 #
-# - Tiles equal the whole image if each is computed from a window that is larger by the receptive field. NaN measures it. Networks with global
-#   means have no finite one.
-# - Large tiles cost memory, and small ones time. The largest array has HR size, with all channels.
-# - Folders contain grey, 16-bit, transparent and broken files. Networks know one degradation, and upscale the blocks of JPEG with everything else.
-# - In video, errors that change from frame to frame become flicker, which no score of single frames shows.
-# - After an export, compare the results, then check range, channel order, clipping and rounding, which are not in the file.
+# - Tiles equal the whole image if each of them is computed from a window that is larger by the receptive field, which NaN measures.
+#   Networks with global means have no finite receptive field.
+# - Large tiles cost memory, and small tiles cost time. The largest array has the size of the result, with all channels.
+# - Folders contain grey, 16-bit, transparent and broken files. A network has learned one degradation, and upscales the blocks of a
+#   JPEG like everything else.
+# - In a video, errors that change from frame to frame become flicker, which no score of single frames shows. Compare the flicker of
+#   videos that are equally sharp.
+# - After an export, compare the results with those of Keras. With 8-bit integers, compare the PSNR too. Then check range, channel
+#   order, clipping and rounding, which are not in the file.
 # - Several devices average the gradients of equal shares. The training equals that on one device, except for batch normalization.
 #
 # ## Further reading
 #
-# - Luo and others, [Understanding the effective receptive field in deep convolutional neural networks](https://arxiv.org/abs/1701.04128),
-#   2016: how little the outer pixels count.
-# - Chu and others, [Improving image restoration by revisiting global information aggregation](https://arxiv.org/abs/2112.04491), 2022: the effect of
-#   tiles on networks that take means over the image.
-# - Sajjadi, Vemulapalli and Brown, [Frame-recurrent video super-resolution](https://arxiv.org/abs/1801.04590), 2018: each frame with the help
-#   of the previous one.
+# - Luo and others, [Understanding the effective receptive field in deep convolutional neural
+#   networks](https://arxiv.org/abs/1701.04128), 2016: how little the outer pixels count.
+# - Chu and others, [Improving image restoration by revisiting global information aggregation](https://arxiv.org/abs/2112.04491),
+#   2022: the effect of tiles on networks that take means over the image.
+# - Sajjadi, Vemulapalli and Brown, [Frame-recurrent video super-resolution](https://arxiv.org/abs/1801.04590), 2018: each frame with
+#   the help of the previous one.
 # - Chan and others, [BasicVSR](https://arxiv.org/abs/2012.02181), 2021: the components of networks for video.
 # - Chu and others, [Learning temporal coherence via self-supervision for GAN-based video
 #   generation](https://arxiv.org/abs/1811.09393), 2020: sharp videos that do not flicker.
-# - Goyal and others, [Accurate, large minibatch SGD](https://arxiv.org/abs/1706.02677), 2017: how to adapt the learning rate when many GPUs make the
-#   batch large.
+# - Jacob and others, [Quantization and training of neural networks for efficient integer-arithmetic-only
+#   inference](https://arxiv.org/abs/1712.05877), 2018: how networks compute in 8 bits.
+# - Goyal and others, [Accurate, large minibatch SGD](https://arxiv.org/abs/1706.02677), 2017: how to adapt the learning rate when
+#   many GPUs make the batch large.

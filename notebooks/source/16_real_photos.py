@@ -19,7 +19,7 @@
 #
 # **Time:** about 40 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
-# **Optional** sections, 5 minutes more: *a published network*; *pairs from a camera*. Everything else is core.
+# **Optional** sections, 10 minutes more: *a published network, and a small one that learned from it*; *pairs from a camera*. Everything else is core.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/16_real_photos.ipynb) · [Student edition](student/16_real_photos.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/16_real_photos.py) · Previous: [15. Deployment: tiles, folders, video and export](15_into_the_world.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/15_into_the_world.ipynb)) · Next: [17. Attention and efficient networks](17_efficient.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/17_efficient.ipynb)) · [All lessons](README.md)
 
@@ -451,10 +451,14 @@ plt.show()
 #
 # It works because one network was trained from the other, so that their filters correspond. Exercise 4 shows what happens if they do not.
 #
-# ## Optional: a published network
+# ## Optional: a published network, and a small one that learned from it
 #
 # Real-ESRGAN's own network has 16.7 million weights, and was trained on many more photos for much longer. Its file is not part of the package. If you put `RealESRGAN_x4plus.pth` beside this notebook, or into
 # the folder `official` of your data, `sr.models.load` reads it without executing anything in it.
+#
+# A small network can learn from a large one (*knowledge distillation*; Hinton and others, 2015). The large network, the *teacher*, upscales many damaged patches, and its outputs take the place of the HR patches. In this way, 2,388 outputs
+# of Real-ESRGAN's network were made for `span-x4-photos-distilled` (`examples/distill.py`), which has the size of the small network above and started from its weights. **Predict:** the teacher's output is fully
+# determined by the LR patch. Will the small network draw the teacher's texture, although it was trained with a pixel loss?
 
 # %%
 import pathlib
@@ -464,7 +468,7 @@ published = [
     *pathlib.Path().glob("RealESRGAN_x4plus*"),
     *(data_folder / "official").glob("RealESRGAN_x4plus*"),
 ]
-others = {"real": real}
+others = {"real": real, "distilled": sr.models.load("span-x4-photos-distilled")}
 if published:
     others[published[0].stem] = sr.models.load(published[0])
 for name, model in others.items():
@@ -485,6 +489,9 @@ sr.plotting.comparison(
 # %% [markdown]
 # Here the LR image is the photo at half of its size, enlarged to twice the size of the original, so there is no HR image and no PSNR. Only the impression counts, and it should be that of
 # several people who do not know which picture is whose (lesson 12).
+#
+# The outlines of the distilled network are a little crisper than before, but it draws none of the teacher's fur. A single answer exists for each LR patch, but 426,288 weights are not enough to compute it. Where the network cannot tell what the teacher
+# would draw, the pixel loss again asks for the average.
 #
 # ## Optional: pairs from a camera
 #

@@ -80,8 +80,8 @@ class GAN(keras.Model):
     """
 
     # A discriminator with a loss of 0.01 is right and 99.5 % sure.
-    COLLAPSED_LOSS = 0.01
-    COLLAPSED_STEPS = 500
+    OVERPOWERED_LOSS = 0.01
+    OVERPOWERED_STEPS = 500
 
     def __init__(self, generator, discriminator, name="gan"):
         # float32, because a mixed policy would round the inputs to 16 bits
@@ -92,7 +92,7 @@ class GAN(keras.Model):
         self.cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
         self.image_losses = self.trackers = types.MappingProxyType({})
         self.step = self._counter("step")
-        self.collapsed_steps = self._counter("collapsed_steps")
+        self.overpowered_steps = self._counter("overpowered_steps")
         self.built = True  # All variables exist, so that weights can be loaded.
 
     def _counter(self, name):
@@ -452,11 +452,12 @@ class GAN(keras.Model):
         Returns:
             The logs, a dict of names and scalars.
         """
-        low = discriminator_loss * self.num_replicas < self.COLLAPSED_LOSS
-        self.collapsed_steps.assign(ops.where(low, self.collapsed_steps + 1, 0))
+        low = discriminator_loss * self.num_replicas < self.OVERPOWERED_LOSS
+        self.overpowered_steps.assign(ops.where(low, self.overpowered_steps + 1, 0))
         self.step.assign(self.step + 1)
         logs = self._updated_logs(lr, hr, sr, recorded)
-        return {**logs, "collapsed_steps": ops.convert_to_tensor(self.collapsed_steps)}
+        logs["overpowered_steps"] = ops.convert_to_tensor(self.overpowered_steps)
+        return logs
 
     def _updated_logs(self, lr, hr, sr, recorded):
         for name, value in recorded.items():
@@ -482,11 +483,11 @@ class GAN(keras.Model):
         """Trains like `keras.Model.fit`, and warns if the training goes wrong.
 
         Warns:
-            UserWarning: If a loss is NaN, if the discriminator loss has been near 0
-                for `COLLAPSED_STEPS` steps, so that the generator has nothing to
-                learn from, or if the generator was never trained.
+            UserWarning: If a loss is NaN, if the discriminator overpowers the
+                generator, so that its loss has been near 0 for `OVERPOWERED_STEPS`
+                steps, or if the generator was never trained.
         """
-        callbacks = [*(callbacks or []), CollapseWarning()]
+        callbacks = [*(callbacks or []), FailureWarning()]
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
     # The model in place of its generator
@@ -566,13 +567,13 @@ class _BothOptimizers:
         return [v for optimizer in self._optimizers for v in optimizer.variables]
 
 
-class CollapseWarning(keras.callbacks.Callback):
+class FailureWarning(keras.callbacks.Callback):
     """Warns once if the training of a GAN goes wrong; `GAN.fit` adds this callback."""
 
     def on_train_begin(self, logs=None):
         self._warned = False
-        self._loss = self.model.COLLAPSED_LOSS
-        self._steps = self.model.COLLAPSED_STEPS
+        self._loss = self.model.OVERPOWERED_LOSS
+        self._steps = self.model.OVERPOWERED_STEPS
 
     def on_train_batch_end(self, batch, logs=None):
         if self._warned:
@@ -581,12 +582,12 @@ class CollapseWarning(keras.callbacks.Callback):
         broken = [name for name in names if not math.isfinite(logs[name])]
         if broken:
             self._warn(f"{' and '.join(broken)} became NaN or infinite.")
-        elif logs["collapsed_steps"] >= self._steps:
+        elif logs["overpowered_steps"] >= self._steps:
             self._warn(
-                f"the discriminator loss has been below {self._loss} for {self._steps}"
-                " steps, so the generator learns nothing from it. Set"
-                " `discriminator_min_loss`, lower the discriminator's learning rate, or"
-                " normalize it (`spectral_norm`)."
+                "the discriminator overpowers the generator: its loss has been below"
+                f" {self._loss} for {self._steps} steps. Set `discriminator_min_loss`,"
+                " lower the discriminator's learning rate, or normalize it"
+                " (`spectral_norm`)."
             )
 
     def on_train_end(self, logs=None):
@@ -603,4 +604,4 @@ class CollapseWarning(keras.callbacks.Callback):
     def _warn(self, text):
         self._warned = True
         step = int(ops.convert_to_numpy(self.model.step))
-        warnings.warn(f"Collapse at step {step}: {text}", stacklevel=2)
+        warnings.warn(f"Step {step}: {text}", stacklevel=2)

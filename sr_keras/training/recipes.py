@@ -97,20 +97,6 @@ def _adversarial(network, scale=4, **settings):
     return _photos(network, scale, GANRecipe, **{**common, **settings})
 
 
-def _distilled(make=Recipe, **settings):
-    """A recipe for a folded SPAN of 426,288 weights that learns from a larger network."""
-    return make(
-        network="span",
-        scale=4,
-        data=("realesrgan-pairs",),
-        num_validation=20,
-        options={"filters": 48, "folded": True},
-        batch_size=8,
-        ema_momentum=0.998,
-        **settings,
-    )
-
-
 # Sizes at which a network of each family learns in minutes on a CPU. Their weights
 # are called "bsds-small".
 SRRESNET_SMALL = {"filters": 32, "num_blocks": 6}
@@ -409,47 +395,24 @@ _TABLE = {
         ema_momentum=0.998,
         precision="float32",
     ),
-    # These two learn from outputs of RealESRGAN_x4plus, which `examples/distill.py` puts
-    # into the folder `realesrgan-pairs`.
-    "span-x4-photos-distilled": _distilled(
-        loss=((1.0, "l1"), (0.05, "frequency")),
+    # It learns from outputs of RealESRGAN_x4plus, which `examples/distill.py` puts into
+    # the folder `realesrgan-pairs`.
+    "span-x4-photos-distilled": Recipe(
+        network="span",
+        scale=4,
+        data=("realesrgan-pairs",),
+        num_validation=20,
+        options={"filters": 48, "folded": True},
         weights="photos-real",
+        loss=((1.0, "l1"), (0.05, "frequency")),
+        batch_size=8,
         lr_patch_size=40,
         steps=6_000,
         optimizer="soap",
         optimizer_options={"beta_2": 0.99},
         learning_rate=1e-3,
         warmup_steps=100,
-    ),
-    "span-x4-photos-gan": _distilled(
-        GANRecipe,
-        weights="photos-distilled",
-        losses=(
-            (1.0, "l1"),
-            (0.05, "frequency"),
-            (
-                1.0,
-                (
-                    "perceptual",
-                    {
-                        "content": {
-                            "vgg19/block2_conv2/before_relu": 1e-4,
-                            "vgg19/block3_conv4/before_relu": 3e-4,
-                        },
-                        "distance": "l1",
-                    },
-                ),
-            ),
-            # without it, a grid of 4 pixels is visible after 500 steps
-            (3000.0, ("grid", {"window": 12})),
-        ),
-        adversarial_weight=2e-2,
-        discriminator="unet_discriminator",
-        discriminator_options={"filters": 32},
-        discriminator_learning_rate=4e-4,
-        lr_patch_size=24,
-        steps=2_600,
-        learning_rate=2e-4,
+        ema_momentum=0.998,
     ),
     "edsr-x4-srfeat": _adversarial(
         "edsr",

@@ -739,11 +739,11 @@ def test_survives_a_round_trip_in_safe_mode(tmp_path):
     np.testing.assert_array_equal(loaded.discriminator(hr), gan.discriminator(hr))
 
 
-# Collapse
+# Training that fails
 
 
 def test_a_discriminator_that_is_always_right_is_reported(monkeypatch):
-    monkeypatch.setattr(GAN, "COLLAPSED_STEPS", 3)
+    monkeypatch.setattr(GAN, "OVERPOWERED_STEPS", 3)
 
     class Right(GAN):
         def discriminator_loss(self, real, fake):
@@ -751,9 +751,9 @@ def test_a_discriminator_that_is_always_right_is_reported(monkeypatch):
 
     lr, hr = batch(size=4)
     gan = compiled(kind=Right)
-    with pytest.warns(UserWarning, match="Collapse at step 3: .* below 0.01 for 3"):
+    with pytest.warns(UserWarning, match="Step 3: .* overpowers .* below 0.01 for 3"):
         gan.fit(lr, hr, batch_size=1, epochs=1, verbose=0)
-    assert int(gan.collapsed_steps) == 4
+    assert int(gan.overpowered_steps) == 4
 
 
 def test_a_generator_that_was_never_trained_is_reported():
@@ -772,12 +772,12 @@ def test_a_loss_that_is_nan_is_reported_at_once():
         def discriminator_loss(self, real, fake):
             return super().discriminator_loss(real, fake) * np.nan
 
-    with pytest.warns(UserWarning, match="step 1: discriminator_loss became NaN"):
+    with pytest.warns(UserWarning, match="Step 1: discriminator_loss became NaN"):
         compiled(kind=Broken).fit(*batch(), batch_size=1, verbose=0)
 
 
 def test_a_good_step_ends_the_count_and_nothing_is_reported(monkeypatch):
-    monkeypatch.setattr(GAN, "COLLAPSED_STEPS", 2)
+    monkeypatch.setattr(GAN, "OVERPOWERED_STEPS", 2)
 
     class Wavering(GAN):
         def discriminator_loss(self, real, fake):
@@ -789,7 +789,7 @@ def test_a_good_step_ends_the_count_and_nothing_is_reported(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gan.fit(*batch(size=4), batch_size=1, verbose=0)
-    assert int(gan.collapsed_steps) == 0
+    assert int(gan.overpowered_steps) == 0
 
 
 # Saving and resuming
@@ -894,7 +894,7 @@ def test_compiling_again_after_a_call_is_possible():
             "loss",
             "adversarial_loss",
             "discriminator_loss",
-            "collapsed_steps",
+            "overpowered_steps",
         }
 
 
