@@ -535,7 +535,7 @@ print(f"({vgg}: {layer_names[1]} and {layer_names[0]}, RGB, no border cut; 0 is 
 # the spot in the face.
 #
 # Both distances prefer the GAN to EDSR. But the GAN was trained with a loss on features of VGG19 (its
-# [recipe](../sr_keras/training/recipes.py) lists the layers), so these two distances are a part of what it was trained for.
+# recipe of that name lists the layers), so these two distances are a part of what it was trained for.
 #
 # ## LPIPS: features, weighted by people
 #
