@@ -534,8 +534,8 @@ print(f"({vgg}: {layer_names[1]} and {layer_names[0]}, RGB, no border cut; 0 is 
 # it describes texture without positions. It reacts most to sharpening. VGG distance is low for brighter and shifted photos, and for
 # the spot in the face.
 #
-# Both distances prefer the GAN to EDSR. But the GAN was trained with a loss on features of VGG19 (its
-# recipe of that name lists the layers), so these two distances are a part of what it was trained for.
+# Both distances prefer the GAN to EDSR. But the GAN was trained with a loss on features of VGG19 (the recipe
+# `edsr-x4-photos-srgan` lists the layers), so these two distances are a part of what it was trained for.
 #
 # ## LPIPS: features, weighted by people
 #
