@@ -808,8 +808,8 @@ for rate in (3e-3, 1e-2):
 # %%
 for rate in (3e-3, 1e-2):
     for kind in ("wide", "narrow"):
-        both = [psnrs[kind, rate, seed] for seed in (0, 1)]
-        print(f"learning rate {rate:5}, {kind:6}: {both[0]:.2f} and {both[1]:.2f} dB")
+        a, b = (psnrs[kind, rate, seed] for seed in (0, 1))
+        print(f"learning rate {rate:5}, {kind:6}: {a:.2f} and {b:.2f} dB")
 bicubic = sr.models.bicubic(4)
 floor = sr.evaluate(bicubic, pairs)["mean"]["psnr_y"]
 print(f"bicubic: {floor:.2f} dB; cat and motorcycle x4, luma, 4 pixels cut, 8 bits;")
