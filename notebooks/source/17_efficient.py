@@ -343,7 +343,7 @@ for pixels in here.sides:
     print(f"attention {both[1]:7.2f} ms, {4 * pixels**4 / 1e6:6.2f} MB of weights")
 
 # %% [markdown]
-# The convolution needs less than 1 ms at all these sizes, most of it for starting. Attention needs more than four times as long at 48 x 48 as at 32 x 32, for 2.25 times the pixels and five times the pairs. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. Attention among all pixels is not an option, and networks have three ways out: windows, means, and
+# The convolution needs about 1 ms or less at all these sizes, most of it for starting. Attention needs more than four times as long at 48 x 48 as at 32 x 32, for 2.25 times the pixels and five times the pairs. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. Attention among all pixels is not an option, and networks have three ways out: windows, means, and
 # attention without pairs. We take them in this order.
 #
 # ## Windows
