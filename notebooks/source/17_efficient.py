@@ -15,7 +15,7 @@
 # - fold a chain of convolutions into a single one, and say where the two may differ;
 # - compare networks by measured time instead of parameters.
 #
-# **You need** lesson 5 (the sub-pixel layer, Mult-Adds) and lesson 8 (residual blocks). Lesson 9 has more on receptive fields.
+# **You need** lesson 4 (the sub-pixel layer, Mult-Adds) and lesson 8 (residual blocks). Lesson 9 has more on receptive fields.
 #
 # **Time:** about 55 minutes to read the core, 40 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -349,7 +349,7 @@ for pixels in here.sides:
 # ## Windows
 #
 # SwinIR (2021) lets a pixel attend to its own window of 8 x 8 pixels only. The cost is then linear: 64 pairs for each pixel, however large the image. A reshape
-# cuts the windows, as in the pixel shuffle of lesson 5:
+# cuts the windows, as in the pixel shuffle of lesson 4:
 
 
 # %%

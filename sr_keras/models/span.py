@@ -19,9 +19,9 @@ class FoldableConv2D(layers.Layer):
     another 1x1 convolution narrows them, and a parallel 1x1 convolution is added. No
     activation stands between these, so that together they are one 3x3 convolution
     (re-parameterization). The layer computes the kernel of that convolution from the
-    factors and applies it alone: training is about as fast as with a plain
-    convolution, and its gradients are those of the wide form. `fold` makes a network
-    of plain convolutions.
+    factors and applies it alone. Its gradients are those of the wide form, and no wide
+    feature map is computed: a training step takes 1.3 to 1.6 times as long as with a
+    plain convolution (on two CPU cores). `fold` makes a network of plain convolutions.
 
     Args:
         filters: Number of output channels.
