@@ -11,8 +11,9 @@ The output of a teacher is a function of the LR image. So a small network that l
 with a pixel loss need not blur, as it must when many HR images are possible. This is
 knowledge distillation ([Hinton et al., 2015](https://arxiv.org/abs/1503.02531)).
 
-An interrupted run goes on where it ended. The teacher is any network that
-`sr.models.load` reads; photos are degraded as for the shipped `span-x4-photos-real`.
+An interrupted run goes on where it ended, if the batch size is the same. The teacher is
+any network that `sr.models.load` reads; photos are degraded as for the shipped
+`span-x4-photos-real`.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from rich.progress import track
 
 import sr_keras as sr
 from sr_keras import precision
+from sr_keras.checks import check_counts
 from sr_keras.training.recipes import AS_THEY_COME
 
 
@@ -33,7 +35,12 @@ def main():
     parser.add_argument("teacher", help="what `sr.models.load` takes")
     parser.add_argument("--data", nargs="+", required=True, help="folders of photos")
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--count", type=int, default=1000, help="number of pairs")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=1000,
+        help="number of pairs, rounded up to whole batches",
+    )
     parser.add_argument("--size", type=int, default=64, help="side of the LR patches")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument(
@@ -43,6 +50,7 @@ def main():
         help="of the teacher; by default what this machine computes fastest",
     )
     arguments = parser.parse_args()
+    check_counts(count=arguments.count, batch_size=arguments.batch_size)
 
     teacher = sr.models.load(arguments.teacher)
     scale = teacher.scale

@@ -20,8 +20,8 @@ class FoldableConv2D(layers.Layer):
     activation stands between these, so that together they are one 3x3 convolution
     (re-parameterization). The layer computes the kernel of that convolution from the
     factors and applies it alone. Its gradients are those of the wide form, and no wide
-    feature map is computed: a training step takes 1.3 to 1.6 times as long as with a
-    plain convolution (on two CPU cores). `fold` makes a network of plain convolutions.
+    feature map is computed, but a training step takes longer than with a plain
+    convolution. `fold` makes a network of plain convolutions.
 
     Args:
         filters: Number of output channels.
