@@ -12,11 +12,13 @@ processors that have AVX512-VNNI (`TF_ENABLE_ONEDNN_OPTS`). int8 is calibrated o
 image, and "dB" compares its output with that of Keras.
 
 PyTorch (in its channels_last layout) takes part if it is installed, here or for the
-interpreter that is named, with spandrel and safetensors for all networks but EDSR.
+interpreter that is named, with spandrel and safetensors for all networks but EDSR and
+RLFN, which are written out here.
 """
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -34,10 +36,17 @@ NETWORKS = {
     "edsr": (4, {}, None),
     "span": (4, {"filters": 48, "folded": True}, "SPAN"),
     "srvgg": (4, {}, "Compact"),
+    "rlfn": (4, {}, None),
+    "swinir": (
+        4,
+        {"filters": 60, "depths": (6, 6, 6, 6), "variant": "lightweight"},
+        "SwinIR",
+    ),
     "rrdb": (4, {"num_blocks": 6}, "ESRGAN"),
     "fsrcnn": (4, {}, None),
     "unet": (1, {"filters": 16}, None),
 }
+PRODUCTS = 8
 ENGINES = {
     "onnxruntime": ("float32", "int8"),
     "openvino": ("float32", "int8"),
@@ -78,7 +87,7 @@ def compare(name, size, repeats, torch_python):
         cases.append(("keras", "mixed_bfloat16"))
     for engine, precisions in ENGINES.items():
         cases += [(engine, precision) for precision in precisions]
-    if torch_python and (name == "edsr" or NETWORKS[name][2]):
+    if torch_python and (name in ("edsr", "rlfn") or NETWORKS[name][2]):
         cases.append(("torch", "float32"))
     with tempfile.TemporaryDirectory() as folder:
         workers = {}
@@ -126,7 +135,8 @@ def compare(name, size, repeats, torch_python):
         peer = medians.get(("torch", "float32"))
         ratio = "" if peer is None else f"{peer / median:.2f}"
         error = np.mean((outputs[file_name(runtime, precision)] - reference) ** 2)
-        is_other = runtime == "torch" and not NETWORKS[name][2]  # random weights
+        folded = "folded" in NETWORKS[name][1]
+        is_other = runtime == "torch" and (folded or not NETWORKS[name][2])  # weights
         quality = "" if error < 1e-9 or is_other else f"{-10 * np.log10(error):.1f}"
         print(
             f"| {name} | {runtime} | {precision} | {1000 * median:.0f} |"
@@ -167,8 +177,9 @@ def work(name, runtime, precision, size, folder):
             start = time.perf_counter()
             run()
             reply["seconds"] = time.perf_counter() - start
-        except (ImportError, RuntimeError, ValueError) as error:
-            reply = {"error": str(error).splitlines()[0]}
+        except Exception as error:  # whatever a runtime raises
+            first = str(error).partition("\n")[0]
+            reply = {"error": f"{type(error).__name__}: {first}"}
         output.write(json.dumps(reply) + "\n")
         output.flush()
 
@@ -182,7 +193,13 @@ def build(name, runtime, precision, lr, folder):
 
         a = tf.random.normal((2048, 2048))
         product = tf.function(lambda: tf.matmul(a, a))
-        return lambda: product() is None, 2 * 2048**3 / 1e9
+        # several, because the first one after a pause is slower
+
+        def run():
+            for _ in range(PRODUCTS):
+                product().numpy()
+
+        return run, PRODUCTS * 2 * 2048**3 / 1e9
     import keras
 
     import sr_keras as sr
@@ -194,7 +211,10 @@ def build(name, runtime, precision, lr, folder):
     shape = (scale * lr.shape[1], scale * lr.shape[2])
     gflop = 2 * sr.models.mult_adds(model, scale, *shape) / 1e9
     if original and runtime == "keras":
-        sr.published.save(model, folder / "model.safetensors")
+        # PyTorch's SPAN folds its convolutions itself
+        wide = {k: v for k, v in options.items() if k != "folded"}
+        original = model if wide == options else sr.models.NETWORKS[name](scale, **wide)
+        sr.published.save(original, folder / "model.safetensors")
     if precision == "mixed_bfloat16":
         model = sr.precision.with_precision(model, precision)
     if runtime.startswith("keras"):
@@ -208,8 +228,8 @@ def build_torch(name, lr, folder):
     import torch
     from torch import nn
 
-    def conv(inputs, outputs):
-        return nn.Conv2d(inputs, outputs, 3, padding=1)
+    def conv(inputs, outputs, size=3, **options):
+        return nn.Conv2d(inputs, outputs, size, padding=size // 2, **options)
 
     class Residual(nn.Module):
         def __init__(self, *layers):
@@ -219,11 +239,39 @@ def build_torch(name, lr, folder):
         def forward(self, x):
             return x + self.layers(x)
 
+    class LocalBlock(nn.Module):
+        """A block of RLFN, with its spatial attention."""
+
+        def __init__(self, filters=52, reduced=16):
+            super().__init__()
+            layers = [(conv(filters, filters), nn.LeakyReLU(0.05)) for _ in range(3)]
+            self.body = Residual(*itertools.chain(*layers))
+            self.fusion = conv(filters, filters, 1)
+            self.squeeze = conv(filters, reduced, 1)
+            self.coarse = nn.Sequential(
+                nn.Conv2d(reduced, reduced, 3, stride=2),
+                nn.MaxPool2d(7, stride=3),
+                conv(reduced, reduced),
+            )
+            self.fine = conv(reduced, reduced, 1)
+            self.excite = conv(reduced, filters, 1)
+
+        def forward(self, x):
+            x = self.fusion(self.body(x))
+            small = self.squeeze(x)
+            coarse = nn.functional.interpolate(
+                self.coarse(small), small.shape[2:], mode="bilinear"
+            )
+            return x * torch.sigmoid(self.excite(coarse + self.fine(small)))
+
     if name == "edsr":
         blocks = [Residual(conv(64, 64), nn.ReLU(), conv(64, 64)) for _ in range(16)]
         body = Residual(*blocks, conv(64, 64))
         enlarge = (conv(64, 256), nn.PixelShuffle(2))
         model = nn.Sequential(conv(3, 64), body, *enlarge, *enlarge, conv(64, 3))
+    elif name == "rlfn":
+        body = Residual(*(LocalBlock() for _ in range(6)), conv(52, 52))
+        model = nn.Sequential(conv(3, 52), body, conv(52, 48), nn.PixelShuffle(4))
     else:
         from safetensors.torch import load_file
         from spandrel import architectures
