@@ -626,8 +626,8 @@ print("(AlexNet, v0.1, RGB, no border cut; 0 is best)")
 #
 # ## Eight metrics in one table
 #
-# The eight damaged pictures have equal PSNR. The table shows how the eight other metrics rank them. NIQE sees each picture alone, and
-# all others see HR too.
+# The eight damaged pictures have equal PSNR. The table shows how the eight other metrics rank them, from blue (best) to red. NIQE
+# sees each picture alone, and all others see HR too.
 
 
 # %%
@@ -1127,9 +1127,9 @@ ax.margins(x=0.25, y=0.1)
 plt.show()
 
 # %% [markdown]
-# On both planes, the networks are to the lower left of all tricks. EDSR, half GAN and the GAN show the shape of the trade-off: every
-# step down costs PSNR, and no method is in the corner. Half GAN lies below the straight line between the other two. It gives up about
-# 0.1 dB, and gains more than a third of the way to the GAN on both vertical axes.
+# On both planes, the networks are to the lower left of all tricks. EDSR, half GAN and the GAN show the shape of the trade-off:
+# every step down costs PSNR, and no method is in the corner. Half GAN lies below the straight line between the other two, so the
+# grey line bends there. It gives up about 0.1 dB, and gains more than a third of the way to the GAN on both vertical axes.
 #
 # Such a plane is only as reliable as its axes. Sharpening fooled NIQE above, and the Fréchet distance depends on the features. The
 # PIRM challenge asked human raters as well.
