@@ -53,8 +53,8 @@ here = sr.course.start(
 # %% [markdown]
 # ## The trained network
 #
-# EDSR (2017) is still what new networks are compared with. Its *baseline*, the size for small budgets, is shipped with the
-# package: 64 filters and 16 blocks, trained for an hour and a half on one processor core, starting from a body that had been trained at x2, on fewer than 500 photos.
+# New networks are still compared with EDSR (2017). Its *baseline*, the size for small budgets, is shipped with the package. It has 64 filters and 16
+# blocks and was trained on fewer than 500 photos: at x2 for two minutes on a large GPU, then at x4 for an hour and a half on one processor core.
 
 # %%
 import time
@@ -103,8 +103,8 @@ sr.plotting.comparison(
 sr.plotting.slider(upscaled, crop=fork, zoom=5, title="motorcycle x4: the fork")
 
 # %% [markdown]
-# The fork and the brake disc have sharper edges with smaller stairs. What is lost in LR, such as bolts and the tread of the tyre, stays lost. How is this
-# network built, and which parts of its training matter?
+# The fork and the brake disc have sharper edges with smaller stairs. (HR has small stairs of its own.) What is lost in LR, such as bolts and the tread
+# of the tyre, stays lost. How is this network built, and which parts of its training matter?
 #
 # ## The residual block
 #
@@ -170,8 +170,8 @@ def block(x, filters, norm=False, residual_scale=1.0, gain=1 / 3):
 
 
 # %% [markdown]
-# Around the blocks there are a convolution in front, one behind, a skip connection over all of them, and the sub-pixel layers of lesson 4, twice x2. The blocks work on
-# LR pixels only.
+# In front of the blocks there is a convolution (the *head*), and behind them another one (the *body*). A skip connection adds the head's output to the
+# body's. Then follow the sub-pixel layers of lesson 4, twice x2, and a last convolution (the *tail*). The blocks work on LR pixels only.
 
 
 # %%
@@ -269,14 +269,15 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The same network gives two contrasts for the same photo. Move the line with the pointer:
+# The same network gives two pictures of the same photo. The right one has stronger edges. Move the line with the pointer:
 
 # %%
 sr.plotting.slider(modes, crop=(40, 80, 120, 160), zoom=3, title="SRResNet x4")
 
 # %% [markdown]
-# The moving averages describe the training patches, and this photo differs from their average. With its own
-# statistics it comes out with sharper edges, which are not those of HR, so PSNR falls.
+# The moving averages describe the training patches, and this photo differs from their average. With its own statistics, the contrast of the whole
+# picture (0.166) equals that of HR, but the edges come out too strong, and PSNR falls by 0.55 dB. So the right overall contrast does not make a better
+# picture.
 #
 # There is a stranger effect. In training mode, the result for a patch depends on the *other* patches of the batch. We combine the cat's eye with two different
 # companions.
@@ -318,10 +319,10 @@ srresnet = sr.models.load("srresnet-x4-bsds-small")
 #
 # ## The same network with and without BN
 #
-# Now the experiment: one small EDSR, and one with BN after each convolution of its blocks and body. A single run cannot tell a better
-# network from a luckier one, so each is trained with three random seeds. A seed determines the initial weights of the convolutions and the batches,
-# and both networks get the same. The loss is L1, the mean absolute error. Six photos are used for training (without their flat patches), and the cat and the
-# motorcycle for scoring.
+# Now the experiment: one small EDSR, and the same with BN after each convolution of the blocks and after the body. A single run cannot tell a better
+# network from a luckier one, so each is trained with three random seeds. A seed determines the initial weights of the convolutions and the batches, and
+# both networks get the same. The loss is L1, the mean absolute error. Six photos are used for training (without their flat patches), and the cat and
+# the motorcycle for scoring.
 
 
 # %%
@@ -422,17 +423,20 @@ print(f"BN, each photo's own statistics: {own:.2f} dB")
 print(f"no BN:                           {curves['no BN'][-1, -1]:.2f} dB (last seed)")
 
 # %% [markdown]
-# The networks with BN are about 1 dB behind, and each of their seeds is below each seed without BN: the difference is several times as large as that between seeds. The moving averages are not the
-# cause, because with the statistics of each photo the score is even lower. But all these networks are still below bicubic interpolation, so this is a statement on the beginning of training. Lim and others
-# report a gain for long runs, as we shall see.
+# The networks with BN are 1 dB behind on average, and each of their seeds is below each seed without BN. The difference is twice the largest difference
+# between two seeds (0.49 dB). With the statistics of each photo, the last of them scores even lower. These, too, differ from those of the training
+# batches, so we cannot tell what is lost in training and what by the change of statistics. We tried a single learning rate, and all these networks are
+# still below bicubic interpolation, so this describes only the beginning of training. Lim and others report a gain from removing BN in long runs, as we
+# shall see.
 #
 # ## What batch normalization was good for
 #
 # BN keeps the activations in bounds. Without it, each block adds its branch to its input, and the variances of independent terms add up. How
 # fast?
 #
-# Let the weights of a convolution have the variance `gain / fan_in`, where `fan_in` is the number of terms that it sums. Then it multiplies the mean square by `gain`, the
-# ReLU halves that, and the second convolution multiplies it by `gain` again. The variance of the sum grows per block by the factor
+# Let the weights of a convolution have the variance `gain / fan_in`, where `fan_in` is the number of terms that it sums. Then it multiplies the mean
+# square by `gain`, the ReLU halves that, and the second convolution multiplies it by `gain` again. For as many outputs as inputs, He's initializer has
+# a gain of 2, Glorot's (Keras's default) a gain of 1, and PyTorch's default a gain of 1/3. With each block the variance of the sum grows by the factor
 #
 # $$1 + \text{residual\_scale}^2 \, \frac{\text{gain}^2}{2}$$
 
@@ -487,7 +491,7 @@ plt.show()
 # It does, approximately. On this axis the points lie close to straight lines, somewhat below those of the formula, because the zeros beyond the border add nothing. A factor of 0.1 turns an explosion
 # into a small increase. The initializer matters as much: EDSR's authors started from small weights, the default of Torch and now of PyTorch.
 #
-# Does it matter for training? We train a deep network with Keras's default initializer, once as it is and once with `residual_scale=0.1`:
+# Does it matter for training? We train a deep network with a gain of 1, once as it is and once with `residual_scale=0.1`:
 
 # %%
 losses = {}
@@ -513,8 +517,9 @@ plt.show()
 assert np.mean(losses["scaling 0.1"]) < np.mean(losses["scaling 1.0"])
 
 # %% [markdown]
-# The network without scaling starts with an error far above that of any picture and first has to reduce it. The scaled one starts at a reasonable error. BN would have bounded the activations
-# too, since it divides by the standard deviation. Scaling does so without depending on the batch.
+# The network without scaling starts with an error of 4.9, far above that of any picture, and first has to reduce it. The scaled one starts at 1.1, and
+# ends at half the error of the other (0.076 against 0.162). BN would have bounded the activations too, since it divides by the standard deviation.
+# Scaling does so without depending on the batch.
 #
 # ## L1 or L2?
 #
@@ -536,8 +541,9 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# L2 is minimized by the mean, a grey that occurs in none of the ten. L1 is minimized by the median, here the value of the majority. So L1 decides for one of the answers,
-# and L2 does not. Yet PSNR is computed from squared errors, so L2 should win there.
+# L2 is minimized by the mean, a grey that occurs in none of the ten. L1 is minimized by the median, here the value of the majority. So L1 chooses one
+# of the answers here, and L2 does not. (With many different values, the median lies in the middle too.) Yet PSNR is computed from squared errors, so L2
+# should win there.
 #
 # EDSR's authors found that L1 "provides better convergence". We compare both from the same initial weights, with the same batches and the same schedule, again with three seeds:
 
@@ -548,8 +554,9 @@ difference = curves["no BN"][:, -1] - curves["L2"][:, -1]
 print("L1 minus L2, seed by seed:", " ".join(f"{x:+.2f} dB" for x in difference))
 
 # %% [markdown]
-# With each of the three seeds, L1 is ahead by about 0.3 dB. This is early in training, and agrees with the convergence that the authors mention. After their hundreds of thousands of steps
-# the published difference is small: +0.04 dB for L1 at x2, and 0.00 at x4 (SRResNet on DIV2K, RGB). The loss is not what makes EDSR good.
+# With each of the three seeds, L1 is ahead by about 0.3 dB. This is early in training, and agrees with the convergence that the authors mention. After
+# their hundreds of thousands of steps the published difference is small: +0.04 dB for L1 at x2, and 0.00 at x4 (SRResNet on DIV2K, a set of large
+# photos; RGB). So the loss is not what makes EDSR good.
 #
 # ## The learning-rate schedule
 #
@@ -593,13 +600,15 @@ for label, name in (("cosine", "no BN"), ("constant", "constant")):
     print(f"{label}: the last evaluation changes the score by {jump:.3f} dB on average")
 
 # %% [markdown]
-# On average over the seeds, both end at the same score. But with the constant learning rate the seeds end more than a decibel apart, and the last third of the training changes a score by 1.6 dB on average. The
-# result depends on where training stops and on the seed, and the best run can be a lucky one. With the cosine the seeds agree to within 0.15 dB. So compare networks at the *end* of a decaying schedule, never at some step before it.
+# On average, the constant rate starts level with the cosine, falls a decibel behind, and ends at the same score; single seeds cross in both directions.
+# With the constant learning rate the seeds end more than a decibel apart, and the last third of the training changes a score by 1.6 dB on average. So
+# the result depends on the seed and on where training stops, and the best run may only be a lucky one. With the cosine the seeds agree to within 0.15
+# dB. So compare networks at the *end* of a decaying schedule, never at some step before it.
 #
 # ## Train longer, and watch it learn
 #
-# These runs were short because there were many of them. Now the network of this page is trained once for longer: with larger batches, and with SOAP
-# (lesson 4), whose steps cost more and gain more. After each third we keep its picture of the cat. **Predict:** what comes first, colours, edges or fur?
+# Now the network of this page is trained once for longer, with larger batches and with SOAP (lesson 4), whose steps cost more and gain more. After each
+# third we keep its picture of the cat. **Predict:** what comes first, colours, edges or fur?
 
 # %%
 keras.utils.set_random_seed(0)
@@ -638,14 +647,15 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The picture of the untrained network is nearly black. After a third of the steps, the network is already better than bicubic interpolation, by about 0.3 dB on both photos; at the end, by 0.5 dB. What the last third adds is hardly visible. The shipped network shows
-# what more filters, photos and steps give. None of them shows the hairs of HR.
+# The untrained network gives a nearly black picture. After a third of the steps, the colours and the large edges are both there; later steps hardly
+# change the picture, and the fur never comes. By then the network is already better than bicubic interpolation, by about 0.3 dB on average over both
+# photos; at the end, by 0.5 dB. The shipped network shows what more filters, photos and steps give.
 
 # %% [markdown]
 # ## Optional: half precision
 #
-# *Mixed precision* uses 16 bits wherever 32 bits do not improve the result. `bfloat16` keeps the range of float32 and only 8 binary digits.
-# **Predict:** starting at 1, we add 0.001 a hundred times. What is the result?
+# *Mixed precision* uses 16 bits wherever 32 bits do not improve the result. `bfloat16` keeps the range of float32, but only 8 binary digits of
+# precision. **Predict:** starting at 1, we add 0.001 a hundred times. What is the result?
 
 # %%
 for dtype in ("float32", "bfloat16"):
@@ -717,9 +727,8 @@ for policy in dict.fromkeys(("float32", "mixed_bfloat16", advice)):
 print("sr.precision.choose_precision() advises", advice)
 
 # %% [markdown]
-# Above 1 is faster than float32, and below 1 slower. Processors without 16-bit units are slower. Those that have them are usually faster if the network is large enough to keep them
-# busy. A network as small as this one can be slower in 16 bits even where `choose_precision` advises them, because it only queries the hardware.
-# So let it choose, and measure if the speed matters. With `mixed_float16`, gradients can also fall
+# A number above 1 means faster than float32. Processors with 16-bit units are usually faster if the network is large enough to keep them busy, and
+# those without are slower. `choose_precision` only queries the hardware, so measure if the speed matters. With `mixed_float16`, gradients can also fall
 # below the smallest number, which is why Keras scales the loss.
 #
 # ## The self-ensemble: eight views of one photo
@@ -806,15 +815,17 @@ correlation = np.corrcoef(std.ravel(), error.ravel())[0, 1]
 print(f"correlation of the two maps: {correlation:.2f}")
 
 # %% [markdown]
-# They disagree least in smooth areas and most where there is detail, and there the error is larger too, so this is an approximate map of uncertainty without extra training. A fine grid lies over it: the positions within a
-# tile of the sub-pixel layer, which rotation exchanges. But note the scales: the standard deviation is far smaller than the error. The eight share most of their errors, so agreement proves nothing.
+# They disagree least in smooth areas and most at edges and in fine detail. There the error is larger too, so the map shows roughly where errors are to
+# be expected. A plain map of edges would do that as well. A fine grid lies over it: the positions within a tile of the sub-pixel layer, which rotation
+# exchanges. But note the scales: the standard deviation is far smaller than the error. The eight share most of their errors, so agreement proves
+# nothing.
 #
 # The self-ensemble takes eight times the computation. It also requires that rotation leaves the degradation unchanged, which is true for bicubic LR images.
 #
 # ## From the baseline to the paper's table
 #
-# Which changes made EDSR the best network of its time? Its authors changed one thing after the other and published the scores: x2, ten photos of DIV2K, RGB, eight border pixels cut,
-# 300,000 steps each. **Predict:** which change gains most?
+# Which changes made EDSR the best network of its time? Its authors published the scores of five networks, from SRResNet to EDSR+: x2, ten photos of
+# DIV2K, RGB, eight border pixels cut, 300,000 steps each. Some neighbours differ in several things. **Predict:** which step gains most?
 
 # %%
 published = {
@@ -838,7 +849,8 @@ plt.show()
 # Size gains most. L1 gains 0.04 dB, the blocks without BN (and the other simplifications of the baseline) 0.11, a network with many times the weights 0.48, and the self-ensemble 0.09. But the parts depend on each other:
 # without BN there is memory for a wide network (the authors report 40% less), and without the factor 0.1 its training was unstable.
 #
-# On Set5, with the protocol of the papers, all of these can be compared. The first three networks are shipped with the package, and the others are published:
+# On Set5, five small photos that nearly all papers use, and with their protocol, all of these can be compared. The first three networks are shipped
+# with the package, and the others are published:
 
 # %%
 from_paper = "published"
@@ -863,9 +875,11 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# Our baseline has the same size as the published one, and yet a lower score. It was trained for 40,000 steps at x2 and, from there, for 8,000 at x4 with small patches, on fewer than 500 small photos. The published one was trained for hundreds
-# of thousands of steps of 16 patches of 48 x 48, from 800 large photos. More steps alone do not help: after 37,000 steps at x4, with 16 patches of 48 x 48 each, the loss on the training photos
-# was lower, and held-out photos scored lower (28.14 dB, against 28.37 of the shipped network; 28.25 after 16,000). The network had begun to overfit, and needs more photos.
+# Our baseline has the same size as the published one, and yet a lower score. It was trained for 40,000 steps at x2 and, from there, for 8,000 at x4
+# with small patches, on fewer than 500 small photos. The published one was trained for hundreds of thousands of steps of 16 patches of 48 x 48, from
+# 800 large photos. More steps alone do not help: after 37,000 steps at x4, with 16 patches of 48 x 48 each, the loss on the training photos was lower,
+# and held-out photos scored lower (28.14 dB, against 28.37 of the shipped network; 28.25 after 16,000). This looks like overfitting, although scores
+# from the middle of a run are weak evidence.
 #
 # The small EDSR was trained with SOAP (lesson 4). Within five minutes, 2,000 steps take it past the published SRCNN, while as many
 # steps of Adam ended at 29.95 dB, below it. (The small SRResNet had another loss and smaller batches, so its distance from EDSR does not measure the effect of BN.) The training is part of the result. These are the networks of this lesson on its two photos:
@@ -885,7 +899,8 @@ print(f"{', '.join(scored.names)}, x4; {bicubic_scores['conditions']}")
 assert psnrs[0] < psnrs[2]
 
 # %% [markdown]
-# In a few minutes, the network trained here has gained about half a decibel over bicubic. The shipped one, with more of everything, has gained much more. These numbers cannot be added to the Set5 chart, because PSNR depends on the photos.
+# After a few minutes of training, the network of this page is about half a decibel above bicubic, and the shipped one far more. These numbers cannot be
+# added to the Set5 chart, because PSNR depends on the photos.
 #
 # To get closer to the paper, use DIV2K's 800 photos, patches of 48 x 48 LR pixels, batches of 16 and hundreds of thousands of
 # steps (for their large network the authors report eight days on GPUs of 2017). With your own photos: `python -m sr_keras train edsr --scale 4 --data FOLDER --out RUN --steps 20000`.
@@ -894,8 +909,8 @@ assert psnrs[0] < psnrs[2]
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** How many parameters has the large EDSR at x4, with 256 filters and 32 blocks? Count kernels and biases: head, blocks, body, two
-# sub-pixel convolutions, tail. Check your formula on the baseline first: 64 filters, 16 blocks, 1,517,571.
+# **Exercise 1.** How many parameters has the large EDSR at x4, with 256 filters and 32 blocks? Count kernels and biases of the head, the blocks, the
+# body, the two sub-pixel convolutions and the tail. Check your formula on the baseline first: 64 filters, 16 blocks, 1,517,571.
 
 # %%
 answer = None  # an integer
@@ -918,8 +933,8 @@ sr.course.check(answer, 43_089_923)
 print(answer)
 
 # %% [markdown]
-# **Exercise 2.** Take Keras's default initializer and 32 blocks. With which residual scaling does the variance exactly double from the first block to the
-# last? Solve the formula of `growth`.
+# **Exercise 2.** Take a gain of 1 and 32 blocks. With which residual scaling does the variance exactly double between the input of the first block and
+# the output of the last? Solve the formula of `growth`.
 
 # %%
 answer = None  # a number
@@ -934,8 +949,9 @@ sr.course.check(answer, 0.20927, tolerance=1e-3)
 print(f"{answer:.3f}; growth over 32 blocks: {growth(1, answer) ** 32:.3f}")
 
 # %% [markdown]
-# **Exercise 3.** After training, BN costs nothing, because it can be folded into the convolution before it. Find `kernel` and `bias` such that one convolution
-# equals the first convolution *and* BN of the shipped SRResNet. What does this say about the harm of BN: is it in the finished network or in its training?
+# **Exercise 3.** After training, BN costs nothing, because it can be folded into the convolution before it. Find `kernel` and `bias` such that one
+# convolution equals the first convolution (which has no bias) *and* the BN of the shipped SRResNet. Compare it with `norm(first(x), training=False)`
+# for a random `x`. What does this say about the harm of BN: is it in the finished network or in its training?
 
 # %%
 first, norm = (srresnet.get_layer(f"block_0_conv1{end}") for end in ("", "_norm"))
@@ -982,8 +998,9 @@ sr.course.check(answer, [36, 35])
 # to be trained again: even at x2 the copy is below bicubic. Copied weights are only a starting point.
 
 # %% [markdown]
-# **Exercise 5.** How much of the gain of the self-ensemble do two views give? For every pair of the eight `views`, average the two and
-# compute the squared error. Which fraction of the gain from one view to eight do pairs reach on average? And which fraction does a formula give?
+# **Exercise 5.** How much of the gain of the self-ensemble do two views give? For every pair of the eight `views`, average the two and compute the
+# squared error. Which fraction of the gain from one view to eight do pairs reach on average? And which fraction does a formula give? (Hint: the error
+# of a view is a part that all views share plus a variance, of which the mean of $k$ independent views keeps $1/k$.)
 
 # %%
 answer = None  # a fraction between 0 and 1

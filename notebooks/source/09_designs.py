@@ -1,7 +1,8 @@
 # %% [markdown]
 # # 9. Designs: progressive and iterative networks, and receptive fields
 #
-# Four places to upscale in a network: LapSRN's pyramid, back-projection and the hourglass by hand, receptive fields measured by gradient, and all designs in one plot.
+# The four places where a network can upscale: LapSRN's pyramid and back-projection by hand, receptive fields measured by a gradient, and all designs in
+# one plot.
 #
 # ![The size of the feature maps along five networks](figures/09_goal.jpg)
 #
@@ -15,7 +16,8 @@
 # - measure the receptive field of any network, and say how dilation, dense connections, pooling and an hourglass change it;
 # - read a plot of quality against cost, and say what it does not prove.
 #
-# **You need** lesson 1 (back-projection, PSNR), lesson 3 (residuals, VDSR), lesson 4 (Mult-Adds, pixel shuffle, transposed convolution) and EDSR from lesson 8.
+# **You need** lesson 1 (back-projection, PSNR), lesson 3 (residuals, VDSR), lesson 4 (Mult-Adds, pixel shuffle, transposed convolution, SOAP), lesson 5
+# (the Charbonnier loss) and EDSR from lesson 8.
 #
 # **Time:** about 70 minutes to read the core, 50 for the exercises; 2.5 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -69,8 +71,7 @@ pairs = sr.datasets.samples(4, split="validation")
 print(pairs.names, "LR", lr.shape, "HR", hr.shape)
 
 # %% [markdown]
-# We ask the networks themselves: if the LR image has side 1, how large is the output of each convolution? Branches beside the main
-# path are left out.
+# The networks themselves can tell: if the LR image has side 1, how large is the output of each convolution? Branches beside the main path are left out.
 
 
 # %%
@@ -111,8 +112,9 @@ axes[-1].set_xlabel("layers, from input to output")
 plt.show()
 
 # %% [markdown]
-# The shapes are a high plateau, a low one, a staircase, a row of teeth, and two valleys. The height determines the cost, and the axis is logarithmic: a convolution uses every weight once for each
-# pixel of its feature map. Take a 3 x 3 convolution from 64 to 64 channels:
+# The shapes are a high plateau, a low one, a staircase, a row of teeth, and two valleys. (The hourglass upscales last, but counts as iterative, because
+# each one corrects the prediction of the one before.) The height, on a logarithmic axis, determines the cost: a convolution uses every weight once for
+# each pixel of its feature map. Take a 3 x 3 convolution from 64 to 64 channels:
 
 # %%
 weights = 3 * 3 * 64 * 64
@@ -122,7 +124,7 @@ for factor in (1, 2, 4):
     print(f"at {factor} times the LR side: {giga:5.2f} G Mult-Adds, x4 to 1280 x 720")
 
 # %% [markdown]
-# Each doubling of the side multiplies the cost by four. What do the other two designs gain for this cost? We begin with the staircase.
+# Each doubling of the side multiplies the cost by four. What do the other two designs gain for this cost?
 #
 # ## Progressive: a pyramid
 #
@@ -168,15 +170,16 @@ for ax, detail, name in ((axes[1], detail2, "x2"), (axes[2], detail4, "x4")):
 plt.show()
 
 # %% [markdown]
-# The residuals are nearly zero in smooth areas and show lines at edges. They are called *Laplacian* because they resemble second derivatives. The residual of x2 is the stronger one. If both were zero, the image would be
-# the LR image doubled twice by bilinear interpolation.
+# The residuals are nearly zero in smooth areas and show lines at edges. Such a difference between an image and its blurred version approximates the
+# *Laplacian*, a sum of second derivatives. The residual of x2 is the stronger one.
 #
-# LapSRN (Lai and others, 2017) predicts these two residuals from the LR image alone, one on each level:
+# LapSRN (Lai and others, 2017) predicts such residuals from the LR image alone, one on each level. The second one also has to correct the errors of the
+# first level:
 #
 # ![LapSRN](figures/09_lapsrn.svg)
 #
-# There are two branches. The image is doubled by interpolation, and the features by a transposed convolution. They meet where the residual is added to the image. The
-# network works on luma:
+# There are two branches. The image is doubled by a transposed convolution with a 4 x 4 kernel, which starts as bilinear interpolation and is trained,
+# and the features by another one. The branches meet at each plus sign, where the residual is added to the image. The network works on luma:
 
 
 # %%
@@ -279,8 +282,8 @@ print("motorcycle, PSNR / SSIM on luma, 2 or 4 pixels cut, 8 bits")
 #
 # ### A curriculum
 #
-# A curriculum learns to double first, then to quadruple. The network above was trained this way: its lower level came from `lapsrn-x2-bsds-small`. Which of those layers fit
-# into the x4 network?
+# In a curriculum, a network learns to double first, and then to quadruple. The network above was trained this way: its lower level came from
+# `lapsrn-x2-bsds-small`. **Predict:** which of those layers fit into the x4 network?
 
 # %%
 lower = load("lapsrn-x2-bsds-small")
@@ -448,8 +451,9 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# The picture is sharper, with small stairs along slanted edges, and the name remains illegible. The error in LR falls towards zero, while the gain against HR soon ends. Agreement
-# with the LR image is necessary, but not sufficient. Lesson 1 hid a message in that gap.
+# The picture is sharper, with small stairs along slanted edges, and the name remains illegible. The error in LR falls towards zero, while the gain
+# against HR soon ends. Agreement with the LR image is necessary, but not sufficient: exercise 5 of lesson 1 hid a message that the LR image does not
+# show.
 #
 # ### DBPN: the step becomes a layer
 #
@@ -480,7 +484,7 @@ print(before.shape, "->", after.shape)
 
 # %% [markdown]
 # Is this really the same step? If so, there must be weights with which DBPN *is* back-projection. Bilinear interpolation x4 is a transposed convolution
-# with an 8 x 8 tent kernel, and downscaling is a convolution with the same tent, scaled.
+# with an 8 x 8 tent kernel. Downscaling is a convolution of stride 4 with the same tent, divided by its sum.
 
 # %%
 line = 1 - np.abs(np.arange(8) - 3.5) / 4
@@ -516,9 +520,10 @@ np.testing.assert_allclose(with_dbpn[inner, inner], classic[inner, inner], atol=
 print("one back-projection = a DBPN with", unit.count_params(), "parameters")
 
 # %% [markdown]
-# It is. The paper's network has 64 channels instead of one, learned kernels, and seven up-projections with down-projections between them, and
-# connects them densely. These are the teeth in the first figure. Does a *trained* unit still compare, although nothing forces it to? We look at
-# the LR side of its first unit, in the channel with the most contrast: the features that come in, the same after they were upscaled and downscaled, and their difference.
+# Both agree, so the unit can be one step of back-projection. The paper's network has 64 channels instead of one, learned kernels, and seven
+# up-projections with down-projections between them, and connects them densely. These are the teeth in the first figure. Does a *trained* unit still
+# compare, although nothing forces it to? We look at the LR side of its first unit, in the channel with the most contrast: the features that come in,
+# the same after they were upscaled and downscaled, and their difference.
 
 # %%
 network = load("dbpn-x4-bsds-small")
@@ -540,8 +545,8 @@ same = np.corrcoef(incoming[area].ravel(), back[area].ravel())[0, 1]
 print(f"correlation of the first two maps: {same:.2f}")
 
 # %% [markdown]
-# Only in part. The map that comes back resembles the one that went in (their correlation is 0.84), but it has less than half the contrast. The difference is
-# therefore not a small error, as in back-projection: it is mostly the input with its sign reversed. The unit can learn the classic step, but training does not force it to.
+# It does so only in part. The map that comes back resembles the one that went in (their correlation is 0.84), but it has less than half the contrast.
+# The difference is therefore not a small error, as in back-projection: it is mostly the input with its sign reversed.
 
 # %% [markdown]
 # ### Optional: the hourglass, down first, then up
@@ -623,8 +628,10 @@ np.testing.assert_allclose(field[8:17, 8:17], np.outer(paths, paths))
 print("paths:", paths.astype(int), " width:", (field > 0).sum(axis=0).max())
 
 # %% [markdown]
-# It is nine pixels wide, and its pixels do not count equally: 19 x 19 paths lead from the centre to itself, and one from a corner. With more layers the counts approach a bell curve. So
-# there are two receptive fields: the pixels that *can* have an effect, and those that have a considerable one. (In the next figure, white means that there is no path.)
+# It is nine pixels wide, and its pixels do not count equally: 19 x 19 paths lead from the centre to itself, and one from a corner. With more layers the
+# counts approach a bell curve. Its width grows only with the square root of the number of layers, while the reach grows with the number itself. So
+# there are two receptive fields: the pixels that *can* have an effect, and those that have a considerable one. (In the next figure, white means that
+# there is no path.)
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
@@ -774,8 +781,8 @@ assert widths == [32 + 16 * i for i in range(4)]
 
 # %% [markdown]
 # A third way to see far is *attention*, which computes weights from the image itself, for channels (as in RCAN) or for positions (as in the
-# transformers that followed). [Lesson 17](17_efficient.ipynb) builds both kinds by hand. Below, RCAN stands for them: its weights come from the means over
-# all pixels.
+# transformers that followed). [Lesson 17](17_efficient.ipynb) builds both kinds by hand. Below, RCAN is an example of the first kind: its weights come
+# from means over all pixels, so it cannot point to a place.
 #
 # ### Trained networks
 #
@@ -823,9 +830,10 @@ ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# Only RCAN and the hourglass reach the border of our parts. EDSR gets 90% of the gradient from within 4 pixels, although it could see 20, and the other networks without attention or pooling
-# behave alike. RCAN also has 90% within 4 pixels, but its curve then stays near one ten-thousandth, because its attention is global, although very faint here. The hourglass needs 12
-# pixels for 90%, three times as many as EDSR.
+# Only RCAN and the hourglass reach the border of our parts. EDSR gets 90% of the gradient from within 4 pixels, although it could see 20, and the other
+# networks without attention or pooling behave alike. (VDSR reaches only 7, because its layers work on HR pixels.) RCAN also has 90% within 4 pixels,
+# but its curve then stays near one ten-thousandth, because its channel weights depend, very weakly here, on the means over all pixels. The hourglass
+# needs 12 pixels for 90%, three times as many as EDSR.
 #
 # Does a faint gradient have an effect? We paint everything black that is more than 24 pixels from the centre, and compare the *centre* of the output. **Predict:** which
 # networks will be affected?
@@ -854,10 +862,11 @@ assert changes["edsr"] < changes["rcan"] < changes["stacked_hourglass"]
 # |---|---|---|---|---|
 # | pre-upsampling | HR | 34.0 G | any factor with one network | most multiplications |
 # | post-upsampling | LR | 2.1 G | depth at a low cost | a new tail for each factor |
-# | progressive | LR, then twice that, ... | 2.1 to 8.5 G | all powers of two at once | a loss for each level |
+# | progressive | LR, then twice that, ... | 2.1 to 8.5 G | all powers of two up to its factor, in one pass | a loss for each level |
 # | iterative | between sizes, many times | 0.01 to 34.0 G | predictions that are corrected | many layers that change the size |
 #
-# These are all networks of the package, in the sizes of their papers:
+# These are all networks of the package, with their default sizes. For EDSR, this is the paper's baseline, not the large network with 43 million
+# weights. The autoencoder is smaller than its paper's network, and the U-Net, the VAE and the hourglass are adapted from other tasks:
 
 # %%
 print(f"{'network':18}{'framework':22}{'parameters':>12}{'G Mult-Adds':>13}  paper")
@@ -871,8 +880,12 @@ for framework in dict.fromkeys(e.framework for e in sr.models.CATALOGUE.values()
 print("at x4, for an output of 1280 x 720")
 
 # %% [markdown]
-# Quality has to be measured. We score all shipped sets for x4 on two photos that none of them was trained on. Those called "small" or "bottleneck" are reduced networks that were trained for
-# minutes. The others have the size of their paper (SPAN is folded, which [lesson 17](17_efficient.ipynb) explains). Those trained against a discriminator are left to the lesson on GANs.
+# A transposed convolution is counted once per input pixel, as it is computed. (Papers often count it per output pixel, with 4.6 G for FSRCNN and 149.4
+# G for LapSRN.)
+#
+# We score all shipped sets for x4 on two photos that none of them was trained on. Those called "small" or "bottleneck" are reduced networks that were
+# trained for minutes. The others have the sizes of the table (SPAN is folded, which [lesson 17](17_efficient.ipynb) explains). Those trained against a
+# discriminator are left to the lesson on GANs.
 
 # %%
 recipes = {
@@ -930,15 +943,17 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# FSRCNN comes within 0.1 dB of the best small networks, at about a thirtieth of their Mult-Adds, but read such a plot with care. Steps, losses and sizes differ, and two photos are a small sample.
-# EDSR stands apart, but it has many more weights and was trained for longer, so its lead says little about its framework. Before the steps in the table, LapSRN had been trained for 2,000 steps at x2, ESPCN and
-# EDSR for 40,000, FSRCNN for 60,000, and SRCNN for 32,000 at x3. EDSR and the VAE were trained with Adam, and all others with SOAP (lesson 4), whose steps are worth several of Adam's.
-# LapSRN also upscales luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN).
+# FSRCNN comes within 0.1 dB of the best small networks, at about a thirtieth of their Mult-Adds, but read such a plot with care. Steps, losses and
+# sizes differ, and two photos are a small sample. EDSR stands apart, but it has far more weights, so its lead says little about its framework. Some
+# sets had been trained before the steps in the table: `lapsrn-small` for 2,000 at x2, `espcn` and `edsr` for 40,000 at x2, `fsrcnn` for 60,000 at x2,
+# and `srcnn` for 32,000 at x3. `edsr` and `vae-small` were trained with Adam, and all others with SOAP, whose steps are worth several of Adam's. LapSRN
+# also upscales luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN).
 #
-# SPAN was trained for something else: to repair photos that are blurred, noisy and compressed, as in lesson 16. On clean LR images it barely beats
-# bicubic. The autoencoder with a bottleneck is not in the plot, because it is below bicubic; lesson 5 explains why. The plot shows what *these files* give, not which design is best.
+# SPAN was trained for something else: to repair photos that are blurred, noisy and compressed, as in lesson 16. On clean LR images it is 0.04 dB above
+# bicubic in PSNR and below it in SSIM. The autoencoder with a bottleneck is not in the plot, because it is below bicubic; lesson 5 explains why. The
+# plot shows what *these files* give, not which design is best.
 #
-# Next, the best set of each framework as pictures. **Predict:** can you see the order of the scores?
+# Next, we show the best set of each framework. **Predict:** can you see the order of the scores?
 
 # %%
 best = {row["framework"]: row for row in rows}  # sorted: the last one wins
@@ -956,9 +971,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# All are sharper than bicubic, and EDSR is clearly the sharpest: it has about seven times the weights of the next largest, and was trained for much longer. The fork is straight in HR, with two
-# bright lines along it. No network shows both lines. EDSR keeps the fork straight, while the autoencoder bends its edge into waves. The hourglass and LapSRN are
-# hard to tell apart. Size and training show in the picture, while the framework shows mostly in the cost.
+# All are sharper than bicubic, and EDSR, with about seven times the weights of the next largest and a much longer training, is clearly the sharpest.
+# The fork is straight in HR, with two bright lines along it. No network shows both lines. EDSR keeps the fork straight, while the autoencoder bends its
+# edge into waves. The hourglass and LapSRN are hard to tell apart. Size and training differ as well, so the pictures do not rank the frameworks either.
 #
 # ## Exercises
 #
@@ -980,8 +995,9 @@ sr.course.check(answer, (15, 3.75))
 print(answer)
 
 # %% [markdown]
-# **Exercise 2.** Take four convolutions of dilation 2 whose weights are all 1. Which share of the square that they reach do they see at all? Compute it first, then
-# look at `input_gradient(counting(...))`. Find rates for three convolutions that reach 8 or more and leave no hole.
+# **Exercise 2.** Take four convolutions of dilation 2 whose weights are all 1. Which share of the square that they reach do they see at all? Compute it
+# first, then look at `input_gradient(counting(...))`. Find rates for three convolutions that reach 8 or more and leave no hole. (A layer of rate $r$
+# leaves no hole if the layers before it see at least $r$ pixels side by side.)
 
 # %%
 answer = None  # the share, between 0 and 1
@@ -1003,8 +1019,9 @@ for ax, rates in zip(axes, ([2, 2, 2, 2], [1, 2, 5]), strict=True):
 plt.show()
 
 # %% [markdown]
-# **Exercise 3.** Which share of the Mult-Adds of the paper's LapSRN x4 (`sr.models.lapsrn(4)`, ten convolutions on each level) is spent on the upper level? Estimate it
-# from the sizes of the layers, to two digits.
+# **Exercise 3.** Which share of the Mult-Adds of the paper's LapSRN x4 (`sr.models.lapsrn(4)`, ten convolutions on each level) is spent on the upper
+# level? Estimate it from the sizes of the layers, to two digits. Then find two pairs of points in the plot above of which the higher one also had more
+# weights or steps.
 
 # %%
 answer = None  # between 0 and 1
@@ -1041,10 +1058,11 @@ for name, image, count in (
     score = sr.evaluation.score(hr, image, 4)
     print(f"{name:9} {count:8,} weights {score['psnr_y']:.2f} dB, motorcycle x4")
 
-# %% [markdown]
-# What we saw (read this after you have tried): half the weights give most of the gain over bicubic, although the x2 network never saw its own output in training.
+# %% [markdown] tags=["solution"]
+# Half the weights give most of the gain over bicubic, although the x2 network never saw its own output in training.
 # The levels have much in common, and LapSRN's sequel lets them share their weights.
-#
+
+# %% [markdown]
 # **Exercise 5.** Does back-projection improve a *network*? Take the output of `edsr-x4-bsds-small` for both photos, measure its error in LR, and
 # back-project it once, twice and three times. What happens to the PSNR?
 
@@ -1064,10 +1082,11 @@ for photo, (small, target) in zip(pairs.names, pairs, strict=True):
         print(f"{photo:10} {i} times: {std:.2f} grey levels in LR, {psnr:.3f} dB")
         image = image + upscale(error[None])[0].numpy()
 
-# %% [markdown]
-# What we saw (read this after you have tried): EDSR's error in LR was small already, because training rewards it. Back-projection made it smaller still, and the PSNR rose by
+# %% [markdown] tags=["solution"]
+# EDSR's error in LR was small already, because training rewards it. Back-projection made it smaller still, and the PSNR rose by
 # about a hundredth of a decibel. The network came close to agreement without being told to.
-#
+
+# %% [markdown]
 # ## Summary
 #
 # - There are four frameworks: upscale first, last, in steps, or up and down. A layer costs four times as much at twice the side.
@@ -1092,5 +1111,6 @@ for photo, (small, target) in zip(pairs.names, pairs, strict=True):
 # - Zhao and others, [Pyramid scene parsing network](https://arxiv.org/abs/1612.01105), 2017: pyramid pooling.
 # - Zhang and others, [Residual dense network](https://arxiv.org/abs/1802.08797) and
 #   [Residual channel attention networks](https://arxiv.org/abs/1807.02758), both for super-resolution, both 2018: RDN and RCAN.
+# - Gu and Dong, [Local attribution maps](https://arxiv.org/abs/2011.11036), 2021: which pixels a trained network uses.
 # - Liang and others, [SwinIR](https://arxiv.org/abs/2108.10257), 2021, and Chen and others, [Activating more pixels in image super-resolution
 #   transformer](https://arxiv.org/abs/2205.04437), 2023 (HAT): attention inside windows, and how far such networks look.

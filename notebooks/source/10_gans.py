@@ -17,9 +17,10 @@
 # - look at the output of a GAN and say what was invented;
 # - tell mode collapse from an overpowering discriminator, and explain what spectral normalization does about the latter.
 #
-# **You need** lesson 4 (pixel shuffle, training on patches) and lesson 7 (content loss, what VGG19 sees).
+# **You need** lesson 4 (pixel shuffle, training on patches), lesson 7 (content loss, what VGG19 sees) and lesson 8 (EDSR). An
+# optional section uses the U-Net of lesson 6.
 #
-# **Time:** about 85 minutes to read the core, 40 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 90 minutes to read the core, 40 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # **Optional** sections, 10 minutes more: *a U-Net with a discriminator*; *two networks in float16*. Everything else is core.
 #
@@ -467,7 +468,7 @@ def train_on_stones(model):
 # %% [markdown]
 # Besides PSNR we compute LPIPS, the perceptual distance of lesson 7. Smaller is more similar, and this network was not part of
 # any training here. Its weights are a separate file, and where that is absent, the score is `nan`. **Predict:** which run will
-# have the better PSNR, and which the better LPIPS?
+# have the better PSNR, and which the better LPIPS? Remember that LPIPS compares features, not pixels.
 
 # %%
 lpips_distance = sr.lpips.Distance()
@@ -522,8 +523,9 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The difference is plain to see. L1 alone gains 0.4 dB over the start, and its stones stay smooth. With the discriminator, the
-# stones have sharp edges and a rough surface. LPIPS falls from 0.37 to 0.24, although the PSNR is 1 dB lower than with L1 alone.
-# Compare single stones with the HR photo: the outlines of the large ones fit, but the fine lines on them are invented.
+# gaps between the stones are sharper, and fine lines make the stones look rough. LPIPS falls from 0.37 to 0.24, although the PSNR
+# is 1 dB lower than with L1 alone. (This is one run of each; another seed gives other scores.) Compare single stones with the HR
+# photo: the outlines of the large ones fit, but the fine lines on them are invented.
 #
 # How does this come about? Here are the test photo after each third of the training, and the loss of the discriminator.
 
@@ -546,7 +548,7 @@ plt.show()
 
 # %% [markdown]
 # The discriminator begins at guessing and improves almost all the time. In the end it is far ahead of the generator, whose
-# learning rate approaches 0 meanwhile. We come back to this in *Two ways to fail*.
+# learning rate approaches 0 meanwhile. A discriminator that is too far ahead is the second failure in *Two ways to fail*.
 #
 # What does the trained discriminator see? We show its map of probabilities for four images. (Its batch normalization must work as
 # in training, with the statistics of what it sees, hence `training=True`.) **Predict:** which of the four does it take for a
@@ -566,12 +568,13 @@ plt.show()
 # %% [markdown]
 # It is sure of the HR photo, and rejects the results of L1. For the generator that it was trained against, it is undecided in
 # many places. It rejects the border of every generated image, where the convolutions of the generator see padding, but not that
-# of the HR photo.
+# of the HR photo. A training patch is only 16 logits wide, and a border of three logits is more than half of it. So a part of the
+# low loss in training comes from recognizing the padding, and not the texture.
 #
 # ### Version 3: a content loss
 #
-# The third version adds a content loss, which compares the VGG19 features of both images (`VGG54` is the fourth convolution
-# before the fifth pooling layer). Features ask for the right structure in roughly the right place, not for the right value of
+# The third version adds a content loss, which compares the VGG19 features of both images (`VGG54` is the fourth and last
+# convolution of the fifth block). Features ask for the right structure in roughly the right place, not for the right value of
 # every pixel.
 
 # %%
@@ -615,7 +618,8 @@ print("by hand", round(float(by_hand), 4), "package", round(float(package), 4))
 
 # %% [markdown]
 # From here on we use the package's class. It adds what long training needs: several discriminator steps per generator step, loss
-# scaling, warnings and saving. It logs each term without its weight, as a mean over the epoch:
+# scaling, warnings and saving. It logs each term without its weight, as a mean over the epoch. (*Two ways to fail* explains
+# `overpowered_steps`.)
 
 # %%
 logs = gan.fit(batches, steps_per_epoch=here.steps, verbose=0).history
@@ -629,8 +633,9 @@ for name, values in logs.items():
 # ### How large is each term?
 #
 # A weight means nothing without the size of the term that it multiplies. We take the recipe of a shipped SRGAN: L1, four layers
-# of VGG19 before their ReLU, and the adversarial loss. Its generator is EDSR of full size, and its discriminator a U-Net, which
-# returns a logit for each pixel. **Predict:** which term is the largest after weighting? And which has the largest gradient?
+# of VGG19 before their ReLU, and the adversarial loss. Its generator is the EDSR-baseline with 64 filters and 16 blocks, and its
+# discriminator a U-Net, which returns a logit for each pixel. **Predict:** which term is the largest after weighting? And which
+# has the largest gradient?
 
 # %%
 recipe = sr.training.RECIPES["edsr-x4-photos-srgan"]
@@ -674,14 +679,15 @@ plt.show()
 # %% [markdown]
 # With VGG19's weights, two of its layers are the largest terms, and they dominate the gradient even more. The adversarial term is
 # the smallest, and against a new discriminator its gradient is negligible. That changes when the discriminator has learned
-# something: trained alone for 400 steps, its gradient grew from 0.0006 to 0.45, without the weight ([training
-# log](../benchmarks/TRAINING_LOG.md)). The L1 term preserves the colours. SRGAN's paper has no such term, and trains for far
-# longer.
+# something. After the discriminator had been trained alone for 400 steps, the gradient of the adversarial term, without its
+# weight, had grown from 0.0006 to 0.45 ([training log](../benchmarks/TRAINING_LOG.md)). The L1 term preserves the colours.
+# SRGAN's paper has no such term, and trains for far longer.
 #
 # ### Changing the objective
 #
 # Least squares (LSGAN; Mao and others, 2016) replaces the cross-entropy: the output of the discriminator should be 1 for real
-# images and 0 for fakes, and it is not passed through a sigmoid. Two methods are overridden:
+# images and 0 for fakes, and it is not passed through a sigmoid. Two methods are overridden. (Here and below we reuse the
+# discriminator from above. It was trained with another loss, so its first losses say little.)
 
 
 # %%
@@ -701,9 +707,12 @@ print({name: round(float(value), 4) for name, value in logs.items()})
 # %% [markdown]
 # ## SRGAN after training
 #
-# The shipped `edsr-x4-photos-srgan` started from `edsr-x4-bsds`, EDSR with 64 filters and 16 blocks, and was trained with the
-# recipe above for 3,600 steps. We compare the two on fur, hair, gravel and bricks, in photos on which neither was trained.
-# **Predict:** which has the higher PSNR? Which looks sharper? Is there a motif on which the discriminator does harm?
+# The shipped `edsr-x4-photos-srgan` started from `edsr-x4-bsds` and was trained with the recipe above for 3,600 steps. We call it
+# SRGAN for short, although only its adversarial loss is SRGAN's: its discriminator is that of Real-ESRGAN, and it compares
+# features before the ReLU, as ESRGAN does. The two networks differ in the discriminator, the content loss and the training
+# photos, so this comparison does not isolate the discriminator. We compare them on fur, hair, gravel and bricks, in photos on
+# which neither was trained. **Predict:** which has the higher PSNR? Which looks sharper? Is there a motif on which SRGAN does
+# harm?
 
 # %%
 motifs = {
@@ -747,8 +756,9 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # L1 draws smooth tufts and smooth waves. Where many fine details are compatible with the LR image, their mean has the smallest
-# squared error and their median the smallest absolute error, and both are smooth. A discriminator penalizes smoothness. SRGAN
-# draws grain and short strands instead. They run in the right direction, but hardly a single one of them is true.
+# squared error and their median the smallest absolute error, and both are smooth. The content loss and the discriminator penalize
+# smoothness, so SRGAN draws grain and short strands instead. They run in the right direction, but hardly a single one of them is
+# true.
 #
 # Is it only contrast? Lesson 7 showed that sharpening alone can lower a perceptual loss. So we add a control to the third motif:
 # the L1 image, sharpened until it has as much fine contrast as that of SRGAN. **Predict:** how much of the gain in LPIPS does the
@@ -787,7 +797,7 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The control reaches nothing of it: its stones look polished, and its LPIPS is as high as before. SRGAN halves the distance. Its
+# The control reaches none of it: its stones look polished, and its LPIPS is as high as before. SRGAN halves the distance. Its
 # stones are rough and have broken edges. But compare them one by one with the HR photo. Large stones have the right outline.
 # Where the stones are small, as along the left edge, SRGAN draws grit instead.
 #
@@ -813,11 +823,11 @@ for motif, hr in motifs.items():
 # %% [markdown]
 # On every motif SRGAN has a lower PSNR than L1, by 0.8 dB on fur and hair, by 1.6 dB on gravel and by 2.5 dB on bricks. On fur,
 # hair and gravel its LPIPS is about half of that of L1 (59% on fur), while sharpening changes it by at most 0.02. NIQE falls as
-# well. The LR-PSNR falls by 4 to 8 dB, and on gravel it ends below the 45 dB that the NTIRE challenges require. The grid is at
-# most 1.6% of the change.
+# well. The LR-PSNR falls by 4 to 8 dB, and on gravel it ends below the 45 dB that the NTIRE challenges on the super-resolution
+# space (2021, 2022) required. The grid is at most 1.6% of the change.
 #
-# The bricks are the exception. Here SRGAN is worse than L1 in PSNR, in LPIPS and in LR-PSNR. (NIQE is of no use here: it rates
-# the HR photo as the worst.) Let us see why.
+# The bricks are the exception. Here SRGAN is worse than L1 in LPIPS, too. (NIQE is of no use here: it rates the HR photo as the
+# worst.) Let us see why.
 
 # %%
 bricks = upscaled["bricks"]
@@ -830,8 +840,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The bricks are smooth, and SRGAN covers them with a faint stipple. It has learned that photos have grain, and it cannot tell a
-# surface whose grain was lost from one that has none. The background beside the hair has it, too.
+# The largest differences lie along the mortar, whose edges SRGAN draws with overshoots. They cost most of the PSNR. The bricks
+# are smooth, and SRGAN covers them with a faint stipple. It may have learned that photos have grain, and it cannot tell a surface
+# whose grain was lost from one that has none. The background beside the hair has a stipple, too.
 #
 # In the paper, with a large network and 200,000 steps, viewers preferred the GAN. On BSD100 they gave SRGAN 3.56 of 5 points, and
 # 2.29 to SRResNet, the same network trained on the squared error alone, although SRResNet has the higher PSNR, 27.58 against
@@ -875,14 +886,14 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# LPIPS falls first and PSNR falls last: a blend of three quarters has 82% of the gain in LPIPS, and costs 0.7 of 1.6 dB. To the
-# eye, most of the rough surface appears between 0.75 and 1.
+# A blend of three quarters brings 82% of the gain in LPIPS, and costs only 0.7 of the 1.6 dB. To the eye, most of the rough
+# surface appears in the last quarter. (This is a good place for a break.)
 
 # %% [markdown]
 # ## ESRGAN: three changes
 #
 # ESRGAN (Wang and others, 2018) changes three parts of SRGAN: the generator, the question that the discriminator answers, and the
-# place where features are compared. Its interpolation of weights you have just seen.
+# place where features are compared. You have just seen its interpolation of weights.
 #
 # ### The generator: dense blocks inside residual blocks
 #
@@ -1038,8 +1049,8 @@ for name, network in discriminators.items():
 # ### Does it fit the input?
 #
 # None of these discriminators sees the LR image. A generator could return a perfect photo of something else, and they would
-# accept it. In SRGAN, the pixel loss and the content loss tie the result to its input. The alternative is a *conditional*
-# discriminator, as in pix2pix (Isola and others, 2017), which sees both images.
+# accept it. In SRGAN, the content loss ties the result to its input, and in our version the pixel loss does so as well. The
+# alternative is a *conditional* discriminator, as in pix2pix (Isola and others, 2017), which sees both images.
 #
 # We return to the discs, now with LR images of 4 x 4 pixels. Both discriminators see real discs only. In half of the pairs the LR
 # image belongs to the disc, and in the other half to another one. **Predict:** what loss will the discriminator without the LR
@@ -1112,9 +1123,10 @@ sr.plotting.comparison(
 print(f"share of a grid of 2 pixels: {sr.quality.grid_energy(difference)[2]:.0%}")
 
 # %% [markdown]
-# Hardly anything, except for a grid. The PSNR is the same, and LPIPS improves a little, but 30% of the change is a pattern that
+# They add hardly anything but a grid. The PSNR is the same, and LPIPS improves a little, but 30% of the change is a pattern that
 # repeats every two pixels, whatever the photo shows. You can see it in the restored photo on the skin around the eye. The fine
-# hairs of the original are missing in all of them. A few hundred steps are too few for texture, and enough for a grid.
+# hairs of the cat are missing in all of them. With photos of all kinds, two hundred steps were too few for texture, but enough
+# for a grid.
 #
 # ### Train the discriminator first
 #
@@ -1273,8 +1285,8 @@ for name, (generator, discriminator_of_discs) in players.items():
 #
 # Nothing limits how fast the logit of a discriminator changes with the image. *Spectral normalization* (Miyato and others, 2018)
 # does. A layer with kernel matrix $W$ can stretch the difference of two inputs at most by the largest singular value $\sigma(W)$.
-# Divided by it, the layer cannot stretch any difference, and neither can the ReLUs between the layers. So the logit changes by no
-# more than the distance of two images.
+# Divided by it, the layer cannot stretch any difference, and neither can the ReLUs between the layers. So the logits of two
+# images differ by no more than the distance between the images.
 #
 # The largest singular value need not be computed anew in each step. *Power iteration* multiplies a vector by $W$ and $W^T$ in
 # turn, which turns it towards the direction that is stretched the most. Since the weights change slowly, one iteration in each
@@ -1351,10 +1363,11 @@ axes[0].legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Without it, the discriminator becomes as steep as it can. $D$ is nearly 0 for all fakes and nearly 1 for all real numbers, and
-# the logit rises by up to 18 for each unit. With spectral normalization the slope is about 1 everywhere, so the logits at 0 and
-# at 2 are about 2 apart. (It is slightly above 1 because one iteration per step lags behind the weights.) $D$ rises gently from
-# the fakes to the real numbers. It is never certain, and nowhere flat.
+# Without it, nothing limits how steep the discriminator becomes. $D$ is nearly 0 for all fakes and nearly 1 for all real numbers,
+# and the logit rises by up to 18 for each unit. With spectral normalization the slope is about 1 everywhere, so the logits at 0
+# and at 2 are about 2 apart. (It is slightly above 1 because one iteration per step lags behind the weights.) $D$ rises gently
+# from the fakes to the real numbers. Here it is certain of none of these numbers, and it has a slope everywhere between the fakes
+# and the real numbers.
 #
 # Does it restrain the overpowering discriminator of the discs? We repeat that run, with the same learning rates:
 
@@ -1390,7 +1403,9 @@ for name, d_losses in {
     )
 
 # %% [markdown]
-# The loss stays far away from 0. The discriminator is still ahead, since it learns 20 times as fast, but it is no longer certain.
+# The loss stays far away from 0. The discriminator is still ahead, since it learns 20 times as fast, but with a limited slope it
+# cannot become certain. Whether the generator then learns to draw discs is a different question, which this number does not
+# answer.
 #
 # Other remedies limit the gradient of the discriminator with a penalty ([R1](https://arxiv.org/abs/1801.04406); the docstring of
 # `GAN.discriminator_penalty` has the code), or ask for 0.9 instead of 1 on real samples ([one-sided label
@@ -1503,8 +1518,8 @@ sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
 
 # %% [markdown]
 # **Exercise 3.** The first GAN paper describes the game with another loss of the generator, `log(1 - D)`, which is minimized.
-# Take a logit of -6, with which the discriminator is right and certain, and compute the gradients of both losses with respect to
-# it, using a tape. With which one does the generator still learn?
+# Take a logit of -6, with which the discriminator is right and certain, and write down the gradients of both losses with respect
+# to it, as functions of $D$. Check them with a tape.
 
 # %%
 answer = None  # [gradient of -log D, gradient of log(1 - D)]
@@ -1556,8 +1571,8 @@ plt.show()
 
 # %% [markdown] tags=["solution"]
 # The dashed lines are the real peaks. In our runs both are found in the end, most often with unequal shares. After 300 steps the
-# numbers are still spread over a wide range, or lie on one side only. If one of them gets nearly nothing, the generator has
-# collapsed to the other mode. Later steps may still find it.
+# numbers are still spread over a wide range, or lie on one side only. If one peak gets hardly any numbers, the generator has
+# collapsed to the other one. (Peaks of a distribution are called *modes*.) Later steps may still find the missing one.
 
 # %% [markdown]
 # **Exercise 5.** Write a `train_step` in which each batch updates the discriminator twice and the generator once. Derive the
@@ -1600,8 +1615,8 @@ sr.course.check(answer, [1, 2])
 #
 # - A GAN has two networks, two losses and two optimizers. A discriminator that guesses scores 2 log 2. Neither loss has to
 #   fall, so look at pictures.
-# - To see what a discriminator adds, train the same network with and without it. On gravel it added edges and a rough surface,
-#   and cost PSNR.
+# - To see what a discriminator adds, train the same network with and without it. On gravel it added sharp gaps and rough-looking
+#   stones, and cost PSNR.
 # - SRGAN takes a trained generator and adds an adversarial loss with a small weight and a content loss on VGG19. A pixel loss
 #   preserves the colours.
 # - SRGAN has a much better LPIPS than L1 on fur, hair and gravel, and sharpening does not reach it. On smooth bricks it does

@@ -16,10 +16,13 @@
 # - evaluate with a task, and collect opinions blindly, with a confidence interval;
 # - draw the perception-distortion plane, and explain why no method reaches its corner.
 #
-# **You need** lesson 1 (PSNR, SSIM, luma). Convolutions and VGG are explained as far as they are needed here; lesson 7 trains with
-# them, and lesson 10 explains GANs.
+# **You need** lesson 1 (PSNR, SSIM, luma). Convolutions and VGG are explained as far as they are needed here; lesson 7 trains
+# with them, and lesson 10 explains GANs. The lesson downloads VGG19 (80 MB). For LPIPS you have to fetch a file (its section says
+# how).
 #
-# **Time:** about 85 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 80 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+#
+# **Optional** sections, 5 minutes more: *IFC and VIF, how much information is left*; *the number of samples*. Everything else is core.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/12_quality.ipynb) · [Student edition](student/12_quality.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/12_quality.py) · Previous: [11. A VAE: many answers to one question](11_vae.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/11_vae.ipynb)) · Next: [13. Hallucination and bias](13_hallucination.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/13_hallucination.ipynb)) · [All lessons](README.md)
 
@@ -65,7 +68,7 @@ face = (60, 66, 104, 104)
 print(photo.shape, photo.dtype)
 
 # %% [markdown]
-# PSNR is the root mean square error, expressed in decibels relative to white. It depends only on the length of the error vector. The
+# PSNR is the ratio of white to the root mean square error, in decibels. It depends only on the length of the error vector. The
 # direction of the error, that is, which pixels change and with which sign, has no influence.
 
 
@@ -146,9 +149,9 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# All eight pictures have the same PSNR (the brighter one misses it by 0.2 dB, because 8 bits change the brightness in whole levels).
-# The shifted photo can only be distinguished from HR with the slider, whereas JPEG turns the face into a mosaic. PSNR does not
-# reflect how visible an error is.
+# All eight pictures have the same PSNR (the brighter one misses it by 0.2 dB, because 8 bits change the brightness in whole
+# levels). The shifted photo can only be distinguished from HR with the slider, whereas JPEG turns the face into a mosaic. (Its
+# false colours cost nothing, because this PSNR is computed on luma.) PSNR does not reflect how visible an error is.
 #
 # ### Four results
 #
@@ -187,8 +190,9 @@ sr.plotting.comparison(
 #
 # ## SSIM at one scale and at several
 #
-# SSIM compares small windows. We write it with a Gaussian filter, for all positions at which the window fits into the picture. It is
-# the product of a luminance term and a contrast term, and the latter measures whether both images vary together.
+# SSIM compares small windows. We write it with a Gaussian filter, for all positions at which the window fits into the picture. It
+# is the product of a luminance term and a term for contrast and structure, *contrast* for short, which measures whether both
+# images vary together and equally strongly.
 
 
 # %%
@@ -285,8 +289,9 @@ plt.show()
 #
 # ## HFENN: are the edges right?
 #
-# The *high-frequency error norm* compares edges only. It filters both pictures with the Laplacian of a Gaussian, which gives zero in
-# areas that are flat or change evenly, and large values at edges. Here is the kernel by hand, 15 x 15 pixels:
+# The *high-frequency error norm* (HFEN; when normalized by the norm of the filtered HR, HFENN) compares edges only. It filters
+# both pictures with the Laplacian of a Gaussian, which gives zero in areas that are flat or change evenly, and large values at
+# edges. Here is the kernel by hand, 15 x 15 pixels:
 
 # %%
 offset = np.arange(15) - 7
@@ -322,15 +327,15 @@ plt.show()
 
 # %% [markdown]
 # The brighter picture has an error of only 0.03, because HFENN ignores brightness; the error comes from places where values were
-# clipped at white. HFENN rates blur and its opposite, sharpening, as nearly equally bad, and prefers noise to both. In the picture,
-# the edges of the GAN look nearly as strong as those of HR, but its error of 0.42, slightly more than EDSR's, says that they are not
-# all in the right place.
+# clipped at white. HFENN rates blur and its opposite, sharpening, as nearly equally bad, and prefers noise to both. In the
+# picture, the edges of the GAN look nearly as strong as those of HR, but its error of 0.42, slightly more than EDSR's, suggests
+# that they are not all in the right place.
 #
-# ## IFC and VIF: how much information is left?
+# ## Optional: IFC and VIF, how much information is left
 #
-# Both metrics treat the degradation as a transmission channel. In every small window of every band of a wavelet transform (which
-# splits the picture by size and direction of detail), the picture arrives as `gain * original + noise`. Gain and noise come from a
-# linear fit. To show the idea, we apply it to the pixels themselves:
+# Both metrics ask how much of the original can still be read from the picture. They assume that each small window arrived through
+# a channel, as `gain * original + noise`. (They do so in every band of a wavelet transform, which splits the picture by size and
+# direction of detail.) Gain and noise come from a linear fit. To show the idea, we apply it to the pixels themselves:
 
 
 # %%
@@ -357,9 +362,10 @@ print("(medians over windows with detail, luma, no border cut)")
 # with 12.6 levels of noise. A shifted photo looks like a mixture of blur and noise. Of the results, bicubic interpolation has a gain
 # of 0.58. EDSR raises it to 0.83 with a little less noise, and the GAN has the same gain with more noise, 6.9 grey levels.
 #
-# A channel with signal variance `s`, gain `g` and noise variance `v` transmits `log2(1 + g**2 * s / v) / 2` bits per sample. IFC is
-# the sum of these bits, by convention without the half. VIF models an observer whose eye adds noise to both pictures, and takes the
-# ratio of the information in them: 1 means that nothing was lost.
+# A channel with signal variance `s`, gain `g` and noise variance `v` transmits `log2(1 + g**2 * s / v) / 2` bits per sample. IFC
+# adds these bits over all bands and divides by the number of pixels, by convention without the half. VIF models an observer whose
+# eye adds noise to both pictures, and takes the ratio of the information in them: 1 means that nothing was lost, and more
+# contrast can raise it above 1.
 
 # %%
 for name, image in {"HR itself": photo, **pictures}.items():
@@ -369,10 +375,10 @@ print("(luma, no border cut; more is better)")
 np.testing.assert_allclose(sr.quality.vif(photo, photo), 1)
 
 # %% [markdown]
-# Blur and sharpening are equally far from HR, and VIF strongly prefers the latter, because a gain counts as information. IFC has no
-# upper limit, so an unchanged pixel counts for dozens of bits, and the spot gets 21 times the IFC of the shifted photo. Neither
-# tolerates a shift by a pixel. Both rank the four results as PSNR does: what the GAN adds was not in HR at this place, so it counts
-# as noise.
+# Blur and sharpening are equally far from HR, and VIF strongly prefers the latter, because a gain counts as information. IFC has
+# no natural upper limit. (HR itself gets a finite 73.59 only because the program adds a tiny noise.) So an unchanged pixel counts
+# for dozens of bits, and the spot gets 21 times the IFC of the shifted photo. Neither tolerates a shift by a pixel. Both rank the
+# four results as PSNR does: what the GAN adds was not in HR at this place, so it counts as noise.
 #
 # ## NIQE: does it look like a photo?
 #
@@ -414,8 +420,10 @@ plt.show()
 # of the sharpened photo is close to that of HR, which will matter when NIQE rates sharpening. Of the results, the bell of bicubic
 # interpolation is too narrow, that of EDSR less so, and that of the GAN lies nearly on that of HR.
 #
-# NIQE describes patches of 96 x 96 pixels by 36 numbers that are fitted to such distributions. Then it computes how far the mean of
-# these numbers is from that of good photos. Here is the distance by hand, with two sets of pictures as "good" and "other":
+# NIQE describes patches of 96 x 96 pixels by 36 numbers, such as the width and the shape of the bell at two scales. From good
+# photos, it takes the sharpest patches only. The score is the distance between the means $\mu$ of the two sets, measured in units
+# of their covariances $\Sigma$: $\sqrt{(\mu_1 - \mu_2)^T ((\Sigma_1 + \Sigma_2) / 2)^{-1} (\mu_1 - \mu_2)}$. Here it is by hand,
+# with two sets of pictures as "good" and "other":
 
 # %%
 training_photos = sr.datasets.samples(scale=4)  # only the HR images are used
@@ -459,9 +467,10 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The stronger the sharpening, the better NIQE gets, up to a mask-like face at 19.4 dB, which it rates better than plain bicubic
-# interpolation by 2. One percent of noise helps too, and five percent does not. So NIQE can be fooled, but these tricks do not come
-# near EDSR, and far less near HR. The GAN has the score of HR: for NIQE, its result is as natural as the photo. But compare its
-# eyebrows and teeth with those of HR. A natural look does not mean that the details are right.
+# interpolation by 2. One percent of noise helps too, and five percent does not. So NIQE can be fooled: the strongest sharpening
+# closes two thirds of the gap to EDSR. But none of these tricks reaches EDSR. The GAN has the score of HR: for NIQE, its result
+# is as natural as the photo. But compare its eyebrows and teeth with those of HR. A natural look does not mean that the details
+# are right.
 #
 # ## VGG distance: are the features right?
 #
@@ -530,19 +539,20 @@ for name, image in {**pictures, "exchanged": exchanged}.items():
 print(f"({vgg}: {layer_names[1]} and {layer_names[0]}, RGB, no border cut; 0 is best)")
 
 # %% [markdown]
-# VGG distance rates the exchanged halves as worse than anything else. For the Gram matrix they are nearly the same picture, because
-# it describes texture without positions. It reacts most to sharpening. VGG distance is low for brighter and shifted photos, and for
-# the spot in the face.
+# VGG distance rates the exchanged halves as worse than anything else. For the Gram matrix they are nearly the same picture,
+# because it describes texture without positions. It reacts most to sharpening. VGG distance tolerates brightness and a shift, as
+# a viewer does, but also the spot in the face, as no viewer would.
 #
 # Both distances prefer the GAN to EDSR. But the GAN was trained with a loss on features of VGG19 (the recipe
-# `edsr-x4-photos-srgan` lists the layers), so these two distances are a part of what it was trained for.
+# `edsr-x4-photos-srgan` lists the layers). One of them is the layer of our VGG distance, and two are close to that of the Gram
+# matrix, so neither distance is independent of the training.
 #
 # ## LPIPS: features, weighted by people
 #
 # Which features count for people? For *LPIPS* (learned perceptual image patch similarity), people saw a patch and two distorted
-# versions of it, and said which version was closer. The weights $w_l$ of the features were fitted to their answers. LPIPS takes the
-# features $\phi_l$ of the five convolutions of AlexNet, divides them at each position $p$ by their length, and adds up the weighted
-# squared differences:
+# versions of it, and said which version was closer. The weights $w_l$ of the features were fitted to their answers. LPIPS takes
+# the features $\phi_l$ of the five convolutions of AlexNet, an older and smaller classifier than VGG19, divides them at each
+# position $p$ by their length, and adds up the weighted squared differences:
 #
 # $$\mathrm{LPIPS}(x, y) = \sum_{l=1}^{5} \operatorname{mean}_p \sum_k w_{l,k} \left( \hat\phi_{l,k}(x)_p - \hat\phi_{l,k}(y)_p \right)^2$$
 #
@@ -609,14 +619,15 @@ for name, value in sorted(lpips_scores.items(), key=lambda item: item[1]):
 print("(AlexNet, v0.1, RGB, no border cut; 0 is best)")
 
 # %% [markdown]
-# As for VGG distance, the brighter picture is the closest. The noise, which changes the finest features everywhere, is the worst of
-# all. LPIPS also prefers the GAN to EDSR, and AlexNet had no part in the training of the GAN, so this is independent evidence. The
-# spot is again among the best: LPIPS is an average over the picture, too.
+# As for VGG distance, the brighter picture is the closest. The noise, which changes the finest features everywhere, is the worst
+# of all. LPIPS puts the GAN before EDSR, SRCNN and bicubic. AlexNet had no part in the training of the GAN, so this is better
+# evidence. It is not independent, because AlexNet was trained on the same photos as VGG19. The spot is again among the best:
+# LPIPS is an average over the picture, too.
 #
 # ## Eight metrics in one table
 #
-# The eight damaged pictures have equal PSNR. The table shows how the eight other metrics rank them. NIQE sees each picture alone, and
-# all others see HR too.
+# The eight damaged pictures have equal PSNR. The table shows how the eight other metrics rank them, from blue (best) to red. NIQE
+# sees each picture alone, and all others see HR too.
 
 
 # %%
@@ -785,8 +796,8 @@ print(f"(x4, {len(hr_patches)} patches; {vgg}, block2_conv2)")
 # Sharpening is rewarded a little, but it stays far behind SRCNN. The distance of the GAN is less than a third of EDSR's, and half GAN
 # lies between the two.
 #
-# Again, this layer was part of the GAN's training. Is it still ahead with features that were not? We repeat the measurement with the
-# second convolution of AlexNet, at an eighth of the size:
+# Again, this layer was part of the GAN's training. Is it still ahead with features of another network? We repeat the measurement
+# with the second convolution of AlexNet, at an eighth of the size:
 
 
 # %%
@@ -804,9 +815,10 @@ if arrays is not None:
     print(f"(x4, {len(control['HR'])} patches; AlexNet, conv2)")
 
 # %% [markdown]
-# The values differ, as the features do, but the order of the networks is the same.
+# The values differ, as the features do, but the order of the networks is the same. But stronger sharpening is now worse than
+# bicubic interpolation: whether a trick works depends on the features.
 #
-# ### The number of samples
+# ### Optional: the number of samples
 #
 # Means and covariances are estimated from samples. **Predict:** we draw two sets of HR patches at random, without a patch in both.
 # What is their distance with 1900 patches in each set, and what is it with 100?
@@ -899,11 +911,10 @@ print("(motorcycle x4, PSNR on luma, 4 pixels cut, 8 bits; correct: within 3 pix
 
 # %% [markdown]
 # The networks give 224 to 263 correct matches, bicubic interpolation 160, and HR 421. PSNR did not predict the order: sharpening
-# lowers it and gives 40 correct matches more, because corners need contrast, and the GAN has a lower PSNR than SRCNN and more
-# matches.
+# lowers it and gives over 40 correct matches more, because corners need contrast.
 #
-# But this is one pair of photos and one detector. Counts vary by chance by about their square root, which is 16 here. So this
-# experiment cannot say whether EDSR, the GAN or half GAN is better.
+# But this is one pair of photos and one detector. Counts vary by chance by about their square root, which is 16 here, and
+# differences by more. So this experiment cannot rank the networks, but they do beat bicubic interpolation.
 #
 # ## Human raters: mean opinion scores
 #
@@ -1009,8 +1020,8 @@ ax.set(xlabel="study", ylabel="MOS", title="SIMULATED: 60 studies of 26 raters e
 plt.show()
 
 # %% [markdown]
-# Four of the 60 intervals (orange) do not contain the true mean, and 5.5% of the thousand. That is the meaning of 95%. The interval
-# of 26 raters is wide: two methods that differ by 0.3 can hardly be distinguished with it.
+# Four of the 60 intervals (orange) do not contain the true mean, and 5.5% of the thousand. That is the meaning of 95%. The
+# interval of 26 raters is wide: two methods whose means differ by 0.3 can hardly be distinguished by their two intervals.
 #
 # **Predict:** are versions 2 and 3 different? Compare the intervals of the two. Then compare the interval of the differences: the
 # strictness of a rater cancels if we subtract two grades of the same rater.
@@ -1028,15 +1039,18 @@ print(f"SIMULATED difference per rater: {mean - half:.2f} to {mean + half:.2f}")
 #
 # ## The perception-distortion plane
 #
-# There are two questions: how close is a picture to the truth, and how natural does it look? Blau and Michaeli proved that there is a
-# trade-off between the two. For them, *perceptual quality* is a divergence between the distribution of the outputs and that of real
-# images. Below a certain distortion, this divergence can only be reduced by more distortion.
+# There are two questions: how close is a picture to the truth, and how natural does it look? Blau and Michaeli proved that there
+# is a trade-off between the two. For them, *perceptual quality* is a divergence (a measure of difference, 0 if both are equal)
+# between the distribution of the outputs and that of real images. Below a certain distortion, this divergence can only be reduced
+# by more distortion.
 #
-# With a divergence $d$ between distributions and an error $\Delta$, their function of the distortion $D$ is:
+# With HR images $X$, LR images $y$, outputs $\hat{X}$, a divergence $d$ and an error $\Delta$, the best that any method can reach
+# at the distortion $D$ is:
 #
 # $$P(D) = \min_{p(\hat{x} \mid y)} d\big(p_X, p_{\hat{X}}\big) \quad \text{subject to} \quad \mathbb{E}\, \Delta(X, \hat{X}) \le D$$
 #
-# The smallest case is a single number `x`, observed with noise that is as large as itself.
+# The smallest case is a single number `x`, observed with noise that is as large as itself. The distribution of all `x` that fit
+# an observed `y` is called the *posterior*.
 
 # %%
 x = rng.normal(size=200_000)
@@ -1073,12 +1087,13 @@ plt.show()
 # normal with a mean of 0, so it is the root of their Fréchet distance.
 #
 # Now we do this with pictures. The PIRM challenge of 2018 drew the root mean squared error of luma on the horizontal axis, and a
-# *perceptual index* on the vertical one: the mean of NIQE and of 10 minus the score of Ma and others, neither of which needs HR. NIQE
-# is a practical substitute for the divergence, to which the theorem does not apply. (LPIPS would be no substitute: it needs HR, so it
-# is a distortion.)
+# *perceptual index* on the vertical one: the mean of NIQE and of 10 minus the score of [Ma and
+# others](https://arxiv.org/abs/1612.05890), which was learned from people's grades. Neither needs HR. NIQE is a practical
+# substitute for the divergence, to which the theorem does not apply. (LPIPS would be no substitute: it needs HR, so it is a
+# distortion.)
 #
-# The package draws the plane with PSNR, reversed, so that the better methods are at the lower left. **Predict:** where on this plane
-# will half GAN be: on the line between EDSR and GAN, above it or below it?
+# The package draws the plane with PSNR, reversed, so that the better methods are at the lower left. **Predict:** where on this
+# plane will half GAN be: on the straight line between EDSR and GAN, above it or below it?
 
 # %%
 rows = []
@@ -1112,9 +1127,9 @@ ax.margins(x=0.25, y=0.1)
 plt.show()
 
 # %% [markdown]
-# On both planes, the networks are to the lower left of all tricks. EDSR, half GAN and the GAN show the shape of the trade-off: every
-# step down costs PSNR, and no method is in the corner. Half GAN lies below the straight line between the other two. It gives up about
-# 0.1 dB, and gains more than a third of the way to the GAN on both vertical axes.
+# On both planes, the networks are to the lower left of all tricks. EDSR, half GAN and the GAN show the shape of the trade-off:
+# every step down costs PSNR, and no method is in the corner. Half GAN lies below the straight line between the other two, so the
+# grey line bends there. It gives up about 0.1 dB, and gains more than a third of the way to the GAN on both vertical axes.
 #
 # Such a plane is only as reliable as its axes. Sharpening fooled NIQE above, and the Fréchet distance depends on the features. The
 # PIRM challenge asked human raters as well.
@@ -1158,8 +1173,8 @@ sr.course.check(answer, 81, tolerance=0.5)
 print(f"{answer:.0f} raters")
 
 # %% [markdown]
-# **Exercise 3.** Fool PSNR in the other direction: change `photo` so that everybody sees the damage at once, but PSNR stays above 30
-# dB on luma. Does the mean of the SSIM map reveal it? Does its minimum? Does LPIPS?
+# **Exercise 3.** Fool PSNR in the other direction: change `photo` so that everybody sees the damage at once, but PSNR stays above
+# 30 dB on luma. Does the mean of the SSIM map reveal it? Does its minimum? Does LPIPS? (`ssim_terms` and `lpips` stand above.)
 
 # %%
 prank = photo.copy()  # paint into it
@@ -1183,10 +1198,11 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # **Exercise 4.** Here is another task: scikit-image's face detector, `detector.detect_multi_scale(img=..., scale_factor=1.2,
-# step_ratio=1, min_size=(60, 60), max_size=(160, 160))`. Scale `data.astronaut()` down by 4, 6, 8, 10 and 12. Upscale it with bicubic
-# interpolation, and with the networks by 4, and bring all results to the original size with `cv2.resize`. Up to which factor is the
-# face found, near row 66, column 174? Are there false alarms? At factor 12 the face has 9 pixels in LR. If a detector finds a face
-# there, what does it prove?
+# step_ratio=1, min_size=(60, 60), max_size=(160, 160))`. Scale `data.astronaut()`, cropped to a multiple of the factor, down by
+# 4, 6, 8, 10 and 12. Upscale it with bicubic interpolation, and with the networks by 4, and bring all results to the original
+# size with `cv2.resize`. The detector returns a list of boxes, and `box["r"]` and `box["c"]` are the upper left corner. Up to
+# which factor is the face found, near row 66, column 174? Are there false alarms? At factor 12 the face has 9 pixels in LR. If a
+# detector finds a face there, what does it prove?
 
 # %%
 import cv2
@@ -1245,8 +1261,8 @@ print("(luma, no border cut; gravel: the lower 128 rows)")
 # ## Summary
 #
 # - PSNR measures the length of the error and nothing else: blur, noise, a spot and a shift by one pixel can have the same PSNR.
-# - SSIM, MS-SSIM, HFENN, IFC and VIF measure structure, structure at several scales, edges, and information. All of them require each
-#   pixel in its place, and rank networks nearly as PSNR does.
+# - SSIM, MS-SSIM, HFENN, IFC and VIF measure structure, structure at several scales, edges, and information. All of them require
+#   each pixel in its place, and here they rank the four results exactly as PSNR does.
 # - All scores of a picture are averages, so a small spot that ruins it costs little.
 # - NIQE needs no HR, and rewards sharpening, which adds no information. What it considers natural depends on the photos that it was
 #   fitted to.
@@ -1256,7 +1272,8 @@ print("(luma, no border cut; gravel: the lower 128 rows)")
 #   compare only values with equal numbers.
 # - If pictures serve a task, measure the task. If they are made for people, ask people, blindly, each about every version, and report
 #   the interval.
-# - Beyond some point, less distortion and a more natural appearance exclude each other. Report both, with their conditions.
+# - Below a certain distortion, a method can only become more natural at the cost of more distortion. Report both, with their
+#   conditions.
 #
 # ## Further reading
 #
@@ -1272,8 +1289,10 @@ print("(luma, no border cut; gravel: the lower 128 rows)")
 #   matrices. Johnson, Alahi and Fei-Fei, [Perceptual losses](https://arxiv.org/abs/1603.08155), 2016: VGG distance.
 # - Zhang et al., [The unreasonable effectiveness of deep features as a perceptual metric](https://arxiv.org/abs/1801.03924), 2018:
 #   LPIPS.
-# - Heusel and others, [GANs trained by a two time-scale update rule](https://arxiv.org/abs/1706.08500), 2017: the Fréchet inception
-#   distance (FID).
+# - [DISTS](https://arxiv.org/abs/2004.07728), 2020, [MUSIQ](https://arxiv.org/abs/2108.05997), 2021, and
+#   [CLIP-IQA](https://arxiv.org/abs/2207.12396), 2023: metrics of recent papers. The last two need no HR.
+# - Heusel and others, [GANs trained by a two time-scale update rule](https://arxiv.org/abs/1706.08500), 2017: the
+#   Fréchet inception distance (FID).
 # - Chong and Forsyth, [Effectively unbiased FID and Inception score and where to find them](https://arxiv.org/abs/1911.07023), 2020:
 #   what the number of samples does to FID.
 # - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018, and Blau et al., [The 2018 PIRM
