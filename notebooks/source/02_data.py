@@ -824,7 +824,7 @@ for buffer in (1, 64, 256, 1024):
     print(f"shuffle({buffer}): {np.mean(num_photos):.1f} of 6 photos in a batch of 16")
 
 # %% [markdown] tags=["solution"]
-# Without a buffer, all patches of a batch come from one photo, so the gradient of a step points towards that photo. A buffer mixes
+# Without a buffer, all patches of a batch come from one photo, so each step fits the network to that photo alone. A buffer mixes
 # well if it is several times as large as the run of patches from one photo, at the cost of the memory that it holds.
 
 # %% [markdown]

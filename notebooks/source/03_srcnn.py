@@ -626,7 +626,8 @@ print("residual above the linear filter:", gains.round(2), "dB")
 #
 # ## Watch it learn
 #
-# The same part of the motorcycle, at several moments of the two trainings. **Predict:** what does the plain network learn first?
+# The next figure shows one part of the motorcycle at several moments of both trainings. **Predict:** what does the plain network
+# learn first?
 
 # %%
 strip = {
