@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 0. Quickstart: enlarge a photo
 #
-# A trained network enlarges a photo four times. You will see what it recovers, what it leaves out, and what it invents.
+# A trained network enlarges a photo to four times its height and width. You will see what it recovers, what it leaves out, and
+# what it invents.
 #
 # ![A portrait, enlarged by bicubic interpolation and by two networks](figures/00_goal.jpg)
 #
-# *A small photo, enlarged four times: by bicubic interpolation, by a network that was trained to keep errors small, and by the same network after training to look natural.*
+# *A small photo, enlarged by a factor of 4: by bicubic interpolation, by a network trained to keep errors small, and by a network of the same design trained to look natural.*
 #
 # **You will be able to**
 #
@@ -13,7 +14,8 @@
 # - say, by eye and by number, what the network gains over interpolation;
 # - tell recovered detail from invented detail, and know when not to trust the result.
 #
-# **You need** to know how to run Python cells. Nothing else is assumed; the lessons after this one explain what happens inside.
+# **You need** to know how to run Python cells, and a little Python for the exercises. The next lessons explain what happens
+# inside.
 #
 # **Time:** about 25 minutes to read the core, 50 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
@@ -42,7 +44,8 @@ here = sr.course.start(
 # %% [markdown]
 # ## What we want
 #
-# A small photo is enlarged four times: on the left by interpolation, in the middle and on the right by two trained networks.
+# A small photo is enlarged by a factor of 4: on the left by interpolation, in the middle and on the right by two trained
+# networks.
 
 # %%
 from skimage import data
@@ -56,15 +59,15 @@ goal = {
 sr.plotting.comparison(goal, crop=(230, 240, 300, 300), columns=3, whole=False)
 
 # %% [markdown]
-# Both networks draw sharper eyes and lashes. The first one draws the hair as smooth bands, and puts small speckles on the skin, because it
-# sharpens the faint noise of the photo along with everything else. The second one draws single strands of hair, and skin with fine grain.
-# It looks like a larger photo. Which of these details are true? This photo alone cannot tell us, so we start with one for which we know the
-# answer.
+# Both networks draw sharper eyes and lashes. The first one draws the hair as smooth bands, and puts speckles on the skin, because
+# it also sharpens the faint noise of the photo. The second one draws single strands of hair, and covers the skin with fine grain.
+# It looks like a larger photo, but from close up the grain is as regular as woven cloth. Which of these details are true? This
+# photo alone cannot tell us.
 #
 # ## A small photo
 #
-# To judge an enlargement, we need to know what the right answer is. We therefore take a large photo, called HR (high resolution),
-# and scale it down to get LR (low resolution). The network sees only the small one.
+# To judge an enlargement, we need the right answer. We therefore take a large photo, called HR (high resolution), and scale it
+# down to get LR (low resolution). The network sees only LR.
 
 # %%
 import numpy as np
@@ -85,8 +88,9 @@ sr.plotting.comparison({"LR": lr, "HR": hr}, crop=window)
 # %% [markdown]
 # ## Enlarging it with a network
 #
-# The package comes with trained weights. The name of each file gives the network, the scale, and the training data: `bsds` is a set
-# of 491 ordinary photos, and `photos` is a larger collection. None of them appears in this lesson.
+# The package comes with trained weights. The name of each file gives the network, the scale, the training data, and sometimes a
+# variant, such as `small`. `bsds` is a set of 491 ordinary photos, and `photos` is a larger collection. None of these photos
+# appears in this lesson.
 
 # %%
 print(*sr.weights.all_names(), sep="\n")
@@ -103,9 +107,9 @@ print(here.network, "has", f"{network.count_params():,}", "weights")
 print(lr.shape, "->", result.shape)
 
 # %% [markdown]
-# What would we have without a network? Most programs enlarge by bicubic interpolation, where each new pixel is a weighted mean of
-# sixteen old ones. The number above each picture is its PSNR, which measures how close its luma (brightness) is to that of HR.
-# Lesson 1 builds both by hand.
+# Without a network, most programs enlarge by bicubic interpolation, where each new pixel is a weighted mean of sixteen old ones.
+# The number above a picture is the PSNR, which measures how close the luma (brightness) of the whole photo, not only of the part
+# shown, is to that of HR. Lesson 1 builds interpolation and PSNR by hand.
 
 # %%
 interpolated = sr.upscale(sr.models.bicubic(4), lr)
@@ -121,9 +125,9 @@ conditions = "x4, PSNR on luma, 4 border pixels cut"
 sr.plotting.comparison(pictures, scores, window, title=conditions, whole=False)
 
 # %% [markdown]
-# More decibels (dB) mean smaller errors: an increase of 1 dB means about a fifth less squared error. Look at the edges, which
-# bicubic interpolation blurs and the network draws more sharply. Move the pointer over the picture below to compare the two, and
-# turn the mouse wheel to zoom. (Where scripts do not run, the two pictures are shown side by side.)
+# More decibels (dB) mean smaller errors: an increase of 1 dB means about a fifth less squared error. Look at the edges, which the
+# network draws more sharply. Move the pointer over the picture below to compare the two, and turn the mouse wheel to zoom. (Where
+# scripts do not run, the two pictures are shown side by side.)
 
 # %%
 larger = (120, 0, 160, 240)
@@ -132,8 +136,8 @@ sr.plotting.slider({"bicubic": interpolated, "network": result}, crop=larger)
 # %% [markdown]
 # ## What it got right
 #
-# A single number for the whole photo hides where the errors are, so we now compute one for each pixel. Where is the network closer
-# to HR than bicubic interpolation (blue-green), and where is it farther away (red)?
+# One number for the whole photo hides where the errors are, so we now compare them pixel by pixel. Where is the network closer to
+# HR than bicubic interpolation (blue-green), and where is it farther away (red)?
 
 
 # %%
@@ -154,12 +158,13 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Blue-green dominates along the edges, with some red in between. This is what a network learns from many photos: what edges usually
-# look like. Flat regions are dark because the error hardly changes there in either direction.
+# Blue-green dominates along the edges, with some red in between. This is what a network learns from many photos: what edges
+# usually look like. Flat regions are dark because the error hardly changes there. (In the other 8% of the pixels, both errors are
+# equal.)
 #
 # ## What it left out
 #
-# **Predict:** the finest lines in the HR photo are one pixel wide. Will the network bring them back?
+# **Predict:** the bright seams of the seat are one pixel wide in HR. Will the network bring them back?
 
 # %%
 fine = sr.images.to_float(hr) - sr.images.to_float(interpolated)
@@ -174,14 +179,13 @@ detail = {title: np.clip(image, 0, 1) for title, image in detail.items()}
 sr.plotting.comparison(detail, crop=window, whole=False)
 
 # %% [markdown]
-# The picture on the left shows what was lost, the one on the right what the network adds; mid-grey means zero. The strong edges
-# appear in both, but the fine texture appears only on the left. A network trained to keep errors small adds nothing where it cannot
-# predict the detail.
+# Mid-grey means zero. The strong edges appear in both, but the seams and the fine texture appear only on the left. Where many
+# details would fit, a network trained to keep errors small gives a compromise between them, which is often almost no detail.
 #
 # ## What it made up
 #
-# If we scale the result down again, we should get the LR photo back. This is the only check that the data allows. *LR-PSNR* is the
-# PSNR between the two small photos.
+# If we scale the result down again, we should get the LR photo back. This check needs no HR, but we must know how LR was made.
+# *LR-PSNR* is the PSNR between the two small photos.
 
 # %%
 again = downscale(result)
@@ -190,13 +194,14 @@ print(f"LR-PSNR {sr.quality.lr_psnr(lr, result):.1f} dB (RGB, no border cut)")
 print("largest difference to the LR photo:", largest, "of 255")
 
 # %% [markdown]
-# The network's result and the true photo have nearly the same LR photo. An LR-PSNR of 40 dB would correspond to a typical error of
-# 1% of white; here it is higher, although a few pixels are farther off. LR therefore gives almost no evidence for one over the
-# other. Where the two differ, the network is guessing, and its guess comes from other photos.
+# The result and the true photo have nearly the same LR photo. An LR-PSNR of 40 dB would correspond to a typical error of 1% of
+# white. Here, the error is a third of that, although a few pixels are farther off. LR therefore gives almost no evidence for one
+# over the other. Where the two differ, the network is guessing, and its guess comes from other photos.
 #
-# Some networks guess boldly. The second network of the first picture has the same layers as ours, and started from its weights. It was
-# then trained adversarially: it learned to fool another network, the discriminator, that tries to tell its output from real photos
-# (lesson 10). It invents texture because the texture looks natural, not because it was there.
+# Some networks guess boldly. The second network of the first picture has the same layers as ours, and started from its weights.
+# It was then trained adversarially, on the larger collection of photos: it learned to fool another network, the discriminator,
+# that tries to tell its output from real photos (lesson 10). It invents texture because the texture looks natural, not because it
+# was there.
 #
 # **Predict:** what will it draw on the engine? Will its PSNR be higher or lower?
 
@@ -215,14 +220,19 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Look at the cylinders in the middle. HR shows a stack of horizontal cooling fins, which have left almost no trace in LR. The network
-# that was trained for small errors leaves smooth metal there. The adversarial network covers the metal with grain and small dents,
-# as if it were rough cast iron or stone. Without HR you would believe it, and it is wrong. On the round cover in front, the
-# manufacturer's name is missing in both results. The PSNR of the adversarial network is lower by about 1 dB, because false detail is
-# an additional error.
+# In HR, the cylinders in the middle have horizontal cooling fins, which have left almost no trace in LR. The network that was
+# trained for small errors leaves smooth metal there. The adversarial network covers it with grain and small dents, like rough
+# cast iron. Without HR, you would believe it, but it is wrong. On the round cover in front, the manufacturer's name is missing in
+# both results. The PSNR of the adversarial network is lower by about 1 dB, mainly because false detail is an additional error.
 #
-# Do not draw conclusions from such detail, whether it is a number plate, a face or a medical image. Lesson 13 is about this problem. (The
-# fine stipple along some bright edges is not a guess about the scene but an artefact of how these networks enlarge, which lesson 4 explains.)
+# Do not draw conclusions from such detail, whether it is a number plate, a face or a medical image. Lesson 13 is about this
+# problem. (The fine regular pattern, here along some bright edges and in the first picture on the skin, is not a guess but an
+# artefact of how these networks enlarge, which lesson 4 explains.)
+#
+# ## What it was not trained for
+#
+# Now we add noise to LR, with a standard deviation of 6% of white, or save LR as a JPEG file of quality 20. **Predict:** will the
+# network remove the noise and the JPEG blocks, keep them, or amplify them?
 
 # %%
 noisy = sr.degradations.GaussianNoise(0.06)(lr, seed=1)
@@ -237,8 +247,7 @@ sr.plotting.comparison(spoiled, crop=window, columns=2, whole=False)
 
 # %% [markdown]
 # The noise is enlarged and turns into strokes that look like detail. The blocks and false colours of the JPEG remain, because the
-# network has no way to know that they are not part of the scene. A network for photos like these must be trained on photos like
-# these (lesson 6).
+# network cannot know that they are not part of the scene. A network for such photos must be trained on such photos (lesson 6).
 #
 # ## Your own photo
 #
@@ -266,8 +275,8 @@ sr.plotting.comparison(enlarged, crop=(*middle, side, side), columns=2, whole=Fa
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** At x4, the result has more pixels than LR. By counting alone, what fraction of its pixels cannot come from LR?
-# Answer with a number between 0 and 1.
+# **Exercise 1.** At x4, the result has more numbers than LR. By counting alone, what fraction of them does LR leave undetermined?
+# Answer with a number between 0 and 1, to four decimals, before you read the check, which contains it.
 
 # %%
 answer = None  # your number
@@ -283,7 +292,8 @@ sr.course.check(answer, 0.9375)
 
 # %% [markdown]
 # **Exercise 2.** `sr.upscale(network, lr, self_ensemble=True)` averages the results for the eight flipped and rotated versions of
-# the photo. By how much does the PSNR increase, and how much longer does it take?
+# the photo. By how much does the PSNR increase, and how much longer does it take? (Use `time.perf_counter()`, and time the second
+# call: the first one compiles.)
 
 # %%
 gained = None  # the new PSNR minus psnr(result)
@@ -306,8 +316,8 @@ print(f"{psnr(image) - psnr(result):+.2f} dB ({conditions})")
 print(f"It takes {times[True] / times[False]:.1f} times as long.")
 
 # %% [markdown]
-# **Exercise 3.** Enlarge `hr` itself four times. There is no ground truth to compare with. Look at a part of the result: what would
-# pass for a real photo of 1600 x 1600 pixels, and what looks painted?
+# **Exercise 3.** Enlarge `hr` itself by a factor of 4. There is no ground truth. Look at a part of the result: what would pass
+# for a real photo of 1600 x 1600 pixels, and what looks painted?
 
 # %%
 huge = None  # 1600 x 1600 pixels
@@ -333,6 +343,10 @@ for title, model in (("bicubic", sr.models.bicubic(4)), ("network", network)):
     value = psnr(sr.upscale(model, other))
     print(f"{title}: {value:.2f} dB ({conditions}, LR by nearest)")
 
+# %% [markdown] tags=["solution"]
+# No, it is worse by 3.5 dB. Keeping one pixel of 16 leaves jagged edges and coarse grain (aliasing), most of which bicubic
+# downscaling averages away. The network has never seen them, and sharpens them as if they were true detail.
+
 # %% [markdown]
 # ## Summary
 #
@@ -344,12 +358,10 @@ for title, model in (("bicubic", sr.models.bicubic(4)), ("network", network)):
 #
 # ## Further reading
 #
-# - Dong, Loy, He and Tang, [Image super-resolution using deep convolutional networks](https://arxiv.org/abs/1501.00092), 2014: the
-#   first convolutional network for super-resolution.
+# - Dong, Loy, He and Tang, [Image super-resolution using deep convolutional networks](https://arxiv.org/abs/1501.00092), 2014:
+#   the first convolutional network for super-resolution that was trained end to end.
 # - Lim and others, [Enhanced deep residual networks for single image super-resolution](https://arxiv.org/abs/1707.02921), 2017:
 #   EDSR.
-# - Lai, Huang, Ahuja and Yang, [Deep Laplacian pyramid networks for fast and accurate
-#   super-resolution](https://arxiv.org/abs/1704.03915), 2017: LapSRN.
 # - Ledig and others, [Photo-realistic single image super-resolution using a generative adversarial
 #   network](https://arxiv.org/abs/1609.04802), 2017: SRGAN.
 # - Anwar, Khan and Barnes, [A deep journey into super-resolution: a survey](https://arxiv.org/abs/1904.07523), 2020.

@@ -1,26 +1,26 @@
 # %% [markdown]
 # # 1. Pixels, degradation and interpolation
 #
-# How an LR image is made, what interpolation can recover, how the difference is measured, and what several shifted photos add to
-# one.
+# How a low-resolution (LR) image is made from a high-resolution (HR) one, what interpolation can recover, how the difference is
+# measured, and what several shifted photos add to one.
 #
 # ![A name plate and a shuffled version of it, with their LR images](figures/01_goal.jpg)
 #
-# *Two photos that look nothing alike have the same LR image. In the second photo, the sixteen pixels of every 4 x 4 tile are
-# shuffled.*
+# *Two different photos have the same LR image. In the second one, the sixteen pixels of every 4 x 4 tile are shuffled.*
 #
 # **You will be able to**
 #
 # - make an LR image from an HR image by hand, and say what was lost on the way;
-# - write nearest, bilinear and bicubic interpolation, and explain aliases and how to avoid them;
-# - compute PSNR and SSIM, on luma as papers do, and say what each of them cannot see;
-# - combine sixteen shifted photos into one that shows more than any of them.
+# - write nearest, bilinear and bicubic interpolation, and explain aliases (false patterns from downscaling) and how to avoid
+#   them;
+# - compute PSNR and SSIM on luma (brightness), as papers do, and say what each of them cannot see;
+# - (optional section) combine sixteen shifted photos into one that shows more than any of them.
 #
 # **You need** Python and NumPy arrays. No machine learning is required: there is no network in this lesson.
 #
 # **Time:** about 60 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
-# **Optional** section, 10 minutes more: *many photos against one*. Everything else is core.
+# **Optional** section, 15 minutes more: *many photos against one*. Everything else is core.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/01_pixels.ipynb) · [Student edition](student/01_pixels.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/01_pixels.py) · Previous: [0. Quickstart: enlarge a photo](00_quickstart.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/00_quickstart.ipynb)) · Next: [2. Data: photos, pairs and patches](02_data.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/02_data.ipynb)) · [All lessons](README.md)
 
@@ -305,8 +305,8 @@ engine = (222, 320, 110, 160)
 sr.plotting.comparison({**enlarged, "HR": hr}, crop=engine, columns=2, whole=False)
 
 # %% [markdown]
-# Nearest has hard edges, but in the wrong places. Bilinear is smooth and washed out, and bicubic is slightly crisper. None of them
-# brings back the fins of the engine: they rearrange what is in the LR image and add nothing.
+# Nearest has hard edges, but in the wrong places: slanted edges become staircases. Bilinear is smooth and washed out, and bicubic
+# is slightly crisper. None of them brings back the fins of the engine: they rearrange what is in the LR image and add nothing.
 #
 # Where do these pictures differ from HR? **Predict:** is the error large in the smooth areas or at the edges, and which of the three
 # has the smallest error?
@@ -338,8 +338,8 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The bicubic curve overshoots on both sides. This makes edges look crisp and leaves faint halos. It is also the reason why outputs
-# have to be clipped to [0, 1] before they are saved to a file.
+# The bicubic curve overshoots on both sides. This makes edges look crisp and leaves faint halos. It is also why outputs have to
+# be clipped to [0, 1] before they are saved.
 #
 # ## Downscaling again, with care
 #
@@ -379,11 +379,12 @@ sr.plotting.degradations(
 
 # %% [markdown]
 # Without antialiasing, rings appear that are not in the image. By the sampling theorem (Nyquist), a grid can represent only waves
-# with a period of at least two of its pixels, which is 8 HR pixels at x4. Finer waves do not disappear. They return as coarser waves,
-# called *aliases*.
+# with a period of more than two of its pixels, which is 8 HR pixels at x4. Finer waves do not disappear. They return as coarser
+# waves, called *aliases*.
 #
-# A single wave shows where they go. It has a period of 5 HR pixels, which is a frequency of 0.2 cycles per pixel, and the limit of the
-# LR grid is 1/8 = 0.125. **Predict:** what frequency will the LR image show?
+# A single wave shows where they go. It has a period of 5 HR pixels, which is a frequency of 0.2 cycles per pixel, and the limit
+# of the LR grid is 1/8 = 0.125. **Predict:** mark the values of the wave at the positions 0, 4, 8, 12, 16 and 20. Which frequency
+# will the LR image show?
 
 
 # %%
@@ -419,11 +420,12 @@ plt.show()
 # 0.05. The spectrum is folded at the limit: whatever lies beyond it is mirrored to the other side. The alias is nearly as strong as
 # the wave, and nothing in the LR image tells it from a real wave with a period of 20 pixels.
 #
-# The solution is to average over all HR pixels first, with a kernel stretched by the scale. Waves that are too fine then become
-# nearly grey, as they should.
+# The solution is to filter before sampling: each LR pixel becomes a weighted mean under a kernel that is stretched by the scale,
+# here over 16 HR pixels in each direction instead of 4. Waves that are too fine then become nearly grey, as they should.
 #
-# Bicubic with antialiasing is what MATLAB's `imresize` does, and what nearly all papers mean by "the LR image". `sr_keras` does the
-# same:
+# Bicubic with antialiasing is what MATLAB's `imresize` does, and what nearly all papers mean by "the LR image". `sr_keras` does
+# the same. (Beyond the border we repeat the last pixel, `border='replicate'`, as did the MATLAB that made the benchmark sets.
+# Newer versions reflect the image.)
 
 # %%
 lr = downscaled(hr, scale, keys, antialias=True)
@@ -452,8 +454,9 @@ for antialias in (True, False):
     print(f"tf.image.resize, antialias={antialias}: mean difference {error:.2f} of 255")
 
 # %% [markdown]
-# TensorFlow's default is the second line. A network that was trained on LR images of one kind and is applied to the other kind
-# receives input unlike its training data. Next we look at the effect on the photo itself:
+# TensorFlow's default is the second line. (Libraries also differ in the parameter `a` of the kernel: MATLAB, Pillow and
+# TensorFlow use -0.5, OpenCV uses -0.75.) A network that was trained on LR images of one kind and is applied to the other kind
+# receives input unlike its training data. The effect on the photo itself:
 
 # %%
 aliased = downscaled(hr, scale, keys, antialias=False)
@@ -469,7 +472,8 @@ sr.plotting.slider(
 #
 # ## A number for it: PSNR
 #
-# The peak signal-to-noise ratio (PSNR) is the mean squared error (MSE) in decibels. If white is 1:
+# The peak signal-to-noise ratio (PSNR) compares the mean squared error (MSE) with the square of the highest value, in decibels.
+# If that value, white, is 1:
 #
 # $$\mathrm{MSE} = \mathrm{mean}\,(x - y)^2, \qquad \mathrm{PSNR} = -10 \log_{10} \mathrm{MSE}\ \text{dB}$$
 #
@@ -492,9 +496,9 @@ np.testing.assert_allclose(value, package, atol=1e-3)
 print(f"bicubic x4 of the motorcycle, RGB, no border cut: {value:.2f} dB")
 
 # %% [markdown]
-# Papers measure PSNR on *luma*, the brightness, because the eye resolves brightness much better than colour. You can check this
-# yourself. In the first picture below, the colours are replaced by those of the interpolated LR image. In the second, the brightness
-# is. **Predict** which replacement is worse.
+# On the classical benchmarks, papers measure PSNR on *luma*, the brightness, because the eye resolves brightness much better than
+# colour. (Others, such as the NTIRE challenges, use RGB.) You can check this yourself. In the first picture below, the colours
+# are replaced by those of the interpolated LR image. In the second, the brightness is. **Predict** which replacement is worse.
 
 # %%
 ycbcr = sr.images.rgb_to_ycbcr(hr)  # brightness Y, colour differences Cb and Cr
@@ -538,9 +542,10 @@ for channels, border in (("RGB", 0), ("RGB", 4), ("luma", 0), ("luma", 4)):
     print(f"bicubic x4, 8 bits, {channels}, {border} pixels cut: {value:.2f} dB")
 
 # %% [markdown]
-# The first and the last line differ by more than a decibel, for the same picture. For comparison, two well-known networks, SRCNN
-# and VDSR (lesson 3), differ by 0.87 dB in the papers, on five test photos called Set5, at x4. A PSNR without its conditions is
-# meaningless, so every score in this course comes with them.
+# Rounding changes nothing here, but the first and the last line differ by 1.5 dB, for the same picture. Most of this is a matter
+# of range: luma uses 219 of the 255 levels, which alone adds 20 log10(255/219) = 1.32 dB. For comparison, SRCNN and VDSR
+# (lesson 3) differ by 0.87 dB in the papers, on the five test photos of Set5, at x4. PSNR values can be compared only under the
+# same conditions, so every score in this course comes with them.
 #
 # ## What PSNR does not see: SSIM
 #
@@ -624,8 +629,8 @@ for name, image in damaged.items():
     print(f"{name}: SSIM {np.mean(values):.4f} on the luma of the crop shown above")
 
 # %% [markdown]
-# SSIM hardly penalizes the brightening, and it penalizes noise more than blur. Would you? Neither score agrees with human perception
-# in all cases. Lesson 12 returns to this.
+# SSIM hardly penalizes the brightening, and it penalizes noise more than blur. Compare this with your own ranking: neither score
+# agrees with human perception in all cases. Lesson 12 returns to this.
 #
 # Now we score the interpolation methods by the protocol of the papers. `sr.evaluate` does all of this for a whole set of photos,
 # here a cat and the motorcycle:
@@ -642,7 +647,7 @@ print(f"{', '.join(pairs.names)}: {result['conditions']}")
 # Bicubic scores highest, in agreement with what we saw. This is the first baseline of the course: a network that is trained for small
 # errors should at least beat bicubic interpolation under the same conditions.
 #
-# What happens without antialiasing? Here is the same interpolation, applied to the LR image with aliases:
+# Here is the same interpolation, applied to the LR image with aliases:
 
 # %%
 lr_files = {"aliased LR": sr.images.to_integer(aliased), "LR": lr_file}
@@ -669,9 +674,10 @@ sr.plotting.comparison(
 #
 # ## Optional: many photos against one
 #
-# Super-resolution originally meant something else: combining many photos of one scene, each shifted by a fraction of a pixel by an
-# unsteady hand. Each photo samples the scene at different positions. We make 16 such photos, one for each shift by whole HR pixels.
-# (This section is optional: the later lessons do not depend on it.)
+# In image processing, super-resolution first meant something else (Tsai and Huang, 1984): combining many photos of one scene,
+# each shifted by a fraction of a pixel, for instance by an unsteady hand. Each photo samples the scene at different positions. We
+# make 16 such photos, one for each shift by whole HR pixels. (This section is optional. Lessons 9 and 13 explain back-projection
+# again where they use it.)
 
 
 # %%
@@ -717,12 +723,12 @@ def blur(image):
 np.testing.assert_allclose(added, blur(hr), atol=1e-6)
 
 # %% [markdown]
-# There are no holes, because 16 photos with a sixteenth of the pixels each have as many numbers as HR. The assertion shows what the
-# result is: HR after a blur, without any aliases. What is missing is sharpness. Stripes that repeat every 2 or 4 pixels are missing
-# completely, because their means over 4 pixels are all equal.
+# There are no holes, because the 16 shifts are all different, and the samples of each photo fill a sixteenth of the grid. The
+# assertion shows what the result is: HR after a blur, without any aliases. What is missing is sharpness. Stripes that repeat
+# every 2 or 4 pixels are missing completely, because their means over 4 pixels are all equal.
 #
-# A known blur can be reversed step by step: we blur the estimate, compare it with the data, and distribute the difference over the
-# pixels. This is *iterative back-projection*, which returns as a network in lesson 9.
+# What a known blur has only weakened can be restored step by step: we blur the estimate, compare it with the data, and distribute
+# the difference over the pixels. This is *iterative back-projection*, which returns as a network in lesson 9.
 
 
 # %%
@@ -765,8 +771,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The name is back, and it is not invented: it was computed from measurements of this very scene. This is the difference from what
-# follows in this course. A network sees one photo, and the detail that it adds comes from other photos, those it was trained on.
+# The name is back, and it is not invented: it was computed from measurements of this very scene. (The faint stripes on the tank
+# are ringing: the frequencies that the blur removed are still missing.) This is the difference from what follows in this course:
+# a network sees one photo, and the detail that it adds comes from other photos, those it was trained on.
 #
 # Why, then, do we need networks? In this experiment, the scene did not move, the shifts were known exactly, and there was no noise.
 # **Predict:** with a little noise in the photos, 1% of white, do 100 steps still help?
@@ -789,15 +796,17 @@ plt.show()
 print(f"start {curve[0]:.2f} dB, best {max(curve):.2f} dB, end {curve[-1]:.2f} dB")
 
 # %% [markdown]
-# The PSNR rises and then falls. The first steps restore detail. Later steps restore what the blur has almost removed, and they
-# amplify the noise in the same frequencies. To decide when to stop, you need to know something about the scene or the noise. No
-# method does without such knowledge.
+# They do help, because the end is still far above the start, but fewer steps would have helped more. The first steps restore
+# detail. Later steps restore what the blur has almost removed, and they amplify the noise in the same frequencies. Knowing when
+# to stop requires knowledge of the scene or the noise.
 #
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** Every error is halved. By how many dB does the PSNR rise? Compute it in your head or with `math`.
+# **Exercise 1.** Every error is halved. By how many dB does the PSNR rise? Compute it in your head or with `math`. Two more
+# questions, on paper: a wave with a period of 6 HR pixels is downscaled by 4 without antialiasing. What is the period of its
+# alias? And which factor of SSIM changes if a constant is added to an image?
 
 # %%
 answer = None  # your number
@@ -811,9 +820,14 @@ answer = 20 * math.log10(2)
 sr.course.check(answer, 6.02, tolerance=0.05)
 print(f"{answer:.2f} dB")
 
+# %% [markdown] tags=["solution"]
+# The alias has a frequency of 1/4 - 1/6 = 1/12, which is a period of 12 HR pixels. A constant changes the means, but not the variances
+# or the covariance, so only the first factor of SSIM changes.
+
 # %% [markdown]
 # **Exercise 2.** Four neighbouring pixels are 10 and 20 in the upper row, and 30 and 60 in the lower row. What does bilinear
-# interpolation return at a quarter of the way down and half of the way to the right? You can do this with pencil and paper.
+# interpolation return at a quarter of the way from the centres of the upper row to those of the lower row, and half of the way
+# from left to right? You can do this with pencil and paper.
 
 # %%
 answer = None  # your number
@@ -892,14 +906,15 @@ for name, moves in (("as found", rounded_shifts), ("one wrong", wrong)):
     print(f"{name}: {(placed.sum(axis=2) == 0).mean():.1%} of the pixels are holes")
 
 # %% [markdown] tags=["solution"]
-# The shifts are not exact for two reasons: the method works in steps of a twentieth of an LR pixel, which is 0.2 HR pixels, and the
-# aliases in the photos do not move with the scene. After rounding, all 16 are correct. A wrong shift leaves one sixteenth of the
-# pixels without a sample, and puts the samples of that photo, or of the one it overwrites, in the wrong place.
+# The shifts are not exact, because the aliases in the photos do not move with the scene. (The step of a twentieth of an LR pixel
+# is not the reason: a quarter is exactly five steps.) After rounding, all 16 are correct. A wrong shift leaves one sixteenth of
+# the pixels without a sample. Here, a later photo with the correct shift overwrites the misplaced samples. In another order, they
+# would replace correct ones.
 
 # %% [markdown]
-# **Exercise 5.** Hide a message: make an HR image that looks different from `hr`, but has the same *bicubic* LR image. Shuffling
-# tiles does not work, because bicubic downscaling looks beyond them. Hint: with `A = downscale_weights(...)`, what does the LR
-# image show of `x - np.linalg.pinv(A) @ A @ x`?
+# **Exercise 5.** Hide a message: make an HR image that looks different from `cover = 0.15 + 0.7 * hr` (which leaves room, so that
+# nothing is clipped), but has the same *bicubic* LR image. Shuffling tiles does not work, because bicubic downscaling looks
+# beyond them. Hint: with `A = downscale_weights(...)`, what does the LR image show of `x - np.linalg.pinv(A) @ A @ x`?
 
 # %%
 message = np.zeros(hr.shape[:2])  # draw something fine into it, for instance stripes
@@ -928,7 +943,7 @@ sr.plotting.comparison(pictures, crop=(72, 152, 80, 256), columns=1, whole=False
 
 # %% [markdown] tags=["solution"]
 # `np.linalg.pinv(A) @ A` keeps exactly the part of an image that the LR image can see. What is left after subtracting it is
-# invisible at low resolution, so it can be added to any photo.
+# invisible at low resolution, so it can be added to any photo, as long as no value is clipped or rounded.
 
 # %% [markdown]
 # ## Summary
@@ -936,8 +951,8 @@ sr.plotting.comparison(pictures, crop=(72, 152, 80, 256), columns=1, whole=False
 # - An LR image is an HR image after a degradation, here a weighted mean followed by rounding. Many HR images share one LR image, so
 #   every method has to add an assumption.
 # - Interpolation computes each pixel as a weighted sum of neighbours: 1 (nearest), 4 (bilinear) or 16 (bicubic). It adds no detail.
-# - An LR grid cannot represent waves shorter than two of its pixels. Downscaling needs a kernel stretched by the scale. Without it,
-#   such waves return as aliases.
+# - An LR grid represents only waves longer than two of its pixels. Downscaling needs a kernel stretched by the scale. Without it,
+#   finer waves return as aliases.
 # - PSNR measures squared errors, and SSIM compares structure in small windows. Both need their conditions: channel, border,
 #   rounding and degradation.
 # - Many shifted photos contain more information than one. If there is only one photo, additional detail has to come from elsewhere.

@@ -6,13 +6,13 @@
 #
 # ![An eye with two strengths of blur, noise and JPEG compression](figures/02_goal.jpg)
 #
-# *Three of the degradations that you will write, each in two strengths.*
+# *Three of the degradations of this lesson, each in two strengths.*
 #
 # **You will be able to**
 #
 # - tell a good training photo from a bad one, by eye and by number;
 # - make aligned pairs and patches, and augment them without breaking the alignment;
-# - degrade photos by blur, noise, JPEG, quantization and lost pixels, by hand and with the package;
+# - degrade photos by blur, noise, quantization and lost pixels by hand, and by these and JPEG with the package;
 # - measure how fast a pipeline is and how fast it has to be, find its bottleneck, and remove it.
 #
 # **You need** [lesson 1](01_pixels.ipynb): LR and HR, bicubic downscaling, luma, PSNR.
@@ -77,9 +77,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# At quality 10, the face consists of blocks of 8 x 8 pixels, because JPEG processes a photo in such blocks. At 50, the skin is
-# patchy. At 90, the eye sees nothing, but the blocks are still there. A number detects them: are the brightness steps across block
-# borders larger than those elsewhere?
+# At quality 10, the face consists of blocks: JPEG processes the brightness in blocks of 8 x 8 pixels, and the colours, which it
+# usually stores at half the resolution, in blocks that cover 16 x 16. At 50, the skin is patchy. At 90, the damage is invisible,
+# but the blocks are still there. A number detects them: are the brightness steps across block borders larger than those
+# elsewhere?
 
 
 # %%
@@ -98,12 +99,13 @@ for name, image in {**saved, "lossless": astronaut}.items():
     print(f"{name}: {blockiness(image):.3f}")
 
 # %% [markdown]
-# The ratio is close to 1 without compression, and it rises as the quality falls.
+# The ratio is close to 1 without compression, and it rises as the quality falls. It finds only blocks of 8 x 8 that start at the
+# upper left corner, so a JPEG file that was cropped or resized afterwards may escape it.
 #
-# The second fault is missing detail. A photo that was enlarged, or is out of focus, has many pixels but nothing fine in them. A Fourier
-# transform writes an image as a sum of waves, from coarse to fine. We call waves shorter than 4 pixels fine detail, which is the upper
-# half of the frequencies, and compute their share of the energy (the squared amplitudes). `np.hanning` fades out the borders of the
-# image, which would otherwise count as edges.
+# The second fault is missing detail. A photo that was enlarged, or is out of focus, has many pixels but nothing fine in them. A
+# Fourier transform writes an image as a sum of waves, from coarse to fine. We call waves fine detail if they repeat in fewer than
+# 4 pixels, vertically or horizontally, which is the upper half of the frequencies, and compute their share of the energy (the
+# squared amplitudes). `np.hanning` fades out the borders of the image, which would otherwise count as edges.
 
 
 # %%
@@ -146,8 +148,9 @@ for name, photo in photos.items():
     )
 
 # %% [markdown]
-# The largest photo, `retina`, is the worst by both numbers: it has blocks, and hardly any detail. Let us see what happens if we scale
-# it down to a quarter of its height and width.
+# The largest photo, `retina`, is the worst by both numbers: it has blocks, and hardly any detail. No photo is the best by both.
+# `rocket` and `hubble_deep_field` have the most fine detail, but `coffee` and `immunohistochemistry` are the cleanest. Let us see
+# what happens if we scale `retina` down to a quarter of its height and width.
 
 # %%
 smaller = sr.degradations.Downscale(4)(photos["retina"])
@@ -166,11 +169,12 @@ for ax, (name, image) in zip(axes, both.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The blocks are gone, and the share of fine detail is many times higher, although it is still low. Downscaling is the cheapest repair
-# if the photo is large enough, and `sr.datasets.folder(path, scale, shrink=4)` does it for a whole folder.
+# The blocks are no longer visible. (Trust the picture here: each block has become 2 x 2 pixels, and `blockiness` cannot find
+# those.) The share of fine detail is many times higher, although it is still low. Downscaling is the cheapest repair if the photo
+# is large enough, and `sr.datasets.folder(path, scale, shrink=4)` does it for a whole folder.
 #
-# The blockiness of `rocket` is raised, too. Three of the photos, `hubble_deep_field`, `retina` and `rocket`, come as JPEG files, and two
-# of them show it. We use these photos because they are part of the installation. For serious training, take better ones.
+# The blockiness of `rocket` is raised, too. Three of the photos, `hubble_deep_field`, `retina` and `rocket`, come as JPEG files,
+# and two of them show it. We use these photos because they are part of the installation. For serious training, use better ones.
 #
 # One caution: noise is fine detail, too. A high share does not prove that a photo is good, but a very low share is a warning.
 #
@@ -201,10 +205,10 @@ for shift in (0, 1, 2, 4):
 print("chelsea, a cat, bicubic x4, PSNR on luma, 4 columns cut at each side, 8 bits")
 
 # %% [markdown]
-# One pixel costs almost a decibel, which is more than the 0.87 dB between SRCNN and VDSR in lesson 1. Yet a misaligned dataset causes
-# no error message. If all photos are shifted in the same way, the network learns the shift. If each photo is shifted differently, it
-# learns to blur, because it cannot know where an edge will be. For this reason, `Pairs` checks the sizes, and one function makes all
-# the LR images.
+# One pixel costs almost a decibel, which is more than the 0.87 dB between SRCNN and VDSR in lesson 1. Yet a misaligned dataset
+# causes no error message. If all photos are shifted in the same way, the network learns the shift. If each photo is shifted
+# differently, it learns to blur, because it cannot know where an edge will be. A check of the sizes, which the package makes,
+# does not find such a shift. One function therefore makes every LR image from its HR image.
 #
 # You can use any folder of your own photos. Here we write two photos as PNG files, which are lossless:
 
@@ -232,11 +236,12 @@ print(mine.names, "degraded by", mine.degradation)
 # |---|---|---|
 # | Set5 | 5 | none stated |
 # | Set14 | 14 | none stated |
-# | BSD100 | 100, a part of BSDS500 | non-commercial research and education |
+# | BSD100 | 100, the validation photos of BSDS500 | non-commercial research and education |
 # | Urban100 | 100 of buildings, with many regular patterns | photos from Flickr under Creative Commons licences |
 #
-# `sr.datasets.benchmark` reads them, and [data/README.md](../data/README.md) says where to get them. The files of DIV2K are large, so
-# we do not download them here. `tensorflow_datasets` knows their sizes:
+# (A fifth set, Manga109, has 109 drawn pages, for academic use on request.) `sr.datasets.benchmark` reads the four sets, and
+# [data/README.md](../data/README.md) says where to get them. The files of DIV2K are large, so we do not download them here.
+# `tensorflow_datasets` knows their sizes:
 
 # %%
 import tensorflow_datasets as tfds
@@ -349,9 +354,9 @@ axes[1, 0].set_ylabel("highest contrast")
 plt.show()
 
 # %% [markdown]
-# More than half of the patches of `retina` are flat, and a quarter of those of `rocket`: the black corners, the smooth parts of the
-# eye, and the sky. With `min_contrast=0.03`, the package's pipeline draws such a patch again, from the same photo, up to ten times.
-# Most training runs of the later lessons use this option.
+# More than half of the patches of `retina` are flat, and a quarter of those of `rocket`: the black corners, the smooth parts of
+# the eye, and the sky. With `min_contrast=0.03`, the package's pipeline draws such a patch again, from the same photo, up to ten
+# times. The training runs of lessons 3 to 9 use this option.
 #
 # ## Augmentation
 #
@@ -373,9 +378,9 @@ for k, ax in enumerate(axes.flat):
 plt.show()
 
 # %% [markdown]
-# Can we rotate both patches, instead of rotating HR and degrading it again? This is correct only if the degradation commutes with
-# rotations and flips (it is then called *equivariant*). **Predict:** is bicubic downscaling equivariant? And a blur that smears
-# sideways?
+# Can we rotate both patches, instead of rotating HR and degrading it again? This is correct only if it makes no difference
+# whether we rotate or degrade first, and likewise for flips. Such a degradation is called *equivariant*. **Predict:** is bicubic
+# downscaling equivariant? And a blur that smears sideways?
 
 # %%
 square = sr.images.to_float(hr[:128, 192:320])
@@ -389,8 +394,9 @@ for name, degrade in (("bicubic", downscale), ("smear", smear)):
     print(name, np.round(error, 3))
 
 # %% [markdown]
-# Bicubic downscaling commutes with all eight. The horizontal smear commutes with only half of them, because a rotation by 90
-# degrees turns it into a vertical smear. If your camera always smears sideways, such augmented pairs would be wrong.
+# Bicubic downscaling is equivariant under all eight symmetries. The horizontal smear is equivariant under only half of them,
+# because a rotation by 90 degrees turns it into a vertical smear. If your camera always smears sideways, such augmented pairs
+# would be wrong.
 #
 # ## Crappifying
 #
@@ -399,7 +405,7 @@ for name, degrade in (("bicubic", downscale), ("smear", smear)):
 #
 # $$\mathrm{LR} = \mathrm{JPEG}\big((\mathrm{HR} * k)\downarrow_s + n\big)$$
 #
-# Each kind of damage is a line or two of NumPy:
+# Three kinds of damage are a line of NumPy each:
 
 # %%
 clean = sr.images.to_float(data.chelsea()[:300, :448])  # the cat
@@ -457,8 +463,9 @@ for name, strengths in kinds.items():
 sr.plotting.degradations(eye, rows)
 
 # %% [markdown]
-# It depends on what is left. Half of the pixels may be lost, and their neighbours still tell what they were. A strong blur leaves no
-# such neighbours, because it removes the fine detail everywhere.
+# It depends on what is left, which we judge only by eye here. If half of the pixels are lost, they can be estimated from the
+# neighbours that remain. A strong blur and JPEG at quality 5 destroy fine detail everywhere, so there is nothing nearby to
+# estimate it from.
 #
 # Noise and lost pixels are random. The seed makes experiments repeatable: the same seed gives the same damage, and another seed
 # gives different damage.
@@ -488,8 +495,8 @@ for name, degrade in orders.items():
 # Downscaling averages pixels, and averaging reduces noise: a fifth of it is left. (The mean of 16 independent values would leave a
 # quarter. The bicubic kernel covers more pixels.)
 #
-# A random order therefore gives more varied photos than a fixed one. `"crappify"` applies blur, downscaling, noise, quantization
-# and JPEG with random strengths in random order. Here are five draws for one photo:
+# The order matters, so a random order gives more varied images than a fixed one. `"crappify"` applies blur, downscaling, noise,
+# quantization and JPEG with random strengths in random order. Here are five draws for one photo:
 
 # %%
 crappify = d.get("crappify", scale=2)
@@ -502,8 +509,9 @@ sr.plotting.degradations(cat, draws, crop=(50, 110, 120, 176))
 # trained on bicubic downscaling alone knows only one kind. Which is better depends on the photos that you want to restore: train on
 # the damage that you expect.
 #
-# Photos from the internet have often been resized and compressed more than once. Real-ESRGAN therefore applies a random chain
-# twice, which is called *second-order degradation*. `Compose` can do this with any two chains:
+# Photos from the internet have often been resized and compressed more than once. Real-ESRGAN therefore applies a chain of random
+# strengths, in a fixed order, twice. This is called *second-order degradation*. `Compose` can chain any two degradations; ours
+# keep their random order:
 
 # %%
 second_order = d.Compose([d.get("crappify", scale=1), crappify])
@@ -516,8 +524,8 @@ sr.plotting.degradations(cat, draws, crop=(50, 110, 120, 176))
 #
 # ## A pipeline, measured
 #
-# A processor that waits for data is wasted. We build three pipelines that deliver the same patches, and measure their speed in
-# patches per second. We start by writing our photos to PNG files, as they would be stored on disk:
+# While a network waits for data, its processor is idle. We build several pipelines that deliver patches of the same size, and
+# measure their speed in patches per second. We start by writing our photos to PNG files, as they would be stored on disk:
 
 # %%
 lr_files, hr_files = [], []
@@ -529,7 +537,8 @@ for name, (lr_image, hr_image) in zip(pairs.names, pairs, strict=True):
 print(len(lr_files), "pairs of files")
 
 # %% [markdown]
-# The most obvious pipeline in `tf.data` reads and decodes a pair, cuts one patch, and repeats.
+# The most obvious pipeline in `tf.data` reads and decodes a pair, cuts one patch, and repeats. `map` applies a function to every
+# element, `repeat` starts again at the end, and `batch` joins elements.
 
 
 # %%
@@ -570,7 +579,8 @@ print(f"{rates['decode for each patch']:.0f} patches/s")
 
 # %% [markdown]
 # For each patch, a whole PNG file is decoded and most of it is discarded. **Predict:** how much faster will it be if the decoded
-# photos stay in memory (`cache`)? And if several threads cut patches (`num_parallel_calls`)?
+# photos stay in memory (`cache`)? And if several threads cut patches (`num_parallel_calls`) while the network uses earlier ones
+# (`prefetch`)? `AUTOTUNE` lets TensorFlow choose the numbers.
 
 # %%
 decoded = files.map(read).cache().shuffle(6).repeat()
@@ -625,9 +635,9 @@ for name, network in networks.items():
     print(f"{name}: trains on {consumed:.0f} patches/s")
 
 # %% [markdown]
-# On this machine, the network is the bottleneck: the cached pipelines deliver more patches than either network consumes. Decoding for
-# each patch is a different matter, because ESPCN would wait for data most of the time. A GPU trains much faster, and the pipeline has to
-# keep up with it.
+# On this machine, the network is the bottleneck: the cached pipelines deliver many times more patches than either network
+# consumes. (We measured both rates separately. In training, the two share the cores.) Decoding for each patch keeps up with EDSR,
+# but ESPCN would wait for data most of the time. A GPU trains much faster, and the pipeline has to keep up with it.
 #
 # Another useful property concerns interrupted training: batch `k` depends only on the seed and on `k`. A training run that is
 # resumed therefore continues with exactly the batches that it would have seen.
@@ -702,8 +712,9 @@ sr.course.check(answer, 135_196)
 print(answer)
 
 # %% [markdown]
-# **Exercise 2.** How many GB (of 10^9 bytes) do the 800 training photos take in memory, decoded to 8 bits, if each has 2040 x 1356
-# pixels? And how many as float32? Give the first number, to 0.1 GB.
+# **Exercise 2.** How many GB (of 10^9 bytes) do the 800 training photos take in memory, decoded to 8 bits, if each has 2040 x
+# 1356 pixels? And how many as float32? Give the first number, to 0.1 GB. Then look at the chart of the lesson again: which
+# pipelines could feed a GPU that trains on 6,000 patches per second, and what is the bottleneck otherwise?
 
 # %%
 answer = None  # your number
@@ -716,9 +727,14 @@ answer = 800 * 2040 * 1356 * 3 / 1e9
 sr.course.check(answer, 6.64, tolerance=0.06)
 print(f"{answer:.1f} GB as integers, {4 * answer:.1f} GB as float32")
 
+# %% [markdown] tags=["solution"]
+# In our run, the threads with prefetching and the package's pipelines would keep up. With the cache alone, cutting the patches in one
+# thread is the bottleneck, and without it, decoding.
+
 # %% [markdown]
-# **Exercise 3.** The files of a training folder were mixed up. There are six crops of one photo: some are original, some were saved
-# as JPEG first, and some were enlarged. Decide for each which it is, using only `blockiness` and `fine_detail`. Then look at them.
+# **Exercise 3.** The next cell makes six crops of one photo: some are original, some were saved as JPEG first, and some were
+# enlarged. Find one rule, with a threshold for `blockiness` and one for `fine_detail`, that sorts all six correctly. Then look at
+# them.
 
 # %%
 source = data.immunohistochemistry()
@@ -751,8 +767,9 @@ for ax, image, title in zip(axes.flat, suspects, titles, strict=True):
 plt.show()
 
 # %% [markdown] tags=["solution"]
-# All six are found. Blockiness alone would not do: enlarging by 2 or 4 leaves a pattern whose period divides 8, so the enlarged crops
-# have a raised blockiness as well. Their lack of fine detail gives them away.
+# All six are found. (The thresholds were read off the six pairs of numbers; other photos need others.) Blockiness alone is not
+# enough: enlarging by 2 or 4 leaves a pattern whose period divides 8, so the enlarged crops have a raised blockiness as well.
+# Their lack of fine detail gives them away.
 
 # %% [markdown]
 # **Exercise 4.** Write your own degradation: salt and pepper, which makes a fraction of the pixels black or white. Subclass
@@ -807,13 +824,13 @@ for buffer in (1, 64, 256, 1024):
     print(f"shuffle({buffer}): {np.mean(num_photos):.1f} of 6 photos in a batch of 16")
 
 # %% [markdown] tags=["solution"]
-# Without a buffer, all patches of a batch come from one photo, so the gradient of a step points towards that photo. A buffer mixes
+# Without a buffer, all patches of a batch come from one photo, so each step fits the network to that photo alone. A buffer mixes
 # well if it is several times as large as the run of patches from one photo, at the cost of the memory that it holds.
 
 # %% [markdown]
 # ## Summary
 #
-# - A good HR photo is sharp, clean and lossless. Blocks and missing detail can be measured, and downscaling reduces both.
+# - A good HR photo is sharp, clean and lossless. Blocks and missing detail can be measured, and downscaling repairs both in part.
 # - Pairs must be aligned to a fraction of a pixel. Degrade whole images first, then cut patches, and leave out flat ones.
 # - The eight symmetries are free augmentation, as long as the degradation is equivariant.
 # - Degradations have strengths, an order and seeds. Train on the damage that you expect.

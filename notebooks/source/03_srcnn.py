@@ -15,7 +15,7 @@
 # - compute SRCNN's three steps in NumPy, write the network in Keras, and count its weights and multiplications;
 # - find the best linear filter by least squares, and use it as a baseline;
 # - train SRCNN with `compile` and `fit`, and compare it with both baselines under stated conditions;
-# - explain what a residual connection changes, and how VDSR can use a high learning rate.
+# - explain what a residual connection changes, and (optional section) how VDSR can use a high learning rate.
 #
 # **You need** [lesson 1](01_pixels.ipynb): bicubic interpolation, luma, PSNR; and [lesson 2](02_data.ipynb): pairs and patches.
 # You should have trained a network with Keras before (`compile` and `fit`).
@@ -111,8 +111,8 @@ for grey in (0, 0.5, 1):
 np.testing.assert_allclose(to_ycbcr(hr), sr.images.rgb_to_ycbcr(hr), atol=1e-6)
 
 # %% [markdown]
-# Both are always 128, because grey has no colour at any brightness. Y ranges from 16 to 235 out of 255, which is a television
-# standard (BT.601). To convert back, we subtract the offset and multiply by the inverse matrix.
+# Both are always 128, the offset, because the weights of Cb and those of Cr sum to 0. Y ranges from 16 to 235 out of 255, which
+# is a television standard (BT.601). To convert back, we subtract the offset and multiply by the inverse matrix.
 
 
 # %%
@@ -205,7 +205,7 @@ def convolve(image, kernel):
 
 # %% [markdown]
 # **Predict:** what will these three kernels do to a photo? As a hint, add up the weights of each kernel. What happens in an area
-# where all pixels are equal?
+# where all pixels are equal? And what does "left to right" give at a vertical edge between 0.3 (left) and 0.7 (right)?
 
 # %%
 examples = {
@@ -239,8 +239,8 @@ plt.show()
 
 # %% [markdown]
 # The weights of the mean kernel sum to 1, and it blurs the photo. The weights of the other two sum to 0, so flat areas become 0
-# (drawn as mid-grey) and edges do not. "Left to right" responds only to changes in that direction, and its sign says which side is
-# brighter.
+# (drawn as mid-grey) and edges do not. "Left to right" responds only to changes in that direction, and its sign says which side
+# is brighter. At the edge, it gives (1 + 2 + 1) / 4 x 0.4 = 0.4.
 #
 # A Keras layer has one such kernel for each pair of an input channel and an output channel. For each output channel, it sums the
 # results of all input channels and adds a bias. The activation *ReLU* then sets negative values to 0.
@@ -355,14 +355,15 @@ np.testing.assert_allclose(output, package, atol=1e-5)
 print("equal to sr.models.srcnn:", package.shape)
 
 # %% [markdown]
-# This is the whole network in a dozen lines of NumPy. The older method of *sparse coding* has the same three steps, but optimizes
-# each of them separately. The idea of the paper was to train all three together to produce the desired image.
+# This is the whole network in a dozen lines of NumPy. The older method of *sparse coding*, which writes each patch as a sum of a
+# few entries of a dictionary, has the same three steps, but optimizes each of them separately. The idea of the paper was to train
+# all three together to produce the desired image.
 #
 # ## What it learns from
 #
 # We train on batches of luma patches from six photos, randomly cropped, flipped and rotated. The LR patch is the input and the HR
 # patch is the target. Two of the photos, the sky and the retina, are mostly black, and a black patch teaches nothing.
-# `min_contrast` draws a patch again if the standard deviation of its HR pixels is below 0.03 (where white is 1).
+# `min_contrast` draws a patch again, up to ten times, if the standard deviation of its HR pixels is below 0.03 (white is 1).
 
 # %%
 options_of_patches = {"lr_patch_size": 16, "batch_size": 8, "channels": 1}
@@ -383,8 +384,8 @@ axes[1, 0].set_ylabel("HR")
 plt.show()
 
 # %% [markdown]
-# Every patch now shows an edge or some texture. What counts is the score on photos that are not among the six: chelsea (a cat) and
-# the motorcycle.
+# Most patches now show an edge or some texture. (If ten draws are all flat, the one of highest contrast is kept.) What counts is
+# the score on photos that are not among the six: chelsea (a cat) and the motorcycle.
 
 
 # %%
@@ -412,7 +413,8 @@ def psnr_y(model):
 #
 # $$\min_w\ \sum_{m,n} \Big( x_{m,n} - \sum_{i=-6}^{6} \sum_{j=-6}^{6} w_{i,j}\, b_{m+i,\,n+j} \Big)^2$$
 #
-# This is *least squares* with 169 unknowns. With one row of $B$ for each pixel, its solution satisfies $B^\top B\, w = B^\top x$.
+# This is *least squares* with 169 unknowns. (One filter for each of the nine positions within an LR pixel would be a stronger
+# linear method.) With one row of $B$ for each pixel, its solution satisfies $B^\top B\, w = B^\top x$.
 
 # %%
 enlarge_y = sr.models.bicubic(scale, channels=1)
@@ -435,8 +437,8 @@ best = best_filter(13, here.fitted)
 print("sum of the weights:", best.sum().round(3), " centre:", best[6, 6].round(2))
 
 # %% [markdown]
-# As a Keras model it is a single convolution without a bias. (The image is continued by reflection at its border, because the filter
-# would otherwise mix in black.) **Predict:** what does the filter do to a blurred edge?
+# As a Keras model it is a single convolution without a bias. (The image is continued by reflection at its border, because the
+# filter would otherwise mix in black, as the networks do.) **Predict:** what does the filter do to a blurred edge?
 
 
 # %%
@@ -475,10 +477,10 @@ for label, scores in {**baselines, "untrained network": psnr_y(plain)}.items():
 print(f"{', '.join(validation.names)}; x3, luma, 3 pixels cut, not rounded")
 
 # %% [markdown]
-# Positive and negative weights alternate, and they are large. (An interpolated image has almost no patterns as fine as these, so they
-# nearly cancel.) What the filter does is simple: it makes edges steeper, and overshoots on both sides. It gains more than half
-# a decibel over bicubic interpolation, without any training, so *this* is the baseline that a network has to beat. Below, every
-# comparison has it.
+# Positive and negative weights alternate, and they are large. (An interpolated image has almost no patterns as fine as these, so
+# very different weights give almost the same result, and single weights mean little.) What the filter does is simple: it makes
+# edges steeper, and overshoots on both sides. It gains more than half a decibel over bicubic interpolation without gradient
+# descent, so *this* is the baseline that a network has to beat. All comparisons below include it.
 #
 # An untrained network destroys the interpolated image, and it must first learn to reproduce it.
 #
@@ -522,9 +524,9 @@ def train(model, steps=here.steps):
 
 # %% [markdown]
 # Training uses plain `compile` and `fit`. As in the paper, the loss is the mean squared error: the smaller it is, the higher the
-# PSNR of the patches. The authors trained for days with gradient descent. We have minutes, so we use *SOAP*, an optimizer that is
-# used like Adam and needs fewer steps for small networks (lesson 4 shows why). The learning rate rises at first and then falls
-# along a cosine.
+# PSNR of the patches. The authors trained for days with gradient descent. We have minutes, so we use *SOAP*, which is Adam in a
+# rotated basis of the weights, and needs fewer steps for small networks (lesson 4 shows why). The learning rate rises at first
+# and then falls along a cosine.
 
 # %%
 runs = {"plain": train(plain)}
@@ -612,17 +614,20 @@ gains = np.subtract(everything["residual"], everything["linear filter"])
 print("residual above the linear filter:", gains.round(2), "dB")
 
 # %% [markdown]
-# The residual network starts close to bicubic interpolation, because its initial output is the bicubic image plus a small
-# disturbance, and crosses the bicubic line within the first 100 steps. The plain network needs about twice as many. At the end, both
-# have arrived at the same score, so the skip saves time here, and does not make the result better. We tried one random seed.
+# Both networks start below the range of the plot. The initial output of the residual network is the bicubic image plus the output
+# of random weights, and the network crosses the bicubic line within the first 100 steps. The plain network needs about twice as
+# many. At the end, both have arrived at nearly the same score, so the skip saves time here, and does not make the result better.
+# We tried one random seed.
 #
-# Against the linear filter, the gain is 0.15 dB on the motorcycle, and there is none on the cat. That is an honest measure of what a
-# network of 3,553 weights, trained for a minute on six photos, has over the best linear method. The full network of the package,
-# which we compare below, has more weights and saw more photos.
+# Compared with the linear filter, the residual network gains 0.15 dB on the motorcycle and loses 0.06 dB on the cat. This is what
+# 3,553 weights, trained for a minute on six photos, gain over the best linear filter of the same size. (The comparison slightly
+# favours the filter: the networks pad with zeros, which disturbs the outermost six pixels, 44% of a training patch.) The full
+# network of the package, which we compare below, has more weights and saw more photos.
 #
 # ## Watch it learn
 #
-# The same part of the motorcycle, at several moments of the two trainings. **Predict:** what does the plain network learn first?
+# The next figure shows one part of the motorcycle at several moments of both trainings. **Predict:** what does the plain network
+# learn first?
 
 # %%
 strip = {
@@ -652,10 +657,9 @@ fig.colorbar(shown, label="absolute error (grey levels)")
 plt.show()
 
 # %% [markdown]
-# The untrained plain network shows hardly anything. After 100 steps it has learned to pass the picture on, with its contrast and with
-# blurred edges, while the residual network is already sharper than that. At the end, the residual network and the linear filter look
-# much alike. The error maps tell them apart: the mean error of the network is smaller, and its bright lines along the fork and the
-# handlebar are thinner.
+# The untrained plain network shows hardly anything. After 100 steps it has learned to pass the picture on, with its contrast and
+# with blurred edges, while the residual network is already sharper than that. At the end, the residual network and the linear
+# filter look much alike. The error maps look alike, too; only the mean error is smaller for the network.
 # %% [markdown]
 #
 # ## What did the first layer learn?
@@ -680,9 +684,9 @@ for label, weights in rows.items():
     print(f"{label}: root mean square {np.sqrt(np.mean(weights**2)):.3f}")
 
 # %% [markdown]
-# The filters that changed most no longer look like the noise they came from. Training added pairs of bright and dark spots and bars:
-# they compare neighbouring pixels, so they respond to edges of one direction. The weak noise that is left comes from the
-# initialization, and nothing in this training removes it.
+# The filters that changed most no longer look like the noise they came from. Training added bright and dark spots and bars. Some
+# of the filters compare neighbouring pixels, so they respond to edges of one direction. Weak irregular weights remain in both
+# rows: part of them come from the initialization, part from the training itself.
 #
 # The *feature maps*, which show where each filter responds, tell us more. The next figure shows the front wheel and the five
 # filters whose responses vary most. A filter whose ReLU gives zero everywhere is called dead. How many dead filters are there
@@ -717,9 +721,10 @@ for ax in axes.flat:
 plt.show()
 
 # %% [markdown]
-# Some filters are dead on this photo even before training, because of their initial weights: luma is positive everywhere, so a filter
-# whose weights sum to a negative number tends to give negative values, which ReLU sets to zero. Training has added a few. A filter
-# that is zero everywhere has no gradient and cannot recover. The others respond to brightness, stripes and edges.
+# Some filters are dead on this photo even before training, because of their initial weights: luma is positive everywhere, so a
+# filter whose weights sum to a negative number tends to give negative values, which ReLU sets to zero. Training has added a few.
+# A filter that is zero on all training patches has no gradient and does not recover; we have checked only this photo. The others
+# respond to brightness, stripes and edges.
 #
 # ## The colours come back
 #
@@ -738,8 +743,9 @@ np.testing.assert_allclose(new_rgb, in_colour.predict_on_batch(lr[None])[0], ato
 print(in_colour.input_shape, "->", in_colour.output_shape)
 
 # %% [markdown]
-# Next we measure by the protocol that papers use, on the final 8-bit pictures. A fourth model joins the comparison: the SRCNN that
-# comes with the package. It has the kernels of the paper's larger network and 57 thousand weights, and it was trained on hundreds of photos.
+# Next we measure by the protocol that papers use, on the final 8-bit pictures. A fourth model joins the comparison: the SRCNN
+# that comes with the package. It has kernels of 9-5-5, the largest variant of the paper, with 57,281 weights, and it was trained
+# on hundreds of photos.
 
 # %%
 models = {
@@ -780,10 +786,10 @@ show(1, front)
 show(0, (55, 90, 105, 140))
 
 # %% [markdown]
-# On the motorcycle, each step is visible: the linear filter is sharper than bicubic interpolation but leaves steps along slanted edges,
-# our network has fewer of these steps, and the package's network draws the fork, the handlebar and the rim of the lamp as clean
-# lines. On the cat, the linear filter is as good as both networks: fur at this scale offers few long edges. The difference is easier to see
-# when you switch between the pictures:
+# On the motorcycle, each step is visible: the linear filter is sharper than bicubic interpolation but leaves steps along slanted
+# edges, our network has fewer of these steps, and the package's network draws the brake lever and the rim of the lamp as clean
+# lines. On the fork below the lamp, all of them leave steps. On the cat, the linear filter is as good as both networks: fur at
+# this scale offers few long edges. The difference is easier to see when you switch between the pictures:
 
 # %%
 sr.plotting.slider(
@@ -815,7 +821,7 @@ assert count == per_pixel * 1280 * 720
 # computes on sixteen times as many pixels as LR has. They are all interpolated, so they carry no new information. The networks of
 # lesson 4 enlarge at the end instead.
 #
-# ## Deeper: VDSR
+# ## VDSR: the same idea with 20 layers
 #
 # ![VDSR](figures/03_vdsr.svg)
 #
@@ -852,8 +858,9 @@ for name in ("srcnn", "vdsr"):
 # With a low learning rate, so many layers would learn slowly. VDSR used a rate of 0.1, with stochastic gradient descent and
 # momentum. At this rate, a single large gradient would move the weights far away.
 #
-# The remedy is *gradient clipping*: each component of the gradient is limited to $\pm\theta / r$ at learning rate $r$. The product
-# of rate and gradient is then at most $\theta$, whatever the rate.
+# The remedy is *gradient clipping*: each component of the gradient is limited to $\pm\theta / r$ at learning rate $r$. The
+# product of rate and gradient is then at most $\theta$, whatever the rate. (With a momentum of 0.9, steps can add up to ten times
+# as much.)
 
 # %%
 sgd_rate, theta = 0.1, 0.001
@@ -904,14 +911,15 @@ print(f"{'bicubic':22} loss {interpolation.evaluate(few, verbose=0):.3g}")
 print(f"{here.passes} passes over 160 patches of 24 x 24; loss on these patches")
 
 # %% [markdown]
-# The low rate learns slowly: after six passes its loss is still above that of bicubic interpolation. A rate ten times as high is
-# already too much, and the loss becomes `nan`. With clipping and $\theta$ = 0.001, even a rate of 0.1 is stable. Its last loss is
-# slightly below bicubic's, so in so few passes it has learned to reproduce its input, and hardly more. With $\theta$ = 0.01 the run
-# survives, but its large steps moved the weights far away in the first pass, and it stays behind.
+# Without clipping, only the lowest rate is stable. A rate ten times as high is already too much, and the loss becomes `nan`: a
+# sum over 24 x 24 pixels has gradients 576 times as large as a mean. With clipping and $\theta$ = 0.001, even a rate of 0.1 is
+# stable. Both stable runs end near the loss of bicubic interpolation, so in so few passes they have learned to reproduce their
+# input, and hardly more. With $\theta$ = 0.01 the loss stays finite, but the large steps moved the weights far away in the first
+# pass, and it ends higher.
 #
-# Clipping therefore makes a high learning rate possible, at the cost of another parameter to choose. Adam divides each component of
-# the gradient by its typical magnitude, which limits the steps in another way. This is why we could train the networks above
-# without clipping.
+# Clipping therefore makes a high learning rate possible, at the cost of another parameter to choose. Adam divides each component
+# of the gradient by its typical magnitude, and SOAP does the same in a rotated basis. This limits the steps in another way, so
+# clipping is rarely needed with them.
 #
 # ## Published numbers
 #
@@ -931,8 +939,9 @@ for name, model in shipped.items():
 print(f"mean of {', '.join(photos_x4.names)}; {result['conditions']}")
 
 # %% [markdown]
-# All three are above bicubic interpolation. The reduced VDSR has fewer weights than the full SRCNN, was trained for a shorter time,
-# and scores about the same. Different sizes, training times and two photos do not rank the designs; the published numbers above do.
+# All three are above bicubic interpolation. The reduced VDSR has fewer weights than the full SRCNN, was trained for a shorter
+# time, and scores about the same. Different sizes, training times and two photos do not rank the designs. The published numbers
+# compare two systems as their authors trained them, which also differ in size and in training data.
 #
 # ## Exercises
 #
@@ -1041,8 +1050,8 @@ for side in (3, 5, 9, 13, 17):
 print(f"{', '.join(validation.names)}; x3, luma, 3 pixels cut, not rounded")
 
 # %% [markdown] tags=["solution"]
-# A 3 x 3 filter has half of the gain already, 9 x 9 has nearly all of it, and beyond 13 x 13 nothing is gained. A
-# linear filter finds all that it can use close by; what a network gains from a larger receptive field, it gains by its nonlinearity.
+# A 3 x 3 filter has half of the gain already, 9 x 9 has nearly all of it, and beyond 13 x 13 nothing is gained. A linear filter
+# finds all that it can use close by. If a network gains from a larger receptive field, the gain must come from its nonlinearity.
 # (With 20 batches instead of 100, the 13 x 13 filter is 0.02 to 0.03 dB below the one of the lesson.)
 
 # %% [markdown]
@@ -1056,10 +1065,10 @@ print(f"{', '.join(validation.names)}; x3, luma, 3 pixels cut, not rounded")
 #   image.
 # - Usually only luma goes through the network, because it has the largest interpolation error. Cb and Cr are interpolated and merged
 #   at the end.
-# - With a residual connection, a network does not have to learn the identity. It starts closer to the target and learns only what
-#   interpolation missed.
-# - Bicubic interpolation is a weak baseline. The best linear filter needs one least-squares fit and no training, and a network that
-#   does not beat it has not shown that it needs its ReLUs.
+# - With a residual connection, a network does not have to learn the identity. It starts much closer to the target and learns only
+#   what interpolation missed.
+# - Bicubic interpolation is a weak baseline. The best linear filter after it needs one least-squares fit and no gradient descent,
+#   and a network that does not beat it has not shown that it needs its ReLUs.
 #
 # ## Further reading
 #
