@@ -789,9 +789,9 @@ show_rows(rows, [f"P(B) = {chance_of_b[i]:.2f}" for i in unsure], above)
 # are clearly an 8 or a B. They are plausible alternatives, not grain, because one `z` determines all pixels. A few lie between
 # the two characters, because `z` is continuous.
 #
-# Are they drawn with the right probabilities? A program reads each sample: which of the six images is closest to it? Then we
-# compare the share of Bs in 64 samples with the exact probability. If they agree, the network is *calibrated*. **Predict:** where
-# will the points lie?
+# Are they drawn with the right probabilities? A program reads each sample: which of the six images is closest to it, by the root
+# mean square (RMS)? Then we compare the share of Bs in 64 samples with the exact probability. If they agree, the network is
+# *calibrated*. **Predict:** where will the points lie?
 
 
 # %%
