@@ -19,8 +19,8 @@
 # - map where samples differ, and compare that map with the true error;
 # - test whether a sample still agrees with the LR image that it was made from.
 #
-# **You need** lesson 1 (degradation, PSNR) and lesson 4 (networks that upscale at the end). You should know what a normal
-# distribution is.
+# **You need** lesson 1 (degradation, PSNR), lesson 4 (networks that upscale at the end) and lesson 8 (EDSR and its residual
+# blocks). You should know what a normal distribution is.
 #
 # **Time:** about 70 minutes to read the core, 50 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -84,9 +84,8 @@ small, large = np.concatenate(small), np.concatenate(large)
 print(len(small), "pairs of windows from", ", ".join(photos.names))
 
 # %% [markdown]
-# Brightness should not matter, because a brighter HR window has a brighter LR window and nothing else changes. So we subtract the
-# mean of the LR window from both. Then we take one LR window that shows an edge, and look for the 40 windows that are most
-# similar to it.
+# Brightness should not matter, so we subtract the mean of the LR window from both. Then we take one LR window that shows an edge,
+# and look for the 40 windows that are most similar to it.
 
 # %%
 level = small.mean(axis=(1, 2), keepdims=True)
@@ -138,7 +137,7 @@ rows_of_windows(
 # %% [markdown]
 # The upper row shows nearly the same edge every time. Its pixels have a standard deviation of 4 of 255 grey levels, and those of
 # the lower row have one of 15: there are stripes, soft edges, an oblique edge and dark spots. The mean keeps the coarse shape
-# that they share. What they do not share averages out, so the mean is blurred.
+# that they share. The rest averages out, so the mean is blurred.
 #
 # ## The best answer is blurred, and a sharp one costs 3 dB
 #
@@ -211,7 +210,7 @@ for name, answer in (("grey", grey_images), ("random tiles", random_tiles)):
 
 # %% [markdown]
 # Grey is wrong by 0.25 everywhere. Random tiles are right half of the time and wrong by 0.5 otherwise, which gives twice the
-# squared error. These are the 3 dB again, and here it is obvious which of the two looks like the world.
+# squared error, the 3 dB again. But only they look like the world.
 #
 # ## Latent variables for what the LR image does not contain
 #
@@ -237,9 +236,9 @@ for name, x in (("mean", mean), ("log variance", log_variance), ("image", image)
     print(f"{name}: {tuple(x.shape)}")
 
 # %% [markdown]
-# Both are small convolutional networks. The decoder is EDSR with a second input. The latent variables are added to the features
-# after they were multiplied by a *gate*, which is computed from the LR image. So they can have no effect in a smooth area, and a
-# strong one in fur. Here is the decoder, layer by layer, and the check that it is the package's:
+# Both are small convolutional networks. The decoder is EDSR with a second input. The latent variables are multiplied by a *gate*,
+# which is computed from the LR image, and the product is added to the features. So they can have no effect in a smooth area, and
+# a strong one in fur. Here is the decoder, layer by layer, and the check that it is the package's:
 
 
 # %%
@@ -292,7 +291,7 @@ np.testing.assert_allclose(ours[1], package[1], atol=1e-5)
 #
 # ## Learning through a random number
 #
-# `z` is drawn from this distribution. But a random draw has no gradient:
+# `z` is drawn from this distribution. But a draw from a random generator has no gradient:
 
 # %%
 mean, log_variance = tf.Variable(0.5), tf.Variable(-1.0)
@@ -303,9 +302,9 @@ with tf.GradientTape() as tape:
 print("gradients:", tape.gradient(loss, [mean, log_variance]))
 
 # %% [markdown]
-# Both gradients are None, because the tape cannot follow NumPy's random generator. The *reparameterization trick* draws noise
-# from a fixed distribution, and computes `z` from the noise, the mean and the variance. **Predict:** the mean of `(z - 3)**2` is
-# `(mean - 3)**2 + variance`. What are its gradients with respect to the mean and to the log variance?
+# Both gradients are None, because for the tape, numbers that NumPy has drawn are constants. The *reparameterization trick* draws
+# noise from a fixed distribution, and computes `z` from the noise, the mean and the variance. **Predict:** the mean of `(z -
+# 3)**2` is `(mean - 3)**2 + variance`. What are its gradients with respect to the mean and to the log variance?
 
 # %%
 noise = tf.random.stateless_normal((100_000,), seed=(0, 0))
@@ -347,8 +346,9 @@ print(f"formula {by_hand:.4f}, as a mean over draws {estimate:.4f} nats")
 # %% [markdown]
 # The unit is the nat: 1 bit is `ln 2`, about 0.693 nats.
 #
-# In our world, the encoder can distinguish left from right with two distributions of opposite means. **Predict:** which of these
-# three choices is expensive, and which makes random draws useless?
+# In our world, the encoder can distinguish left from right with two distributions of opposite means. We compare the means ±0,
+# ±0.8 and ±2, with standard deviations of 1, 0.6 and 0.1. **Predict:** which choice is expensive, and which makes random draws
+# useless?
 
 # %%
 x = np.linspace(-3.5, 3.5, 400)
@@ -373,14 +373,15 @@ plt.show()
 #
 # ## One training step by hand
 #
-# A VAE maximizes the *evidence lower bound* (ELBO). So its loss is the negative ELBO: the reconstruction error with `z` from the
-# posterior, plus the KL divergence. With a factor β on the divergence it is a *β-VAE*. Up to constant factors, with $d$ for the
-# decoder:
+# A VAE maximizes the *evidence lower bound* (ELBO), a lower bound of the log-likelihood of HR given LR. So its loss is the
+# negative ELBO: the reconstruction error with `z` from the posterior, plus the KL divergence. With a factor β on the divergence
+# it is a *β-VAE*. Up to constant factors, with $d$ for the decoder:
 #
 # $$-\mathrm{ELBO}_\beta = \mathbb{E}_{z \sim q(z \mid \mathrm{HR}, \mathrm{LR})} \lVert \mathrm{HR} - d(\mathrm{LR}, z) \rVert^2 + \beta\, \mathrm{KL}\big(q(z \mid \mathrm{HR}, \mathrm{LR}) \,\|\, p(z)\big)$$
 #
-# The package calls β `kl_weight`. It adds a third term that is not part of a standard VAE: the error with `z = 0`, with half the
-# weight, so that the decoder also learns the mean of all answers.
+# The package calls β `kl_weight`. (With a squared error, it includes the assumed noise variance, so 1 is not a special value.) It
+# adds a third term that is not part of a standard VAE: the error with `z = 0`, with half the weight, so that the decoder also
+# learns the mean of all answers.
 
 # %%
 world_vae = VAE(encoder, decoder)  # its noise of step 0 has the seed (0, 0)
@@ -450,8 +451,8 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The *temperature* is a factor for the random `z`: 0 gives the mean, and 1 draws from the prior. The mean is grey. The samples
-# are three different images whose tiles are brighter on one side. Not all tiles are pure, because `z` is continuous, and grey
-# lies between left and right. Do the scores behave as predicted?
+# are three different images whose tiles are brighter on one side. But most tiles are greyer than those of the world, and a few
+# have more contrast, because the decoder is nearly linear in `z`. Do the scores behave as predicted?
 
 # %%
 test_hr = world(np.random.default_rng(2), 8, 16)
@@ -468,8 +469,9 @@ assert scores["psnr_mean"] > scores["psnr_sample"] + 1
 
 # %% [markdown]
 # The *sample standard deviation* (std) is that of the samples at each pixel. In the true world it is 0.25, and the network nearly
-# reaches this value. A sample scores a little less than 3 dB below the mean, because the samples vary a little less than the
-# truth. Scaled down, each sample is nearly the grey LR image again, so the samples agree with the input.
+# reaches this value. A sample scores 2.5 dB below the mean. The smaller standard deviation alone would give 2.9 dB. PSNR is also
+# computed after clipping to [0, 1], which removes the strongest contrasts. Scaled down, each sample is nearly the grey LR image
+# again, so the samples agree with the input.
 #
 # ## Where is the network uncertain?
 #
@@ -570,22 +572,23 @@ plt.show()
 assert trials[-1]["kl"] < 0.1 < trials[0]["kl"]  # the highest weight collapses
 
 # %% [markdown]
-# With β = 0.003 and 0.01, `z` contains its bit. (0.01 is the network from above, scored after all its steps. The others were
-# trained only as long as the curves show.) With β = 0.2, KL ends at 0, and all samples are equal and grey. This is *posterior
-# collapse*: the posterior equals the prior, and the decoder ignores `z`. There is no error message, and the PSNR of the mean does
-# not reveal the collapse either. Look at KL and at the sample standard deviation.
+# With β = 0.003 and 0.01, `z` contains its bit. At 0.003 the samples vary too much (0.321 instead of 0.25). (0.01 is the network
+# from above, scored after all its steps. The curves are of training images of 6 x 6 LR pixels, and the numbers of 16 x 16, where
+# fewer pixels are at the border. Border pixels have almost no KL.) With β = 0.2, KL ends at 0, and all samples are equal and
+# grey. This is *posterior collapse*: the posterior equals the prior, and the decoder ignores `z`. The PSNR of the mean does not
+# reveal the collapse. Look at KL and at the sample standard deviation.
 #
-# At β = 0.03 using `z` should be worthwhile, because this is far below 0.0625 / ln 2, or 0.09. Nevertheless KL falls to 0. At
-# first the decoder cannot use `z`, so the encoder pays for information that reduces no error. *KL annealing* raises the weight
-# from 0 (dashed), so that the decoder learns to use `z` while it costs little. Where the final weight is too high, annealing does
-# not help either.
+# At β = 0.03 using `z` should be worthwhile, because this is far below 0.0625 / ln 2, or 0.09. Nevertheless KL is 0 after 400
+# steps. (With β = 0.01 it began to rise after 200.) At first the decoder cannot use `z`, so the encoder pays for information that
+# reduces no error. *KL annealing* raises the weight from 0 (dashed), so that the decoder learns to use `z` while it costs little.
+# Where the final weight is too high, annealing does not help either.
 #
 # ## 8 or B: one z for the whole image
 #
 # So far every LR pixel was ambiguous on its own, and had a `z` of its own. In real images, the answers are larger than a pixel.
 # Here the LR image has 6 x 6 noisy pixels and shows an 8 or a B, as in [lesson 13](13_hallucination.ipynb). All its pixels have
-# to agree on one of the two. If each of them drew its own `z`, nothing would make them agree. So this VAE has a `z` of two
-# numbers for the whole image.
+# to agree on one of the two. If each of them drew its own `z`, the decoder would have to derive one common decision from 36
+# independent numbers, which is hard to learn. So this VAE has a `z` of two numbers for the whole image.
 #
 # There are only six HR images: two characters at three positions.
 
@@ -683,8 +686,8 @@ glyph_decoder = keras.Model([lr_input, z_input], layers.Reshape((24, 24, 1))(x))
 
 # %% [markdown]
 # The whole VAE is one `train_step`. As the pixels are nearly black or white, the reconstruction error is the binary
-# cross-entropy, summed over the pixels. Both terms are now in nats per image, and with β = 1 the loss would be the negative ELBO
-# without any other factor.
+# cross-entropy, summed over the pixels. Both terms are now in nats per image, and with β = 1 the loss would be the negative ELBO,
+# if all pixels were exactly black or white.
 
 
 # %%
@@ -711,10 +714,11 @@ class GlyphVAE(keras.Model):
 
 
 # %% [markdown]
-# What should β be? The sums over pixels are large, so β = 1 is small here: `z` would contain everything, including what the LR
-# image already says. We want `z` to contain only what the LR image does not, which is the mean entropy of the exact posterior,
-# 0.5 nats (printed below). With β = 18 the KL divergence ends near this value. But if β is 18 from the beginning, the posterior
-# collapses, as above, so we use KL annealing again. Exercise 4 tries both without it.
+# What should β be? The sums over pixels are large, so β = 1 is small here: in a training of this length, `z` would contain
+# everything, including what the LR image already says. We want `z` to contain only what the LR image does not, which is the mean
+# entropy of the exact posterior, 0.5 nats (printed below). We found β = 18 by trying: the KL divergence ends at 0.36 nats.  But
+# if β is 18 from the beginning, the posterior collapses, as above, so we use KL annealing again. Exercise 4 tries both without
+# it.
 
 
 # %%
@@ -754,7 +758,7 @@ print(f"missing in the LR images: {entropy:.2f} nats; in all: ln 6 = {np.log(6):
 
 # %% [markdown]
 # At first β is small, and `z` contains up to 12 nats. The choice of one of six images is only worth ln 6 = 1.79 nats, so `z`
-# contains everything. As β rises, KL falls to 0.36 nats, a little below the 0.49 nats that are missing in the LR images. The
+# contains everything. As β rises, KL falls to 0.36 nats, a quarter below the 0.49 nats that are missing in the LR images. The
 # reconstruction error rises only slightly in this time.
 #
 # **Predict:** for an LR image that may be an 8 or a B, what does the mean of all answers look like? And what do the samples look
@@ -785,8 +789,9 @@ show_rows(rows, [f"P(B) = {chance_of_b[i]:.2f}" for i in unsure], above)
 # are clearly an 8 or a B. They are plausible alternatives, not grain, because one `z` determines all pixels. A few lie between
 # the two characters, because `z` is continuous.
 #
-# Are they drawn with the right probabilities? A program reads each sample: which of the six images is closest to it? Then we
-# compare the share of Bs in 64 samples with the exact probability. **Predict:** where will the points lie?
+# Are they drawn with the right probabilities? A program reads each sample: which of the six images is closest to it, by the root
+# mean square (RMS)? Then we compare the share of Bs in 64 samples with the exact probability. If they agree, the network is
+# *calibrated*. **Predict:** where will the points lie?
 
 
 # %%
@@ -824,7 +829,8 @@ plt.show()
 # %% [markdown]
 # On average the shares agree well with the probabilities: the blue points lie near the diagonal. The network is a little too
 # cautious: where a B has a probability of 0.80, only 0.71 of the samples are Bs. For a single LR image the share is off by 0.06
-# on average. With exact draws it would be off by 0.02, because there are only 64 of them.
+# on average. With exact draws it would be off by 0.02, because there are only 64 of them. Where the LR image is ambiguous, single
+# shares are off by up to 0.5 (the grey points).
 #
 # And the scores? **Predict:** by how much is the PSNR of a sample below that of the mean?
 
@@ -867,9 +873,9 @@ print(f"distance to the closest HR image: {read(local_draws)[1].mean():.3f}", en
 print(f"with one z {to_nearest[:, unsure].mean():.3f}")
 
 # %% [markdown]
-# With a `z` for each LR pixel, the samples have a grain, and many are mixtures: round at the top and square at the bottom, or
-# grey where the two characters differ. They are twice as far from the closest HR image. The `z` of one pixel does not know what
-# the others drew. (This VAE was trained for 500 steps only, so a part of the difference may be a matter of training.)
+# With a `z` for each LR pixel, the samples have a grain, and many are grey where the two characters differ. This VAE was trained
+# for 500 steps only and with another loss, which explains a part of the difference. Its samples are twice as far from the closest
+# HR image. Each pixel draws its own `z`, and this decoder has not learned to derive one decision from them.
 #
 # ## A VAE on photos
 #
@@ -952,11 +958,11 @@ sr.plotting.comparison(
 # does not look like a sharp photo of a cat either. It has grain, which is stronger in the fur than on smooth areas, but no hairs,
 # and the next sample has different grain.
 #
-# A hair crosses many LR pixels, and each of them draws its own `z`. So no sample can decide for a whole hair, just as none could
-# decide for a whole character. A diffusion model draws its samples in many steps, and in each step every pixel sees what its
-# neighbours have become so far ([lesson 18](18_diffusion.ipynb)).
+# A hair crosses many LR pixels, and each of them draws its own `z`. Our small decoder has not learned to combine them into one
+# hair, as it did not for a whole character.  A diffusion model draws its samples in many steps, and in each step every pixel sees
+# what its neighbours have become so far ([lesson 18](18_diffusion.ipynb)).
 #
-# At half the temperature, you may nevertheless like the result better than the mean. Move the line with the pointer:
+# Compare the mean with a sample. Move the line with the pointer:
 
 # %%
 sr.plotting.slider(
@@ -1002,12 +1008,11 @@ assert (np.diff(rows[:, 0]) < 0).all()
 # %% [markdown]
 # Every increase of the temperature costs PSNR. If samples varied as photos do, then at temperature 1 the loss would be 3 dB, and
 # the sample standard deviation would equal the true error of the mean. Both happen at a somewhat lower temperature, so at
-# temperature 1 this network varies too much for this photo. These are not two independent tests. The samples vary around the mean
-# independently of the truth, so the squared error of a sample is that of the mean plus the variance of the samples. Each test
-# follows from the other, up to the difference between luma and RGB.
+# temperature 1 this network varies too much for this photo. These are not two independent tests: the squared error of a sample is
+# that of the mean plus the variance of the samples.
 #
 # LR-PSNR falls with the temperature, but stays far above the 45 dB, and above bicubic interpolation. What `z` adds disappears
-# when the sample is scaled down again, so each sample is a valid answer for its LR image.
+# when the sample is scaled down again. So each sample is consistent with its LR image, which does not make it probable.
 #
 # ## How reliable is the map of uncertainty?
 #
@@ -1059,13 +1064,13 @@ plt.show()
 print(f"correlation of the two maps: {correlation:.2f}")
 
 # %% [markdown]
-# On average the order is right: groups of blocks whose samples differ more have larger errors. The size of the errors is not,
-# because the line is steeper than the diagonal. Where the mean is nearly right, the samples still differ by the grain that they
-# have on smooth areas. Single blocks can be misjudged as well: the whiskers have the largest errors and do not stand out in the
-# map.
+# On average the order is right: groups of blocks whose samples differ more have larger errors. (The two maps above have different
+# colour scales.) The predicted size of the errors is wrong, because the line is steeper than the diagonal. Where the mean is
+# nearly right, the samples still differ by the grain that they have on smooth areas. Single blocks can be misjudged as well: the
+# whiskers and the highlight of the eye have some of the largest errors and do not stand out in the map.
 #
-# So this map shows in which regions to be more careful. It shows neither how large an error is, nor that every large error is
-# marked. In the synthetic world of the disc, the same method gave a correct map.
+# So this map shows in which regions to be more careful, but not how large an error is. In the synthetic world of the disc, the
+# same method gave a correct map.
 #
 # ## Optional: raise β
 #
@@ -1099,7 +1104,7 @@ before = report("as shipped")
 # %% [markdown]
 # A nat is 1.44 bits, so for each LR pixel `z` contains almost ten bits, not one as in our synthetic world. They are useful: with
 # the encoder's `z`, the decoder is 6 dB better than with `z = 0`. But without the HR image nobody knows that `z`, and a random
-# one loses more than 3 dB.
+# one loses more than 3 dB. (The correlation is lower than above, because it is computed from 4 samples only.)
 #
 # A gap of more than 3 dB means that the samples vary too much. For this photo, β was too low. We multiply it by four, and
 # continue the training of both networks on the six photos. **Predict:** what will happen to KL, to the gap and to the map?
@@ -1114,8 +1119,8 @@ assert after[0] < before[0] and after[1] < before[1]
 
 # %% [markdown]
 # KL, the sample standard deviation and the gap fall together within 25 steps. With this β, `z` keeps only the information that
-# reduces the error most. Now the gap is below 3 dB, and the samples vary too little. The correlation hardly changes, because the
-# gap measures how *much* samples vary, and the correlation whether they do so in the right places.
+# reduces the error most. Now the gap is below 3 dB, and the samples vary too little. The correlation rises only slightly, because
+# the gap measures how *much* samples vary, and the correlation whether they do so in the right places.
 #
 # The right β lies between the two values. No single number finds it. Look at KL (is `z` used?), the gap (do samples vary as much
 # as photos?), LR-PSNR (do samples agree with the LR image?) and the map (do they vary in the right places?).
@@ -1164,7 +1169,7 @@ np.testing.assert_allclose(answer, simulated, atol=0.02)
 
 # %% [markdown]
 # **Exercise 3.** What should the PSNR of the mean of `n` samples be in the world of two answers, for `n` from 1 to 64? Predict it
-# with a formula, then measure it with `world_vae` on `test_lr` and `test_hr`.
+# with a formula, then measure it with `world_vae`, which has seen the mixtures since, on `test_lr` and `test_hr`.
 #
 # Hint: the mean of `n` independent samples has 1/n of their variance.
 
@@ -1185,8 +1190,9 @@ for n, value in zip(counts, predicted, strict=True):
 
 # %% [markdown]
 # **Exercise 4.** Train two more networks of the kind of `GlyphVAE` without annealing, with β = 1 and with β = 18 from the first
-# step to the last, for half as many steps. How many nats do their `z` contain? How do their samples agree with the LR images?
-# Explain both.
+# step to the last, for half as many steps. How many nats do their `z` contain? How far is the share of Bs in their samples from
+# the exact probability? Explain both. Hint: `keras.models.clone_model` copies a network with new weights, and `beta` is a
+# function of the step.
 
 # %%
 own = None  # your samples, for each value of β
@@ -1221,10 +1227,10 @@ show_rows(rows, left, ["LR", "HR", *[f"sample {k + 1}" for k in range(5)]])
 # is 0. This is posterior collapse: all samples are equal, and show the mean.
 
 # %% [markdown]
-# **Exercise 5.** At which β exactly does the collapse begin in the world of two answers? Let `z` contain only a little
-# information: the posterior has the mean `a` for a bright left side and `-a` for a dark one, and the variance `1 - a**2`. The
-# best linear decoder then reduces the error of 0.0625 by `0.0625 * a**2`. Find the β above which `a = 0` is best. It is *not*
-# 0.0625 / ln 2. Why?
+# **Exercise 5.** Above which β is a collapsed posterior the best solution in the world of two answers, even for a perfectly
+# trained network? Let `z` contain only a little information: the posterior has the mean `a` for a bright left side and `-a` for a
+# dark one, and the variance `1 - a**2`. The best linear decoder then reduces the error of 0.0625 by `0.0625 * a**2`. Find the β
+# above which `a = 0` is best. It is *not* 0.0625 / ln 2. Why?
 
 # %%
 answer = None  # the largest useful kl_weight
@@ -1245,21 +1251,22 @@ for kl_weight in (0.02, 0.08, 0.1, 0.12, 0.13):
 
 # %% [markdown] tags=["solution"]
 # So 0.0625 / ln 2, about 0.09, answers whether a *whole* bit is worthwhile. A small part of it is worthwhile up to 0.125, because
-# the first hundredth of a nat reduces the error more than the last.
+# the first hundredth of a nat reduces the error more than the last. (KL is convex in `a**2`, so a small `a` decides.)
 
 # %% [markdown]
 # ## Summary
 #
 # - Many HR images fit one LR image. Under the squared error their mean is the best answer, and it is blurred.
-# - A sample from the true distribution has twice the squared error of the mean, which is 3 dB. A larger gap means that the
-#   samples differ too much.
+# - A sample from the true distribution has twice the squared error of the mean, which is 3 dB, because the variances of sample
+#   and truth add up. A larger gap means that the samples differ too much.
 # - A conditional VAE puts what the LR image does not contain into `z`. The reparameterization trick makes it trainable, and the
 #   loss is the negative ELBO: reconstruction error plus β times KL.
 # - If β is too high, the posterior collapses: KL is 0, and all samples are equal. If β is too low, `z` contains more than draws
 #   from the prior can replace, and samples are noise or ignore the LR image.
-# - Where the exact posterior is known, compare the probabilities. Here the shares of 8s and Bs nearly agreed with them.
-# - What one `z` decides, it decides for all pixels that depend on it. With one `z` per image, a sample is an 8 or a B. With one
-#   `z` per LR pixel, the samples of photos differ in their grain.
+# - Where the exact posterior is known, compare the probabilities. Here the shares of 8s and Bs agreed with them on average, but
+#   not for each single image.
+# - With one `z` per image, most samples were an 8 or a B. With one `z` per LR pixel, our decoders made no common decision, and
+#   the samples of photos differ in their grain.
 # - Samples are guesses. Compare their standard deviation with true errors, and check their agreement with the LR image, before
 #   you rely on either.
 #

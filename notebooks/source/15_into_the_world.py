@@ -16,10 +16,10 @@
 # - upscale a folder or a video, and measure whether the video flickers;
 # - export a network, check that it still computes the same, and run it in ONNX Runtime or with 8-bit weights;
 # - name the mistakes that no such check finds;
-# - say what several GPUs do with a batch.
+# - in the optional section: say what several GPUs do with a batch.
 #
-# **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). Lesson 10 (GANs) helps with the video. The networks are
-# already trained.
+# **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). Lessons 8 to 10 (EDSR, RCAN, GANs) help with single
+# sections. The networks are already trained.
 #
 # **Time:** about 65 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -106,9 +106,8 @@ whole = network.predict_on_batch(lr[None])[0]
 print("LR", lr.shape, "->", whole.shape)
 
 # %% [markdown]
-# The obvious way is to cut the photo into tiles, upscale each of them, and place the results side by side. Our function already has a
-# `halo`: the number of pixels around a tile that the network receives in addition. The output for them is discarded. At first, the
-# halo is 0.
+# We cut the photo into tiles, upscale each of them, and place the results side by side. Our function already has a `halo`: the
+# number of pixels around a tile that the network receives in addition. The output for them is discarded. At first, the halo is 0.
 
 
 # %%
@@ -132,8 +131,8 @@ def scaled(pixels):
 
 
 # %% [markdown]
-# **Predict:** with tiles of 48 pixels and halo 0, where will the result differ from `whole`: everywhere, along the cuts, or nowhere?
-# And how wide is the strip that differs?
+# **Predict:** with tiles of 48 pixels and halo 0, where will the result differ from `whole`: everywhere, along the cuts, or
+# nowhere?
 
 # %%
 without_halo = tiled(network, lr, tile=48, halo=0)
@@ -169,7 +168,9 @@ sr.plotting.slider(
 # ## How far does the network look?
 #
 # So a tile must be computed from a larger window. How much larger? We set one pixel to NaN ("not a number"). Everything that is
-# computed from a NaN becomes NaN as well, so the output shows the *receptive field*.
+# computed from a NaN becomes NaN as well, so the output shows the *receptive field*. Our network has 19 convolutions of 3 x 3
+# before its first pixel shuffle, one between the two, and one after them. **Predict** the radius: each convolution extends it by
+# one pixel, but after a pixel shuffle the pixels are only half as large.
 
 # %%
 rng = np.random.default_rng(0)
@@ -183,8 +184,7 @@ radius = max(32 - rows[0], rows[-1] - 32)
 print(f"LR pixel 32 changes the output for LR rows {rows[0]} to {rows[-1]}")
 
 # %% [markdown]
-# **Predict** the radius from the layers: a 3 x 3 convolution extends it by one pixel, but after a pixel shuffle the pixels are only
-# half as large.
+# That is a radius of 20. We compute it from the layers as well:
 
 # %%
 by_layers, size = 0.0, 1  # in LR pixels; pixels per LR pixel
@@ -243,9 +243,10 @@ print(f"halo {halos[-2]}: {errors[-2]:.1e} grey levels, only float32 rounding")
 assert errors[-2] < 0.01 < errors[0]
 
 # %% [markdown]
-# On this photo, a halo of 8 leaves no visible difference. How small a halo may be depends on the photo and on the weights, but with
-# the radius of the receptive field the result is guaranteed to be that of the whole. The package determines the same radius, and
-# `sr.upscale` does everything else:
+# On this part of the photo, a halo of 8 leaves no visible difference. (The plot shows 0 as 0.00001.) How small a halo may be
+# depends on the photo and on the weights, but with the radius of the receptive field the result is guaranteed to be that of the
+# whole, up to rounding. (In a network with strides, the windows must also begin at multiples of them.) The package determines the
+# same radius, and `sr.upscale` does everything else:
 
 # %%
 by_hand = tiled(network, lr, tile=64, halo=int(radius))
@@ -255,9 +256,10 @@ np.testing.assert_allclose(np.clip(whole, 0, 1), package, atol=1e-5)
 print("tiles by hand = tiles of the package = the whole")
 
 # %% [markdown]
-# At the border of the photo, the window ends there and has no halo. It would be wrong to pad the window with zeros, because the zeros
-# would become features after the first layer, whereas in the whole photo every layer pads with zeros. We print the windows that the
-# package computes. **Predict** the size of a window in the middle of the upper row, for tiles of 63 x 62 pixels.
+# At the border of the photo, the window ends there and has no halo. Padding the window with zeros would be wrong, because the
+# zeros would become features after the first layer, whereas in the whole photo every layer pads with zeros. We print the windows
+# that the package computes. (It first measures the radius; we skip these windows.) It cuts the 125 x 185 pixels into 2 x 3 nearly
+# equal tiles. **Predict** the size of the window in the middle of the upper row, whose tile has 63 x 62 pixels.
 
 # %%
 windows = []
@@ -300,9 +302,9 @@ print(next(w.message for w in caught if "tile" in str(w.message)))
 #
 # ## What a tile costs
 #
-# Large tiles need memory. Small tiles need time, because each of them computes its halo as well: for a tile of 40 with a halo of 20,
-# the window is 80 pixels wide. We measure both. Each size runs in a process of its own, because a process may use memory that it has
-# freed again, without asking for more. The operating system knows the peak of each process.
+# Large tiles need memory. Small tiles need time, because each of them computes its halo as well: for a tile of 40 with a halo of
+# 20, the window is 80 pixels wide. We measure both. Each size runs in a process of its own, whose peak memory the operating
+# system records.
 
 # %%
 script = """
@@ -374,10 +376,9 @@ fig.suptitle(f"LR {here.side} x {here.side}, x4, CPU of this machine", fontsize=
 plt.show()
 
 # %% [markdown]
-# Memory grows with the area of the window. For the whole photo it is about three times the features, because a convolution needs its
-# input, its output and work space at the same time. In our run, the smallest tiles took longest, because most of their pixels are
-# computed several times, and tiles of 160 were the fastest. The package's default of 256 is a compromise. The result itself needs
-# little memory: it has 3 channels of 8 bits, and the features have 32 of float32.
+# Memory grows with the area of the window. For the whole photo it is about three times the features: the input and the output of
+# the last pixel shuffle, and work space. In our run (one measurement each), the smallest tiles took 2.6 times as long as those of
+# 160, because most of their pixels are computed several times. The package's default of 256 is a compromise.
 #
 # ## A whole folder
 #
@@ -448,8 +449,8 @@ for path in written:
 assert len(written) == 4
 
 # %% [markdown]
-# There are four PNG files. 16 bits remain 16 bits, and the transparency is kept. These are the two things that a quick script gets
-# wrong first. We show the transparent image on a chessboard:
+# There are four PNG files. 16 bits remain 16 bits, and the transparency is kept. Quick scripts often lose both. We show the
+# transparent image on a chessboard:
 
 # %%
 results = {path.stem: sr.images.read(path) for path in written}
@@ -492,13 +493,14 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The blocks of the JPEG are upscaled like everything else, and EDSR's PSNR on the JPEG is even below that of bicubic interpolation.
-# The network has learned to invert one degradation, bicubic downscaling, and has never seen a JPEG. Lesson 16 trains for such files.
+# The blocks of the JPEG are upscaled like everything else, and EDSR's PSNR on the JPEG (25.03 dB) is even below that of bicubic
+# interpolation (25.22 dB). The network has learned to invert one degradation, bicubic downscaling, and has never seen an LR image
+# that was stored as JPEG. Lesson 16 trains for such files.
 #
 # ## Video, frame by frame
 #
-# A video seems to be no more than a folder of frames. We make one whose HR frames are known: a camera moves over a photo, by 3 HR
-# pixels to the right and 1 down in each frame.
+# A video can be treated as a folder of frames. We make one whose HR frames are known: a camera moves over a photo, by 3 HR pixels
+# to the right and 1 down in each frame.
 
 # %%
 step = (1, 3)  # rows and columns that the camera moves per frame
@@ -529,7 +531,7 @@ for name, model in methods.items():
     print(f"{name:8} {seconds_per_frame[name]:.2f} s per frame (x4 to 256 x 192)")
 
 # %% [markdown]
-# To look at the result, we write the four videos into one animated image (WebP), which a notebook can play.
+# We write the four videos into one animated image (WebP), which a notebook can play.
 
 # %%
 import base64
@@ -603,9 +605,9 @@ for name, clip in clips.items():
 assert flicker(clips["bicubic"]) < min(flicker(clips["EDSR"]), flicker(clips["GAN"]))
 
 # %% [markdown]
-# The sharper the frames, the stronger the flicker: bicubic interpolation has the least, and the GAN has the most. Here is the same as
-# a picture: one row of the scene, with the frames below each other. In a stabilized video without flicker, every column has one
-# colour from top to bottom.
+# The sharper the frames, the stronger the flicker: bicubic interpolation has the least, and the GAN the most. Here is one row of
+# the scene, with the frames below each other. In a stabilized video without flicker, every column has one colour from top to
+# bottom.
 
 # %%
 changes = np.abs(np.diff(stabilized(hr_clip)[0].astype(float), axis=1))
@@ -619,12 +621,12 @@ for ax, (name, clip) in zip(axes, videos.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Each frame samples the scene at other positions. The network decides in every frame anew what an edge or a texture may have been,
-# and its answers differ. No score of single frames shows this.
+# Each frame samples the scene at other positions, so the network decides in every frame anew what an edge or a texture may have
+# been. No score of single frames shows this.
 #
-# But is the comparison fair? A blurred video has little contrast, and what has little contrast cannot change much. So we add a
-# control: we sharpen the bicubic video, with unsharp masking, until its neighbouring pixels differ as much as those of EDSR, and
-# sharpen EDSR's until it equals the GAN. **Predict:** at equal sharpness, which of each two flickers more?
+# But is the comparison fair? A blurred video has little contrast, so it cannot change much. We add a control: we sharpen the
+# bicubic video, with unsharp masking, until its neighbouring pixels differ as much as those of EDSR, and sharpen EDSR's until it
+# equals the GAN. **Predict:** at equal sharpness, which of each two flickers more?
 
 
 # %%
@@ -660,9 +662,9 @@ for name, clip in controls.items():
     print(f"{name:18} sharpness {sharpness(clip):5.2f}, flicker {flicker(clip):5.2f}")
 
 # %% [markdown]
-# At equal sharpness, EDSR flickers less than bicubic interpolation: its larger flicker in the first comparison came from its larger
-# contrast. The GAN flickers more than a sharpened EDSR, so a part of its flicker comes from detail that it invents in every frame
-# anew.
+# At equal sharpness, EDSR flickers less than the sharpened bicubic video: its larger flicker in the first comparison came from
+# its larger contrast. The GAN flickers more than a sharpened EDSR. This suggests that a part of its flicker comes from detail
+# that it invents in every frame anew.
 #
 # ### Files
 #
@@ -725,16 +727,18 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Every file on the way is lossy. What the codec discarded in the LR frames is missing before the network sees them, and the network
-# takes the artefacts of the codec for part of the scene.
+# With this codec, every file on the way is lossy. The network takes its artefacts for part of the scene. The codec also stores
+# colour at half the resolution (look at the tank), which PSNR on luma does not measure. For intermediate results, use a lossless
+# format.
 #
 # For films, use `sr-keras upscale film.mp4 --out large`, or [examples/upscale_video.py](../examples/upscale_video.py). They keep the
 # sound and the time of each frame, continue after an interruption, and need the package PyAV.
 #
 # ## Export to other runtimes
 #
-# A phone, a browser or a C++ program has no Keras. An *export* writes the graph of operations and its weights into a file for another
-# runtime. We begin with TensorFlow's own format, which is a folder:
+# A phone, a browser or a C++ program has no Keras. An *export* writes the graph of operations and its weights into a file for
+# another *runtime*, a program that executes it. LiteRT (formerly TensorFlow Lite) runs on phones, and ONNX Runtime on many
+# systems. We begin with TensorFlow's own format, SavedModel, which is a folder:
 
 # %%
 sr.export(network, folder / "edsr", "saved_model")
@@ -836,7 +840,8 @@ ax.margins(x=0.1)
 plt.show()
 
 # %% [markdown]
-# The order depends on the processor, the number of threads and the network, so measure on the machine on which the network will run.
+# The order depends on the processor, the number of threads and the network, so measure on the machine on which the network will
+# run. (Here LiteRT uses one thread, and the others use all cores.)
 #
 # ### Weights of 8 bits
 #
@@ -880,10 +885,11 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # Eight bits cost nothing here, and between six and five bits the loss exceeds 0.1 dB. With 4 bits, a grid appears and the colours
-# shift: the pixels of a tile come from different filters, and each filter has its own rounding error.
+# shift: the pixel shuffle takes neighbouring pixels from different filters, and each filter has its own rounding error.
 #
-# To be faster, the features have to be integers as well. Their range is not known in advance, so it is measured on a few LR images;
-# this is called *calibration*. The package does it with ONNX Runtime:
+# For integer arithmetic, the features have to be integers as well. Their range is not known in advance, so it is measured on a
+# few LR images; this is called *calibration*. (On GPUs, 16-bit floats, which need no calibration, are the usual first step.) The
+# package does it with ONNX Runtime:
 
 # %%
 if "onnx" in ready:
@@ -899,8 +905,8 @@ if "onnx" in ready:
         print(f"{name:8} {size / 1e3:4.0f} kB, {spent:4.0f} ms, {psnr:.2f} dB")
 
 # %% [markdown]
-# The file is a third as large, the network was faster in our run, and it lost 0.02 dB. The gain in speed depends on the processor,
-# and the loss depends on the network and on the photos, so measure both where the network will be used.
+# The file is a third as large, the network was faster in our run, and it lost 0.02 dB. Measure both where the network will be
+# used, because they depend on the processor, the network and the photos.
 #
 # ### What no check finds
 #
@@ -932,13 +938,14 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives coloured
-# speckles. The other two mistakes give a picture that looks correct, with scores that are less than 0.1 dB lower (BGR) and about 0.6
-# dB lower (0 to 255). Only a comparison with the output of the network itself reveals them. Document the range, the channel order and
-# the clipping together with the file, or make them part of it (exercise 4).
+# speckles. The other two mistakes give a picture that looks correct, with scores that are less than 0.1 dB lower (BGR) and about
+# 0.6 dB lower (0 to 255). (A wrong range changes little here, because only the biases do not scale with the input.) Only a
+# comparison with the output of the network itself reveals these mistakes. Document the range, the channel order and the clipping
+# together with the file, or make them part of it (exercise 4).
 #
 # ## Optional: several GPUs
 #
-# If one machine has several GPUs, each of them gets a share of every batch and computes gradients, which are then averaged. Is this
+# If one machine has several GPUs, each of them computes the gradients of a share of every batch, which are then averaged. Is this
 # the same as training on one GPU? We check it by hand, with a toy network and a batch of 8:
 
 # %%
@@ -1040,9 +1047,10 @@ sr.course.check(answer, [2.640625, 1.336914], tolerance=0.01)
 print([f"{value:.2f}" for value in answer])
 
 # %% [markdown]
-# **Exercise 2.** A video of 90 minutes has 24 frames a second and LR frames of 480 x 270. Suppose that a network takes 0.05 seconds
-# for an LR frame of 64 x 48. How many hours does it need for the video? By what factor would it have to be faster to play the video
-# live? Compare with the `seconds_per_frame` of your machine.
+# **Exercise 2.** A video of 90 minutes has 24 frames a second and LR frames of 480 x 270. Suppose that a network takes 0.05
+# seconds for an LR frame of 64 x 48, and that the time is proportional to the number of pixels. How many hours does it need for
+# the video? By what factor would it have to be faster to play the video live? Compare with the `seconds_per_frame` of your
+# machine.
 
 # %%
 answer = None  # hours
@@ -1060,8 +1068,9 @@ for name, seconds in (("0.05 s", 0.05), ("this machine", seconds_per_frame["EDSR
 
 # %% [markdown]
 # **Exercise 3.** Many programs *blend* overlapping tiles: near its edges, a tile fades out while its neighbour fades in. Write
-# `blended(network, lr, tile, halo)` with weights that rise linearly from the edge of the window. With a halo of 2, is the seam weaker
-# than in `tiled`? Is the result closer to `whole`?
+# `blended(network, lr, tile, halo)` with weights that rise linearly from the edge of the window, and divide the weighted sum by
+# the sum of the weights. With a halo of 2, is the seam (the largest jump of the error at the cut) weaker than in `tiled`? Is the
+# result closer to `whole`?
 
 
 # %%
@@ -1095,7 +1104,8 @@ for function in (tiled, blended):
     print(f"largest error {np.abs(error).max():.2f}")
 
 # %% [markdown] tags=["solution"]
-# The step at the cut shrinks, and the largest error does not. Blending hides a seam, while a halo removes its cause.
+# The step at the cut shrinks by a quarter, and the largest error even grows. Blending makes a seam less visible. Only a
+# sufficient halo removes its cause.
 
 # %% [markdown]
 # **Exercise 4.** An app has 8-bit pixels and no NumPy. Put the conventions into the graph: build a model that takes uint8, divides by
@@ -1121,9 +1131,9 @@ print(f"pixels that differ: {(from_app != expected).mean():.4%}")
 assert np.abs(from_app.astype(int) - expected).max() <= 1
 
 # %% [markdown]
-# **Exercise 5.** Reduce the flicker: average each upscaled frame with the previous result, shifted by the known `step`, and continue
-# with the average. Does EDSR's flicker decrease? How does the PSNR change, and which lesson explains it? What would a real video
-# require?
+# **Exercise 5.** Reduce the flicker: average each upscaled frame with the previous result, shifted by the known `step`, and
+# continue with the average. (The camera moves down and right, so the scene moves up and left.) Does EDSR's flicker decrease? How
+# does the PSNR of the last frame change, and which lesson explains it? What would a real video require?
 
 # %%
 smoothed = None  # your frames
@@ -1151,8 +1161,8 @@ print("x4, PSNR on luma, 4 pixels cut, 8 bits")
 # %% [markdown]
 # ## Summary
 #
-# - Tiles equal the whole image if each of them is computed from a window that is larger by the receptive field, which NaN measures.
-#   Networks with global means have no finite receptive field.
+# - Tiles equal the whole image if each of them is computed from a window that is larger by the radius of the receptive field,
+#   which NaN measures. Networks with global means have no finite receptive field.
 # - Large tiles cost memory, and small tiles cost time. The largest array has the size of the result, with all channels.
 # - Folders contain grey, 16-bit, transparent and broken files. A network has learned one degradation, and upscales the blocks of a
 #   JPEG like everything else.
@@ -1160,7 +1170,8 @@ print("x4, PSNR on luma, 4 pixels cut, 8 bits")
 #   videos that are equally sharp.
 # - After an export, compare the results with those of Keras. With 8-bit integers, compare the PSNR too. Then check range, channel
 #   order, clipping and rounding, which are not in the file.
-# - Several devices average the gradients of equal shares. The training equals that on one device, except for batch normalization.
+# - (Optional section) Several devices average the gradients of equal shares. The training equals that on one device, except for
+#   batch normalization.
 #
 # ## Further reading
 #
