@@ -515,7 +515,7 @@ sr.plotting.comparison(
 # %% [markdown]
 # Without any skip, the picture has to pass through the code, and after 250 steps the network is 3.9 to 6.7 dB below bicubic
 # interpolation. With the skip from the image alone, its scores equal those of bicubic interpolation in every digit: it has learned
-# no correction, which also would have to pass through the code. With symmetric skips alone, the network must first learn to
+# no correction, which would also have to pass through the code. With symmetric skips alone, the network must first learn to
 # reproduce the picture. After 250 steps, it is 0.2 dB below bicubic on the cat and 0.15 dB above it on the motorcycle, where its
 # red is still too orange. Both kinds together are above bicubic on both photos. With one random seed and 250 steps, the differences
 # between the last two (0.24 and 0.09 dB, in opposite directions) mean little. The gap to "neither" is far larger.
