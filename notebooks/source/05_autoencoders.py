@@ -835,6 +835,10 @@ sr.plotting.comparison(
     whole=False,
 )
 
+# %% [markdown] tags=["solution"]
+# Alone, the loss restores the edges but not the colour of large areas, because it is blind to brightness. With L1, the picture is
+# complete.
+
 # %% [markdown]
 # **Exercise 5.** A bottleneck can be useful. Add noise with a standard deviation of 0.1 to `hr`, and pass it through `squeeze` with
 # several values of `k`. Which `k` gives the highest PSNR against the clean photo, and why is it neither the smallest value nor 192?
@@ -862,6 +866,9 @@ plt.show()
 # the first ones. Each further number adds less of the photo, and as much noise as
 # every other number.
 assert 1 < best < 192
+
+# %% [markdown] tags=["solution"]
+# The curves end at 96. With all 192 numbers, the clean photo returns unchanged, and the noisy one remains noisy (dashed line).
 
 # %% [markdown]
 # ## Summary

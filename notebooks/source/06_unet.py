@@ -79,7 +79,6 @@ for name, step in steps.items():
 sr.plotting.degradations(motorcycle, stages, crop=engine)
 
 # %% [markdown]
-#
 # None of them can be undone. The noise is random, rounding merges values for good, and JPEG rounds again. Even the blur, whose
 # kernel is known, has pushed fine detail below the level of the noise. Restoration is ill-posed, like enlarging.
 #
