@@ -423,7 +423,6 @@ print(scores["bicubic"]["conditions"])
 # %% [markdown]
 # The weights of each filter add up to 1, so a flat area keeps its grey level. The filter in the middle is symmetric. The others
 # lean towards their side of the tile, where the new pixel lies. All have negative weights (red) around the centre, which sharpen.
-# Bicubic interpolation and this filter are our baselines.
 #
 # ## Training an ESPCN
 #
@@ -497,7 +496,7 @@ assert progress.scores[-1] > scores["bicubic"]["mean"]["psnr_y"]
 
 # %% [markdown]
 # It starts far below bicubic, because the last convolution has random weights and adds wrong colours to the interpolated photo.
-# After the first 200 steps, the network is level with the linear filter, and it ends 0.3 dB above it. The last steps bring little.
+# After the first 200 steps, the network is level with the linear filter, and it ends 0.3 dB above it.
 #
 # ## Watch it learn
 #

@@ -170,7 +170,7 @@ plt.show()
 
 # %% [markdown]
 # They are mostly flat tiles of one colour, followed by slopes and stripes: slow waves come first, and detail comes last. (The sign
-# is arbitrary, because a direction and its negative are equivalent.)
+# is arbitrary.)
 #
 # The encoder multiplies a tile by the first `k` directions. This is a convolution with 8 x 8 kernels and stride 8. The decoder is a
 # transposed convolution (lesson 4) with *the same* kernels.

@@ -395,8 +395,8 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The fine noise and the blocks are almost gone after a quarter of the steps. After that, the picture changes little: edges become
-# slightly sharper, the PSNR still rises by a few tenths of a decibel, and blotches of wrong colour remain. On average over both
-# photos, the network gains more than 1 dB. The fins of the engine, which the blur merged, do not come back.
+# slightly sharper, the PSNR still rises by a few tenths, and blotches of wrong colour remain. On average, the PSNR rises by more
+# than 1 dB. The fins of the engine, which the blur merged, do not come back.
 #
 # ## Damage that the network does not know
 #
@@ -754,8 +754,7 @@ print("the mean", round(answer[0], 3), "and the median", answer[1])
 
 # %% [markdown]
 # **Exercise 3.** What do `fence` and `edge` become with the error `abs(e) ** 0.3`, whose power is below that of L1? For the pixel
-# of exercise 2, is the mean error smallest at one of the five answers or between them? (Draw it for 201 values.) Does this bring
-# back the fence?
+# of exercise 2, is the mean error smallest at one of the five answers or between them? Does this bring back the fence?
 
 # %%
 answer = None  # use `best`

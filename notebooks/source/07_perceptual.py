@@ -17,8 +17,8 @@
 # - choose the weights of several losses by their gradients, and train a network with the sum;
 # - report what was gained and what it cost, and explain why the new detail must not be trusted.
 #
-# **You need** lesson 1 (PSNR), lesson 5 (gradient descent on pixels, `GradientTape`) and lesson 6 (the U-Net, and why its loss
-# keeps it blurry). What a convolution does is in lesson 3.
+# **You need** lesson 1 (PSNR), lesson 3 (convolutions), lesson 5 (gradient descent on pixels, `GradientTape`) and lesson 6 (the
+# U-Net, and why its loss keeps it blurry).
 #
 # **Time:** about 70 minutes to read the core, 50 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -627,12 +627,12 @@ sr.plotting.comparison(
 # %% [markdown]
 # The early layer brings back almost every pixel. `block3_conv3` keeps edges, colours and strokes of fur. `block5_conv1` brings back
 # stripes and arcs but not the colours. An early layer would be close to a pixel loss, and a late one would leave the colours free,
-# so we choose one in the middle. (SRGAN uses one of the last layers together with a second network, the discriminator: lesson 10.)
+# so we choose one in the middle.
 #
 # ## The same U-Net, again
 #
 # We return to the shipped U-Net of lesson 6, which was trained with the mean absolute error. It gets four photos that it has never
-# seen, damaged by blur, noise and JPEG. Two of them consist of nothing but texture.
+# seen, damaged by blur, noise and JPEG. Two of them are pure texture.
 
 # %%
 motorcycle = data.stereo_motorcycle()[0]
@@ -876,8 +876,8 @@ if trained:
 # (0.148) and a slightly higher PSNR. The gain in texture is therefore almost entirely a gain in contrast, and only the content loss
 # of the perceptual network is still lower. The same holds for the shipped network, which moved further, in spite of smaller
 # weights, because it was trained for longer: it is closest to HR in texture and contrast, at the cost of PSNR and content, and
-# *lesson 6, sharpened* reaches nearly the same texture with a higher PSNR. A texture loss is no proof that a network draws better
-# texture. Always compare with a sharpened image of the same contrast.
+# *lesson 6, sharpened* reaches nearly the same texture with a higher PSNR. A lower texture loss does not prove better texture:
+# always compare with a sharpened image of the same contrast.
 #
 # **Predict:** where will you see the difference first, in the grass or on the motorcycle?
 
