@@ -52,7 +52,7 @@ here = sr.course.start(
 #
 # $$\min_{E,\,D}\ \sum_x \lVert x - D(E(x)) \rVert^2$$
 #
-# The code is a *bottleneck*: what does not fit through it is lost. This lesson uses two photos at x4, of which we take a part each.
+# The code is a *bottleneck*: what does not fit through it is lost. This lesson uses parts of two photos, at x4.
 
 # %%
 import keras
@@ -94,7 +94,8 @@ print(hr[None].shape, "->", strided.shape)
 
 # %% [markdown]
 # It is the same, at a quarter of the cost. Which rows are kept is a convention: TensorFlow keeps rows 1, 3, 5 and so on if the size
-# is even. Kernels that are trained with this convention adapt to it.
+# is even. Kernels that are trained with this convention adapt to it. After a stride of 2, neighbouring values are two input pixels
+# apart, so every later kernel reaches twice as far.
 #
 # One 3 x 3 convolution sees one pixel to each side, and each further one adds another pixel. *Dilation* leaves gaps between the
 # nine pixels of the kernel. **Predict:** how wide is the *receptive field*, the area of the input that one output pixel depends on,
@@ -125,8 +126,7 @@ plt.show()
 
 # %% [markdown]
 # Three plain layers see 7 x 7 pixels, with the most paths from the middle (yellow). With dilations 1, 2 and 4, the receptive field
-# is 15 x 15 for the same number of weights. It is covered unevenly, but without holes. The package's autoencoder accepts such
-# `dilations` for its innermost layers.
+# is 15 x 15 for the same number of weights. It is covered unevenly, but without holes.
 #
 # ## The best linear bottleneck
 #
@@ -169,8 +169,8 @@ for k, ax in enumerate(axes.flat):
 plt.show()
 
 # %% [markdown]
-# They are flat tiles of one colour, followed by slopes and stripes: slow waves come first and detail comes last. (The sign is
-# arbitrary, because a direction and its negative are equivalent.)
+# They are mostly flat tiles of one colour, followed by slopes and stripes: slow waves come first, and detail comes last. (The sign
+# is arbitrary.)
 #
 # The encoder multiplies a tile by the first `k` directions. This is a convolution with 8 x 8 kernels and stride 8. The decoder is a
 # transposed convolution (lesson 4) with *the same* kernels.
@@ -217,13 +217,15 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# With one number per tile we get a mosaic in shades of one colour, and with 48 nearly the original photo. Our twelve numbers score higher than
-# the twelve of LR. However, each tile is coded independently of its neighbours, so the borders between tiles are visible.
+# With one number per tile we get a mosaic in shades of one colour, and with 48 nearly the original photo. Our twelve numbers score
+# higher than the twelve of LR. (Part of this is due to the decoder: bicubic interpolation is not the best one for LR.) However,
+# each tile is coded independently of its neighbours, so the borders between tiles are visible.
 #
 # ## A linear autoencoder finds the same code
 #
 # Now we train the two matrices instead of computing them: a `Dense` layer from 192 numbers to 12, and one from 12 to 192, without
-# activations. **Predict:** can it be better than PCA with 12 numbers? Will its weights be the same?
+# activations. The optimizer is SOAP, as in lessons 3 and 4. **Predict:** can it be better than PCA with 12 numbers? Will its
+# weights be the same?
 
 # %%
 side = 12  # numbers per tile
@@ -272,8 +274,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# SOAP is the optimizer of lessons 3 and 4. To compare the two codes, we take the 12 directions that the trained decoder combines, make
-# them orthogonal (QR), and measure the angles between the two 12-dimensional spaces: all cosines are 1 if they are the same space.
+# To compare the two codes, we make the 12 directions of the trained decoder orthonormal (`qr`). The singular values of their
+# products with the PCA directions are the cosines of the angles between the two 12-dimensional spaces: all are 1 if the spaces are
+# the same.
 
 # %%
 basis, _ = np.linalg.qr(decode.get_weights()[0].T)
@@ -289,16 +292,17 @@ error = linear.evaluate(centred, centred, batch_size=4096, verbose=0)
 print(f"mean squared error on the tiles: trained {error:.6f}, PCA {error_pca:.6f}")
 
 # %% [markdown]
-# After 552 steps, the trained autoencoder is within one per cent of the error of PCA, which no linear autoencoder can beat on these
-# tiles. The weights are different ones: any 12 vectors that span the same space will do. Eleven of the twelve directions agree. The
-# last cosine is smaller, because directions 11 to 13 (see the figure above) are of nearly equal importance, so training gains almost nothing by
-# finding the right one.
+# After 552 steps, the error of the trained autoencoder is within 0.2 per cent of that of PCA, which no linear autoencoder can beat
+# on these tiles. The weights are different: any 12 vectors that span the same space will do. Eleven cosines are 1. The last one is
+# smaller, because direction 11 of the figure, the last one kept, and direction 12, the first one left out, have similar eigenvalues
+# (0.0150 and 0.0134), so training gains little by choosing between them.
 #
 # ## A deep decoder
 #
-# What can a network do better, with the same 12 numbers per tile? The numbers themselves are hard to improve, but the decoder can look
-# at the codes of *neighbouring* tiles, and can be nonlinear. We start exactly from PCA and add a correction: convolutions on the
-# grid of codes, followed by a pixel shuffle. Its last kernel is zero at first, so the untrained network *is* PCA.
+# What can a network do better with 12 numbers per tile? PCA is the best only among linear methods that treat each tile alone. A
+# decoder can also look at the codes of *neighbouring* tiles, and it can be nonlinear. We start exactly from PCA and add a
+# correction: convolutions on the grid of codes, followed by a pixel shuffle. Its last kernel is zero at first, so the untrained
+# network *is* PCA. Then all layers are trained, the encoder included.
 
 
 # %%
@@ -323,8 +327,8 @@ deep.get_layer("decoder").set_weights([filters, np.zeros(3)])
 print(f"{deep.count_params():,} weights")
 
 # %% [markdown]
-# A detail: PCA adds the mean tile, whose 192 values are nearly equal. We give this job to the bias of the last convolution, which has
-# one value for each pixel and colour of the tile.
+# A detail: PCA adds the mean tile to every tile. The bias of the last convolution can do this, because it has one value for each
+# pixel and colour of a tile.
 
 # %%
 last = deep.get_layer("last")
@@ -349,8 +353,8 @@ fifths = deep.fit(
 print("mean squared error in each fifth of the training:", np.round(fifths, 6))
 
 # %% [markdown]
-# The error varies with the photos in the batches, but it falls. (It cannot be compared with the errors of the tiles above, because
-# `min_contrast` leaves out the flat patches, which are the easy ones.) Both can be compared on the motorcycle:
+# The error varies with the photos in the batches, but it falls. (It cannot be compared with the errors above, because
+# `min_contrast` leaves out the flat patches, which are easy.) Both can be compared on the motorcycle:
 
 # %%
 compared = {
@@ -369,25 +373,24 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# With the same 12 numbers per tile, the deep decoder is 0.8 dB better than PCA, and the borders between the tiles have almost
-# disappeared. Each tile is now decoded together with its neighbours. A fine grain is left in smooth areas, where the correction is
-# not yet right.
+# With 12 numbers per tile as well, the network is 0.8 dB better than PCA, and the borders between the tiles have almost
+# disappeared. Each tile is now decoded together with its neighbours. A fine grain is left in smooth areas.
 #
-# This is the order to work in: compute what the linear method can do with the same bottleneck, start from it, and let the network
-# add what it can. An autoencoder that scores below PCA has a problem in its training, not in its bottleneck.
+# Therefore, compute first what the linear method can do with the same bottleneck, start from it, and let the network add what it
+# can. An autoencoder that contains PCA as a special case, as this one does, and scores below it has a problem in its training.
 #
 # ## Encoder, decoder and skips
 #
-# Networks for restoration compress in several steps, with convolutions of stride 2 and ReLU, and enlarge in as many steps. *Symmetric
-# skips* add each feature map of the encoder to the map of the same size in the decoder, around the bottleneck, as in RED-Net. One
-# more skip adds the input image to the output: the residual connection of lesson 3. For super-resolution, LR is first enlarged by
-# bicubic interpolation.
+# Networks for restoration compress in several steps, with convolutions of stride 2 and ReLU, and enlarge in as many steps.
+# *Symmetric skips*, an idea of RED-Net, add each feature map of the encoder to the map of the same size in the decoder. Here they
+# lead around the bottleneck. (RED-Net itself keeps the full size throughout.) One more skip adds the input image to the output: the
+# residual connection of lesson 3. For super-resolution, LR is first enlarged by bicubic interpolation.
 #
 # ![The autoencoder of the package](figures/05_autoencoder.svg)
 #
 # *Drawn by `sr.plotting.diagram(sr.models.autoencoder(4))`. A level further up means feature maps of twice the size.*
 #
-# We write the network with two switches, one for each kind of skip:
+# We write the network with two switches, one for each kind of skip, and with fewer filters than in the drawing:
 
 
 # %%
@@ -428,7 +431,8 @@ print(f"{ours.count_params():,} weights; 8 numbers in the code for each 8 x 8 ti
 
 # %% [markdown]
 # The code of 8 numbers per tile is smaller than LR, which has 12. **Predict:** we train all four combinations from the same initial
-# weights, on the same batches, for the same number of steps. Rank them, and say which will beat bicubic interpolation.
+# weights, on the same batches, for the same number of steps. Rank them, and say which will beat bicubic interpolation. (The scores
+# are now on luma, which does not see wrong colours.)
 
 # %%
 batches = sr.pipeline.training_batches(
@@ -509,11 +513,12 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The two kinds of skip do different things. Without any, the picture has to pass through the code, and after 250 steps the network is
-# 3.9 to 6.7 dB below bicubic interpolation. With the skip from the image alone, it starts at bicubic interpolation and stays
-# there: the correction has to pass through the same code. With symmetric skips alone, it must first learn to reproduce the picture,
-# and then it is already above bicubic on the motorcycle. (Its red is still too orange, which PSNR on luma does not see.) Both together are above bicubic on both photos. With one random seed and
-# 250 steps, the differences of a tenth of a decibel between the last two mean little. The gap to "neither" means a lot.
+# Without any skip, the picture has to pass through the code, and after 250 steps the network is 3.9 to 6.7 dB below bicubic
+# interpolation. With the skip from the image alone, its scores equal those of bicubic interpolation in every digit: it has learned
+# no correction, which would also have to pass through the code. With symmetric skips alone, the network must first learn to
+# reproduce the picture. After 250 steps, it is 0.2 dB below bicubic on the cat and 0.15 dB above it on the motorcycle, where its
+# red is still too orange. Both kinds together are above bicubic on both photos. With one random seed and 250 steps, the differences
+# between the last two (0.24 and 0.09 dB, in opposite directions) mean little. The gap to "neither" is far larger.
 #
 # ## What does each skip carry?
 #
@@ -583,10 +588,11 @@ fig.suptitle(
 plt.show()
 
 # %% [markdown]
-# In this network, `skip` carries the picture itself: without it, 9 dB are left. The symmetric skips carry corrections at edges, worth
-# 0.2 to 0.6 dB each, and flat areas stay the same (mid-grey). Setting the code to 0 changes the score by less than a hundredth of a decibel: this
-# network has ways around its bottleneck, and does not use it. Cutting tells what a *trained* network relies on. What a network could
-# do without a skip is another question, which the four trainings above answer: there, symmetric skips alone carried the picture.
+# In this network, `skip` carries the picture itself: without it, the PSNR falls to 9 dB. The symmetric skips carry corrections at
+# edges, worth 0.2 to 0.6 dB each, and flat areas change little (mid-grey). Setting the code to 0 changes the score by less than a
+# hundredth of a decibel. (Its picture is amplified most; in most tiles, the code is 0 anyway.) Information can flow around the
+# bottleneck, and this network makes no use of the code. Removing a connection shows what a *trained* network relies on. The four
+# trainings above showed what networks can learn without it: there, symmetric skips alone carried the picture.
 #
 # A network with skips does not compress the image, because everything that goes around the code would have to be stored as well.
 #
@@ -597,8 +603,8 @@ plt.show()
 #
 # $$\mathrm{L1} = |d|, \qquad \mathrm{L2} = d^2, \qquad \mathrm{Charbonnier} = \sqrt{d^2 + \varepsilon^2}$$
 #
-# *Charbonnier* is the loss of many super-resolution networks. What counts in training is the derivative. **Predict:** how large is
-# the derivative of each loss for a difference of 0, of 0.001, and of 0.2?
+# *Charbonnier* is common in super-resolution. What counts in training is the derivative. **Predict:** with $\varepsilon = 0.01$,
+# how large is the derivative of each loss for a difference of 0, of 0.001, and of 0.2?
 
 # %%
 d = np.linspace(-0.06, 0.06, 601).astype("float32")
@@ -625,9 +631,9 @@ for name, epsilon_of_loss in (("by default", 1e-3), ("in the plot", epsilon)):
 print(f"L1: {np.abs(true - pred).mean():.4f}")
 
 # %% [markdown]
-# The derivative of L2 becomes small together with the error, so small errors hardly count, and large ones dominate. That of L1 has the
-# same size for every error, and jumps at 0. Charbonnier behaves like L1 for large errors and like L2 for those below $\varepsilon$,
-# without a jump. What L1 and L2 do to an edge at an uncertain position is in lesson 6.
+# At 0.001 and 0.2, the derivatives are 1 and 1 (L1), 0.002 and 0.4 (L2), and 0.10 and 0.999 (Charbonnier). At 0, L1 has none, and
+# the other two are 0. With L2, small errors hardly count, and large ones dominate. Charbonnier behaves like L1 for large errors and
+# like L2 for those below $\varepsilon$, without the jump of L1 at 0.
 #
 # Scores can be losses, too. The loss `"ssim"` is 1 - SSIM, and `"psnr"` is the negative PSNR, capped at 100 dB so that equal images
 # have a finite value. Our last example compares edges only: *HFENN* filters both images with a Laplacian of Gaussian (a blur, then
@@ -678,8 +684,8 @@ assert (relative[3:, 4] < 0.02).all()  # HFENN sees neither stripes nor brightne
 #
 # ## What a loss wants
 #
-# A network can hide what its loss asks for, so we leave out the network here. We start from a grey picture and let each loss move
-# the *pixels* along its negative gradient. (A `GradientTape` records the computation inside its block. `tape.gradient(value, x)`
+# A network can hide what its loss asks for, so we leave out the network here. We start from a grey picture and let each loss change
+# the *pixels* by gradient descent, with Adam. (A `GradientTape` records the computation inside its block. `tape.gradient(value, x)`
 # then returns the derivative of `value` with respect to each number in `x`.) **Predict:** what will HFENN never bring back?
 
 # %%
@@ -726,9 +732,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# HFENN brings back the edges but not the colours between them, because it has almost no gradient for what it does not see. SSIM
-# restores edges and texture first, and the colour of large areas last. Charbonnier moves every pixel towards its target from the first
-# step on. A loss that is blind to something can be used together with one that is not: exercise 4 does this.
+# HFENN brings back the edges but not the colours between them, because its value hardly depends on these. SSIM restores edges and
+# texture first, and the colour of large areas last. Charbonnier moves every pixel towards its target from the first step on. A loss
+# that is blind to something can be used together with one that is not: exercise 4 does this.
 #
 # ## Exercises
 #
@@ -798,7 +804,7 @@ assert tape.gradient(in_code, ones).numpy()[0].any(axis=(0, 2)).sum() == answer
 # %% [markdown]
 # **Exercise 4.** Write a loss that compares the *differences between neighbouring pixels*, vertically and horizontally, by their
 # mean absolute error. Is this loss also blind to brightness? Let `descend` start from grey with this loss alone, and then together
-# with L1.
+# with L1. (`sr.losses.WeightedSum([(1, "l1"), (1, your_loss)])` adds losses.)
 
 
 # %%
@@ -829,6 +835,10 @@ sr.plotting.comparison(
     whole=False,
 )
 
+# %% [markdown] tags=["solution"]
+# Alone, the loss restores the edges but not the colour of large areas, because it is blind to brightness. With L1, the picture is
+# complete.
+
 # %% [markdown]
 # **Exercise 5.** A bottleneck can be useful. Add noise with a standard deviation of 0.1 to `hr`, and pass it through `squeeze` with
 # several values of `k`. Which `k` gives the highest PSNR against the clean photo, and why is it neither the smallest value nor 192?
@@ -857,16 +867,19 @@ plt.show()
 # every other number.
 assert 1 < best < 192
 
+# %% [markdown] tags=["solution"]
+# The curves end at 96. With all 192 numbers, the clean photo returns unchanged, and the noisy one remains noisy (dashed line).
+
 # %% [markdown]
 # ## Summary
 #
 # - Stride shrinks an image, and dilation enlarges the receptive field without more weights.
 # - An autoencoder passes an image through a code of fewer numbers. The best linear autoencoder is PCA, and a trained linear
 #   autoencoder finds the same space with other coordinates.
-# - A nonlinear autoencoder should be compared with PCA at the same number of values. A decoder that sees neighbouring codes can do
+# - A nonlinear autoencoder should be compared with PCA at the same number of values. A network that sees neighbouring codes can do
 #   better than PCA, which treats each tile alone.
-# - Symmetric skips lead around the bottleneck, and the skip from the image to the output makes the network learn a correction. They
-#   are different things: test them separately.
+# - Symmetric skips lead around the bottleneck, and the skip from the image to the output makes the network learn a correction. Test
+#   them separately.
 # - Charbonnier is a smooth L1. A loss can be blind to some errors, as HFENN is to brightness, and a pixel loss beside it fixes this.
 #
 # ## Further reading

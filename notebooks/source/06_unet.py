@@ -15,8 +15,8 @@
 # - show what its skips carry;
 # - explain, by hand and on a photo, why a pixel loss produces blurry pictures.
 #
-# **You need** lessons 1 and 2 (PSNR, SSIM, degradations), lesson 3 (residual learning) and lesson 4 (transposed convolution).
-# Convolutions are in lesson 3.
+# **You need** lessons 1 and 2 (PSNR, SSIM, degradations), lesson 3 (convolutions, residual learning) and lesson 4 (transposed
+# convolution).
 #
 # **Time:** about 50 minutes to read the core, 55 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -50,7 +50,8 @@ here = sr.course.start(
 # ## Damage
 #
 # So far, pixels were missing. Old scans, cheap cameras and messaging apps damage photos in a different way: all the pixels are
-# there, and all of them are slightly wrong. Here are four kinds of damage, applied one after the other:
+# there, and all of them are slightly wrong. Here are four kinds of damage, applied one after the other. **Predict:** if you knew
+# the four steps and all their settings, which of them could you undo exactly?
 
 # %%
 import time
@@ -78,13 +79,11 @@ for name, step in steps.items():
 sr.plotting.degradations(motorcycle, stages, crop=engine)
 
 # %% [markdown]
-# **Predict:** if you knew the four steps and all their settings, which of them could you undo exactly?
-#
-# None of them. The noise is random, rounding merges values for good, and JPEG rounds again. Even the blur, whose kernel is known,
-# has pushed fine detail below the level of the noise. Restoration is as ill-posed as enlarging.
+# None of them can be undone. The noise is random, rounding merges values for good, and JPEG rounds again. Even the blur, whose
+# kernel is known, has pushed fine detail below the level of the noise. Restoration is ill-posed, like enlarging.
 #
 # The degradation `"crappify"` from lesson 2 draws the strengths and the order of the steps anew for each photo. At scale 1, it
-# keeps the size. The name comes from fast.ai's course, and our mixture of steps is a different one.
+# keeps the size. The name comes from fast.ai's course; our steps differ.
 
 # %%
 crappify = d.get("crappify", scale=1)
@@ -92,8 +91,8 @@ draws = {f"draw {seed}": crappify(motorcycle, seed=seed) for seed in range(5)}
 sr.plotting.degradations(motorcycle, draws, crop=engine)
 
 # %% [markdown]
-# These are our test images: crops of two photos that are not used for training in this lesson, with three random draws each. The
-# baseline is the score of the damaged photo itself.
+# These are our test images: crops of two photos that are not used for training in this lesson, three times each, every time with
+# another random draw. The baseline is the score of the damaged photo itself.
 
 # %%
 crops = {
@@ -126,8 +125,8 @@ print(untouched["conditions"])
 #
 # ![The U-Net of the package](figures/06_unet.svg)
 #
-# *The U-Net of the package, drawn by `sr.plotting.diagram(sr.models.unet(1))`: C joins the channels of both maps. The uppermost line adds the
-# image to the output.*
+# *The U-Net of the package, drawn by `sr.plotting.diagram(sr.models.unet(1))`: C joins the channels of both maps. The uppermost
+# line adds the image to the output. "Bicubic" does nothing at scale 1. Our networks have 8 or 16 channels at the top.*
 #
 # The same by hand, for any number of levels:
 
@@ -181,7 +180,7 @@ print(f"{by_hand.count_params():,} weights, in {batch.shape}, out {output.shape}
 # result.
 #
 # Next we look inside a trained U-Net that comes with the package. It has five levels, from 16 channels at the top to 256 at the
-# bottom. The figure shows the mean over the channels at each level, on the way down and on the way up:
+# bottom. The figure shows the mean over the channels at each level:
 
 # %%
 shipped = sr.models.load("unet-x1-bsds-small")
@@ -209,14 +208,16 @@ for level in range(5):
 plt.show()
 
 # %% [markdown]
-# Read the figure as a U: down the left column and up the right column. Near the top there are lines and edges. Farther down there
-# are only blobs that roughly say what is where. The small squares in the lower part of the right column are the checkerboard from
-# lesson 4, because each step up is a transposed convolution.
+# Read the figure as a U: down the left column and up the right column. At the top left, the photo is still recognizable. One level
+# down, and at the top right, there are lines and edges. Farther down there are only blobs that roughly say what is where. The small
+# squares in the lower part of the right column are the checkerboard from lesson 4: each step up is a transposed convolution, whose
+# 2 x 2 stamps do not overlap but have independent weights.
 #
-# ## How far it sees
+# ## Its receptive field
 #
-# Which input pixels influence one output pixel? We go backwards through the network. A 3 x 3 convolution adds one pixel on each
-# side, an upsampling step halves positions, and pooling doubles them:
+# The *receptive field* of an output pixel is the set of input pixels that influence it. We go backwards through the network. Each
+# pair of 3 x 3 convolutions adds two pixels on each side. An enlarged pixel `p` comes from pixel `p // 2`, and a pooled pixel `p`
+# comes from pixels `2 p` and `2 p + 1`:
 
 
 # %%
@@ -246,8 +247,8 @@ for num_levels in range(1, here.deepest + 1):
     )
 
 # %% [markdown]
-# It sees about 200 pixels. The lower levels are cheap to compute: each new level roughly quadruples the number of weights but adds
-# about the same number of multiplications, because a map with twice as many channels has a quarter of the pixels.
+# It sees about 200 pixels. Each new level roughly quadruples the number of weights but adds only about the same number of
+# multiplications, because a map with twice as many channels has a quarter of the pixels.
 #
 # That a network *can* see a pixel does not mean that it uses it. The gradient of one output pixel says how strongly each input
 # pixel acts on it. We use the gradient of the correction, without the damaged photo that is added at the end. **Predict:** is the
@@ -285,19 +286,19 @@ plt.show()
 
 # %% [markdown]
 # Nothing outside the computed square has any influence, as the assertion confirms. Inside, there is a bright centre with a faint
-# glow around it: the network can see far, but it mostly uses nearby pixels.
+# glow around it: the receptive field is large, but the network mostly uses nearby pixels.
 #
 # ## Training
 #
 # We train the network of this page on the four kinds of damage of the first figure, always at the same strengths. The training
-# patches come from six photos. `min_contrast` rejects flat ones, such as the black sky, from which nothing can be learned. Damaging
-# a patch takes time, so we prepare a limited number of batches and go over them repeatedly. The loss is the mean absolute error of
-# the pixels:
+# patches come from six photos. `min_contrast` rejects flat ones, such as the black sky, because they teach nothing about edges.
+# Damaging a patch takes time, so we prepare a limited number of batches and go over them repeatedly. The loss is the mean absolute
+# error of the pixels:
 #
 # $$L_1(y, \mathrm{HR}) = \mathrm{mean}\,|y - \mathrm{HR}|$$
 #
 # The learning rate rises during the first tenth of the steps (warm-up), because the first steps of a deep network are the least
-# stable, and then falls along a cosine (lesson 4). The optimizer is SOAP, of which lesson 4 explains the idea.
+# stable, and then falls along a cosine. The optimizer is SOAP, as in lesson 4.
 
 # %%
 known = d.Compose(list(steps.values()))  # blur, noise, 24 levels, JPEG
@@ -321,8 +322,8 @@ for ax in axes.flat:
 plt.show()
 
 # %% [markdown]
-# We score on the cat and the motorcycle, which are not among these photos, with the same damage. After each part of the training,
-# we also keep the output for the motorcycle.
+# We score on the cat and the motorcycle with the same damage. After each part of the training, we also keep the output for the
+# motorcycle.
 
 # %%
 known_tests = sr.datasets.Pairs(
@@ -393,13 +394,14 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The noise and the blocks are almost gone after a quarter of the steps. After that, the picture changes little: edges become slightly harder, and the PSNR still rises by a few
-# tenths of a decibel. On average over both photos, the network gains more than 1 dB. The fins of the engine, which the blur merged, do not come back.
+# The fine noise and the blocks are almost gone after a quarter of the steps. After that, the picture changes little: edges become
+# slightly sharper, the PSNR still rises by a few tenths, and blotches of wrong colour remain. On average, the PSNR rises by more
+# than 1 dB. The fins of the engine, which the blur merged, do not come back.
 #
 # ## Damage that the network does not know
 #
-# How does it do on the six test crops, which `crappify` has damaged with random strengths? For comparison, we take the shipped network. It has
-# the same kind of layers and five levels, and was trained on exactly this damage, on several hundred photos:
+# How does it do on the six test crops, which `crappify` has damaged with random strengths? For comparison, we take the shipped
+# network. It has the same kind of layers and five levels, and was trained on this damage, on several hundred photos:
 
 # %%
 history = sr.weights.history(sr.weights.find("unet-x1-bsds-small"))
@@ -441,10 +443,11 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# Each network is good at the damage of its training. On the known damage, ours is about half a decibel better than the shipped one, which has many times the weights and was trained for much
-# longer. On the random draws it is the other way round. Ours gains on the motorcycles of draws 0 and 1, whose damage resembles that of its
-# training, and loses up to 3.4 dB on photos that were hardly damaged, because it removes blur and noise that are not there. The shipped network has seen all strengths. It raises the PSNR of
-# four crops, by up to 2 dB. But the cats of draws 1 and 2 lose about 1 dB with it, too.
+# Each network is good at the damage of its training. On the known damage, ours is about half a decibel better than the shipped one,
+# which has many times the weights and was trained for much longer. On the random draws it is the other way round. Ours gains on the
+# motorcycles of draws 0 and 1, which are damaged about as strongly as its training data, and loses up to 3.4 dB on photos that were
+# hardly damaged, because it removes blur and noise that are not there. The shipped network has seen all strengths. It raises the
+# PSNR of four crops by up to 2 dB, but the cats of draws 1 and 2 lose about 1 dB with it, too.
 #
 # ## Cut the skips
 #
@@ -495,8 +498,9 @@ sr.plotting.comparison(
 # %% [markdown]
 # Without the top skip, everything that the last level receives has passed through pooling: its maps are half-size maps enlarged
 # again. One level further down they are quarter-size maps, and so on. In the picture, the lines then keep their places but are
-# weaker, and the fine grain that removes the noise is gone. Without the top two skips, this network corrects almost nothing. It
-# works mostly with the fine maps, as the influence above suggested.
+# weaker, and the fine grain that removes the noise is gone. Without the top two skips, only an even, greenish tint is left. This
+# network works mostly with the fine maps. (Part of this may be because zeros are unusual values here: after a ReLU, the maps are
+# positive on average.)
 
 # %%
 cut_results = {k: sr.images.to_integer(output) for k, output in outputs.items()}
@@ -510,11 +514,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# All four outputs still show the motorcycle, because the damaged photo itself is added at the end. This addition is also a skip,
-# the longest one.
+# All four outputs still show the motorcycle, because the damaged photo itself is added at the end, which is the longest skip.
 #
-# Note that this experiment shows what *this* network, which was trained with skips, sends through them. A network trained without
-# skips would learn a different solution. In exercise 4 we train one.
+# Note that *this* network was trained with skips. One trained without them would learn a different solution (exercise 4).
 #
 # ## Why it is blurry
 #
@@ -561,10 +563,10 @@ plt.show()
 #
 # $$\arg\min_a \mathbb{E}\,(x - a)^2 = \text{mean of } x, \qquad \arg\min_a \mathbb{E}\,|x - a| = \text{median of } x$$
 #
-# Of these four results, only L1's edge is a possible photo. The ramp, the uniform grey and the missing fence are not. This is the
-# blur of pixel losses: it is not caused by too little training, but by what the loss asks for.
+# Of these four results, only L1's edge is a possible photo. This is the blur of pixel losses: it is not caused by too little
+# training but by the loss itself.
 #
-# ## The same on a photo
+# ## The mean and the median on a photo
 #
 # Real photos also have many possible answers. Our example is grass. The upper half of a photo shows what grass can look like. In
 # the lower half, we know only the means of blocks of 4 x 4 pixels.
@@ -647,9 +649,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# PSNR prefers the blurry picture, by about 3 dB. If the true patch and the answer are two independent draws from the same
-# distribution, their expected squared difference is *twice* the variance. The expected squared difference from the mean is the
-# variance once. The ratio of 2 corresponds to $10 \log_{10} 2 = 3.01$ dB.
+# PSNR prefers the blurry picture, by 2.8 dB. If the true patch and the answer are two independent draws from the same distribution,
+# their expected squared difference is *twice* the variance. The expected squared difference from the mean is the variance once. The
+# ratio of 2 corresponds to $10 \log_{10} 2 = 3.01$ dB. With only 24 patches, it is smaller:
 
 # %%
 one = np.mean((answers[:, 0] - truth) ** 2)
@@ -659,11 +661,12 @@ print(f"in theory, with a mean of 24: {2 / (1 + 1 / 24):.2f}")
 assert one > 1.4 * mean
 
 # %% [markdown]
-# Keep this in mind when you compare scores: a method that gives one plausible, sharp answer loses up to 3 dB to the blurry mean. A
-# network trained for PSNR learns to blur whatever it is unsure of.
+# Therefore, a method that draws one of the plausible answers at random loses 3 dB to their blurry mean. A network trained for PSNR
+# learns to blur whatever it is unsure of.
 #
-# Does our U-Net do this? The spectrum shows it: how much contrast is there at each spatial frequency, in HR and in the result? For
-# comparison we add the same network after further training with a *perceptual* loss, the subject of lesson 7.
+# Does a U-Net do this? We look at the spectrum of the shipped one, for a motorcycle with blur, noise and JPEG: how much contrast is
+# there at each spatial frequency, in HR and in the result? For comparison we add the same network after further training with a
+# *perceptual* loss, the subject of lesson 7. (It has also seen more steps, so the loss is not the only difference.)
 
 # %%
 perceptual = sr.models.load("unet-x1-bsds-perceptual")
@@ -709,7 +712,7 @@ sr.plotting.comparison(
 # %% [markdown]
 # Compare the curves in the right half, where the fine structures are, and then the pictures. What is missing there is what we see
 # as blur. The pixel loss even ends below the damaged photo, whose finest "structures" are noise. Not everything that the perceptual
-# loss adds is detail either: see the fine grid on the brake disc. Which picture do you prefer, and which one does PSNR prefer?
+# loss adds is detail: see the fine grid on the floor at the left. Which picture do you prefer, and which one does PSNR prefer?
 # Lesson 7 starts with this question.
 
 # %% [markdown]
@@ -750,8 +753,8 @@ sr.course.check(answer, (0.4, 0.2))
 print("the mean", round(answer[0], 3), "and the median", answer[1])
 
 # %% [markdown]
-# **Exercise 3.** What do `fence` and `edge` become with the error `abs(e) ** 0.3`, whose power is below that of L1? For one pixel,
-# is the mean error smallest at one of the answers or between them? Does this save the fence?
+# **Exercise 3.** What do `fence` and `edge` become with the error `abs(e) ** 0.3`, whose power is below that of L1? For the pixel
+# of exercise 2, is the mean error smallest at one of the five answers or between them? Does this bring back the fence?
 
 # %%
 answer = None  # use `best`
@@ -778,8 +781,9 @@ print("chosen independently, and dark is likelier, so there is still no fence.")
 print("A loss has to look at several pixels together.")
 
 # %% [markdown]
-# **Exercise 4.** Write the network of this page without any skips, not even the one that adds the image. Train both for a quarter of
-# the steps on `batches`, and compare them on a test photo. What passes through the narrow middle in so few steps, and what does not?
+# **Exercise 4.** Write the network of this page without any skips, not even the one that adds the image. Train both for a quarter
+# of the steps on `batches`, and compare them on a test photo. What passes through the coarse middle in so few steps, and what does
+# not?
 
 # %%
 answer = None  # your networks
@@ -815,14 +819,15 @@ sr.plotting.comparison(
 )
 
 # %% [markdown] tags=["solution"]
-# Without skips, one colour and blurred shapes come out, far below the damaged photo in PSNR, with the checkerboard of the transposed convolutions. In the middle, four numbers in
-# each direction have become one, and in so few steps the decoder does not learn to restore the lines from its 64 channels. With skips, the network starts from the damaged photo and has already
-# removed much of the noise.
+# Without skips, one colour and blurred shapes come out, far below the damaged photo in PSNR, with the checkerboard of the
+# transposed convolutions. The middle has room for everything (64 channels for 4 x 4 x 3 = 48 numbers), but without the added image
+# the network starts from nothing, and in so few steps the decoder learns neither the colours nor the lines. With skips, the network
+# starts from the damaged photo and has already removed much of the noise.
 
 # %% [markdown]
-# **Exercise 5.** A photo has to be sent over a slow connection, and the receiver can compute. Is it better to send a strongly compressed JPEG
-# of full size, or a less compressed one of half the size that is enlarged afterwards? Draw PSNR against kilobytes for a part of the motorcycle, with bicubic
-# interpolation and with `lapsrn-x2-bsds-small`. (What networks make of JPEG blocks is also a subject of lesson 15.)
+# **Exercise 5.** A photo has to be sent over a slow connection, and the receiver can compute. Is it better to send a strongly
+# compressed JPEG of full size, or a less compressed one of half the size that is enlarged afterwards? Draw PSNR against kilobytes
+# for a part of the motorcycle, with bicubic interpolation and with `lapsrn-x2-bsds-small`, a network of lesson 9.
 
 # %%
 answer = None  # three curves; `PIL.Image.save` writes a JPEG into an `io.BytesIO`
@@ -861,19 +866,20 @@ plt.show()
 # %% [markdown]
 # ## Summary
 #
-# - Restoration is super-resolution without enlarging: many clean photos are consistent with one damaged photo.
+# - Restoration is ill-posed, like super-resolution: many clean photos are consistent with one damaged photo.
 # - A U-Net has a large receptive field at low cost, because each level has a quarter of the pixels of the one above. Its skips
-#   carry precise positions.
-# - L2 is minimized by the mean of all plausible answers, and L1 by the median of each pixel. Both can be images that never occur.
-# - A plausible sharp answer costs up to 3 dB of PSNR compared with the blurry mean.
+#   carry the fine maps, and with them most of the correction.
+# - L2 is minimized by the mean of all plausible answers, and L1 by the median of each pixel. Both can be impossible images.
+# - A sharp answer drawn at random from the plausible ones costs 3 dB of PSNR compared with their mean.
 # - A network repairs the damage that it was trained on, and can make other images worse.
 #
 # ## Further reading
 #
 # - Ronneberger, Fischer and Brox, [U-Net](https://arxiv.org/abs/1505.04597), 2015: the network, for segmenting cells.
+# - Zhang and others, [Beyond a Gaussian denoiser](https://arxiv.org/abs/1608.03981), 2016: DnCNN.
 # - Mao, Shen and Yang, [Image restoration using very deep convolutional encoder-decoder networks with symmetric skip
 #   connections](https://arxiv.org/abs/1603.09056), 2016: the same idea for noise, blur and JPEG.
 # - Zhao et al., [Loss functions for neural networks for image processing](https://arxiv.org/abs/1511.08861), 2015: L1, L2 and SSIM
 #   as losses.
-# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why sharp answers cost PSNR
-#   whatever the method, and that 3 dB are enough to pay for them.
+# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why the best PSNR and the most
+#   realistic pictures exclude each other, and that perfect realism need not cost more than 3 dB.

@@ -6,20 +6,23 @@
 #
 # ![Noise, a texture painted from it, and gravel](figures/07_goal.jpg)
 #
-# *Random pixels, changed until the features of VGG19 occur together as often as they do in the photo of gravel. No network was trained for this.*
+# *Random pixels, changed until the features of VGG19 occur together as often and as strongly as they do in the photo of gravel. No
+# network was trained for this.*
 #
 # **You will be able to**
 #
-# - write VGG19, content loss, Gram matrices and total variation by hand, and say what each of them is blind to;
+# - build the first three blocks of VGG19, write content loss, Gram matrices and total variation by hand, and say what each of them
+#   is blind to;
 # - look at VGG's features, and choose a layer for a reason;
 # - choose the weights of several losses by their gradients, and train a network with the sum;
 # - report what was gained and what it cost, and explain why the new detail must not be trusted.
 #
-# **You need** lesson 1 (PSNR) and lesson 6 (the U-Net, and why its loss keeps it blurry). What a convolution does is in lesson 3.
+# **You need** lesson 1 (PSNR), lesson 3 (convolutions), lesson 5 (gradient descent on pixels, `GradientTape`) and lesson 6 (the
+# U-Net, and why its loss keeps it blurry).
 #
-# **Time:** about 65 minutes to read the core, 50 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 70 minutes to read the core, 50 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
-# **Optional** sections, 5 minutes more: *LPIPS, weights fitted to human ratings*; *detail that depends on the noise*. Everything else is core.
+# **Optional** sections, 5 minutes more: *before or after the ReLU?*; *LPIPS, weights fitted to human ratings*. Everything else is core.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/07_perceptual.ipynb) · [Student edition](student/07_perceptual.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/07_perceptual.py) · Previous: [6. U-Net: restore a damaged photo](06_unet.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/06_unet.ipynb)) · Next: [8. EDSR: remove batch normalization, then train well](08_edsr.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/08_edsr.ipynb)) · [All lessons](README.md)
 
@@ -99,8 +102,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The squared error rates them as equal. To our eyes, one is as good as the photo, and one has lost the structure of the fur. A
-# better loss would have to know what fur looks like. A network that was trained to recognize images may know.
+# The squared error rates them as equal. To our eyes, the brighter one is as good as the photo, and the blurred one has lost the
+# structure of the fur. A better loss would have to know what fur looks like. A network that was trained to recognize images may
+# know.
 #
 # ## What VGG19 sees
 #
@@ -160,8 +164,8 @@ plt.show()
 # The first layer shows edges and colours, pixel by pixel. The second shows strokes of fur in one direction or another, and the third still has the outline of the eye. In the last two
 # there are a few bright places. Each says that something is roughly here, but not what it looks like in detail.
 #
-# The network is as simple as its features are useful. These are its first three blocks in Keras layers, with the conversion of colours. The kind of pooling is an
-# argument, because we shall change it below:
+# VGG19 is a plain stack of convolutions, ReLUs and pooling layers. These are its first three blocks in Keras layers, with the
+# conversion of colours. The kind of pooling is an argument, because we shall change it below:
 
 
 # %%
@@ -202,8 +206,8 @@ print(f"{by_hand.count_params():,} of VGG19's weights; equal to the package's fe
 # $$L_\text{content}(x, y) = \mathrm{mean}\,\big(\phi(x) - \phi(y)\big)^2$$
 #
 # This is the whole *perceptual loss* with which Johnson and others (2016) trained for super-resolution. They took VGG16 and call it
-# feature reconstruction loss. The features here are taken after the ReLU, as in SRGAN; ESRGAN takes them before it
-# (`"vgg19/block5_conv4/before_relu"` in the package).
+# feature reconstruction loss. The features here are taken after the ReLU, as in SRGAN; ESRGAN (both in lesson 10) takes them before
+# it (`"vgg19/block5_conv4/before_relu"` in the package).
 
 # %%
 middle = layer_names.index("vgg19/block3_conv3")
@@ -240,12 +244,13 @@ plt.show()
 
 # %% [markdown]
 # For VGG19, the brighter photo is the closest, and from the second of these layers on, the change in brightness hardly counts.
-# Blur, which a pixel loss rewards, is the worst at nearly every layer. Noise is penalized less.
+# Blur, to which training with a pixel loss leads, is the worst at nearly every layer. Noise is penalized less.
 #
-# ### Before or after the ReLU?
+# ### Optional: before or after the ReLU?
 #
-# SRGAN compares features after the ReLU, and ESRGAN before it. ESRGAN's authors give two reasons: after the ReLU most features of deep layers are zero, so that
-# little is compared, and brightness is preserved worse. We can count the first and measure the second. **Predict:** at which layer are most features zero?
+# ESRGAN's authors give two reasons for comparing features before the ReLU: after it, most features of deep layers are zero, so that
+# little is compared, and brightness is preserved worse. We can count the zeros and measure how the loss responds to brightness.
+# **Predict:** at which layer are most features zero?
 
 # %%
 relu_names = [f"vgg19/{n}" for n in ("block2_conv2", "block3_conv3", "block5_conv4")]
@@ -265,9 +270,10 @@ for i, name in enumerate(both_sides):
     print(f"{name:31} {zeros:5.0%}  {ratios[0]:8.3f}  {ratios[1]:5.2f}")
 
 # %% [markdown]
-# The first reason is confirmed: after the ReLU, 89% of the features of `block5_conv4` are zero, far more than in the other two layers. The second is not visible here. Relative to the
-# blur, the brighter photo costs at most 1.6%, before the ReLU as well as after it. The largest difference between the two sides is in the deepest layer, where noise costs 0.18 before
-# the ReLU and 0.27 after it.
+# The first reason is confirmed: after the ReLU, 89% of the features of `block5_conv4` are zero, far more than in the other two
+# layers. The second is about trained networks, which this table cannot test, but the loss itself hardly responds to brightness on
+# either side: relative to the blur, the brighter photo costs at most 1.6%. The two sides differ most in the deepest layer, where
+# noise costs 0.18 before the ReLU and 0.27 after it.
 #
 # ## Texture: Gram matrices
 #
@@ -287,9 +293,9 @@ np.testing.assert_array_equal(gram, moved.T @ moved)
 print(gram)
 
 # %% [markdown]
-# The diagonal shows how strong each feature is. The other entries show how often both features are strong at the same position.
-# *Which* position this is no longer matters after the sum. For a batch of feature maps $\Phi$, `einsum` computes the same, $\Phi^T
-# \Phi$, in one line:
+# The diagonal shows how strong each feature is. The other entries show how often, and how strongly, both features respond at the
+# same position. *Which* position this is no longer matters after the sum. For a batch of feature maps, with $\Phi$ as the matrix
+# that has one row for each position, `einsum` computes the same, $\Phi^T \Phi$, in one line:
 
 
 # %%
@@ -369,7 +375,9 @@ plt.show()
 
 # %% [markdown]
 # White means the same entry as in the first gravel. The matrix is a fingerprint of the texture: samples of the same material have
-# nearly the same matrix. Blur lowers almost every entry, and sharpening raises almost every entry above that of the first gravel. As a loss, we take the squared difference of the two matrices relative to the size of the true one.
+# nearly the same matrix. Blur lowers almost every entry, and sharpening raises almost every entry above that of the first gravel.
+# As a loss, we take the squared difference of the two matrices relative to the size of the true one. Too much contrast therefore
+# costs more than too little: a matrix of zeros has a loss of 1, and one that is four times too large has a loss of 9.
 
 
 # %%
@@ -406,16 +414,18 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Each loss is blind to what the other one sees. Blurred gravel is the closest in content, and shuffled gravel is nearly as far as a brick wall, because content compares positions. In
-# texture, shuffled gravel and gravel from elsewhere are close, and the blur is almost as far as the wall.
+# The two losses order these pictures differently. Blurred gravel is the closest in content, and shuffled gravel is nearly as far as
+# a brick wall, because content compares positions. In texture, shuffled gravel and gravel from elsewhere are close, and the blur is
+# almost as far as the wall.
 #
-# Texture has no positions, but the entries of a Gram matrix grow with the strength of the features. The sharpened gravel shows how much this matters: it has the same stones in the
-# same places, but its contrast is exaggerated (the strength is 12.75), and its texture loss is the largest of all. We come back to contrast below, with a milder control.
+# The texture loss ignores positions, but the entries of a Gram matrix grow with the strength of the features. The sharpened gravel
+# shows how much this matters: it has the same stones in the same places and, by construction, the same fine contrast, but its
+# contrast at coarser scales is exaggerated (the strength is 12.75), and its texture loss is the largest of all.
 #
 # ## A texture out of noise
 #
-# What does a loss really ask for? We let it paint: we start from noise and change the pixels themselves by gradient descent until
-# the loss is low. No network is trained here.
+# Which pictures does a loss favour? We start from noise and optimize the pixels themselves by gradient descent until the loss is
+# low (`paint` below). No network is trained here.
 
 
 # %%
@@ -440,8 +450,8 @@ def paint(loss, start, steps):
 
 
 # %% [markdown]
-# We use the texture loss of three layers together, as in EnhanceNet, which is the package's default. **Predict:** will the stones
-# return to their positions? Will there be stones at all?
+# We use the texture loss of three layers together, the package's default. (They are those of EnhanceNet, see exercise 4.)
+# **Predict:** will the stones return to their positions? Will there be stones at all?
 
 # %%
 texture = sr.losses.Texture(vgg_weights=weights)
@@ -472,9 +482,10 @@ sr.plotting.comparison(
 #
 # ### Where does the grain come from?
 #
-# There are two suspects. It may be what is left of the noise that we started from. Or it may come from max pooling, whose
-# gradient reaches only the largest of four pixels. We test both: start from nearly uniform grey instead of noise, and take the network by hand with average pooling instead of
-# max pooling, in the target's features as well. The grain is measured by a filter that responds only to the finest patterns: pixel minus the mean of its four neighbours.
+# There are two suspects. It may be what is left of the noise that we started from. Or it may come from max pooling, whose gradient
+# reaches only the largest of four pixels. We test both: start from nearly uniform grey instead of noise, and take the network by
+# hand with average pooling instead of max pooling, in the target's features as well. The grain is measured by a filter that
+# responds only to the finest patterns: pixel minus the mean of its four neighbours.
 
 
 # %%
@@ -531,8 +542,8 @@ sr.plotting.comparison(
 # ## Total variation
 #
 # A well-known remedy against grain asks neighbouring pixels to be similar. *Total variation* (TV) is the mean absolute difference
-# to the pixel below plus that to the pixel on the right. (Like all losses, the package's version takes the true image as its first
-# argument, but it ignores it.)
+# to the pixel below plus that to the pixel on the right. (As a loss, the package's version takes the true image first, but it
+# ignores it.)
 
 
 # %%
@@ -548,7 +559,7 @@ for name, image in {"HR": hr, **spoiled}.items():
     print(f"TV {variation(image):.4f} {name}")
 
 # %% [markdown]
-# Noise and sharpening have a much higher TV than HR, and blur has a much lower one. TV alone would therefore favour blur, and it
+# Noise and sharpening have a much higher TV than HR, and blur has a much lower one. TV alone would therefore favour blur, so it
 # must be combined with a loss that keeps the result close to the photo. **Predict:** we minimize the sum for a noisy photo of the
 # cat, with more and more weight on TV. What will the result with the largest weight look like?
 
@@ -583,12 +594,13 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The PSNR rises and then falls again. A little TV removes the noise together with some of the fur; more TV removes the fur and
-# leaves flat areas. TV knows nothing about photos, so it is useful only with a small weight.
+# leaves flat areas. TV cannot tell texture from noise, so it is useful only with a small weight.
 #
-# ## What a layer still knows
+# ## Feature inversion: what a layer keeps
 #
-# Which layer should a content loss use? We let the content loss paint from noise, with a little TV against the grain. What comes
-# back is what the layer knows, and what does not come back is what it ignores.
+# Which layer should a content loss use? We minimize the content loss over the pixels, from noise, with a little TV against the
+# grain. What does not come back in these few steps is kept weakly or not at all. **Predict:** which of `block2`, `block3` and
+# `block5` brings back the colours?
 
 # %%
 eye = hr[None, 40:104, 38:102]  # 64 x 64 pixels
@@ -613,15 +625,14 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The early layer brings back almost every pixel, so as a loss it is close to a pixel loss. `block3_conv3` keeps edges, colours and
-# strokes of fur. `block5_conv1` keeps stripes and arcs but not the colours. This is the
-# reason to choose a layer in the middle. (SRGAN uses one of the last layers together with a second network, the discriminator:
-# lesson 10.)
+# The early layer brings back almost every pixel. `block3_conv3` keeps edges, colours and strokes of fur. `block5_conv1` brings back
+# stripes and arcs but not the colours. An early layer would be close to a pixel loss, and a late one would leave the colours free,
+# so we choose one in the middle.
 #
 # ## The same U-Net, again
 #
-# We return to the U-Net of lesson 6, which was trained with the mean absolute error on about 470 photos. It gets four photos that
-# it has never seen, damaged by blur, noise and JPEG. Two of them consist of nothing but texture.
+# We return to the shipped U-Net of lesson 6, which was trained with the mean absolute error. It gets four photos that it has never
+# seen, damaged by blur, noise and JPEG. Two of them are pure texture.
 
 # %%
 motorcycle = data.stereo_motorcycle()[0]
@@ -654,7 +665,7 @@ restored = {"lesson 6": restore(lesson_6, inputs)}
 # ## Weights: look at gradients
 #
 # How much weight should pixels, content and texture get? The values of the losses do not help: the content loss is in the ten
-# thousands and L1 in the hundredths. A network is moved by the *gradients*, here the gradient of each loss with respect to the
+# thousands and L1 in the hundredths. A network is changed by the *gradients*, here the gradient of each loss with respect to the
 # pixels of the result. **Predict:** what will each loss change in the grass?
 
 # %%
@@ -704,15 +715,16 @@ fig.suptitle(
 plt.show()
 
 # %% [markdown]
-# In *lesson 6*, the grass looks like felt: where the detail was uncertain, the network returned something close to the mean. What would the losses change?
+# In *lesson 6*, the grass looks like felt: where the detail was uncertain, the network returned something close to the mean.
 #
-# L1 only knows signs: it asks for brighter here and darker there, everywhere with the same force. Content asks for strokes. Texture
-# asks for darker gaps and brighter blades where there already are some. TV makes neighbouring pixels more alike.
+# The gradient of L1 consists of signs: it asks for brighter here and darker there, everywhere with the same force. Content asks for
+# changes at the scale of a few pixels nearly everywhere. Texture asks above all for darker gaps where there already are some. TV
+# makes neighbouring pixels more alike.
 #
 # The printed gradients include the weights. Without them, the gradient of the content loss would be millions of times as large as
 # that of L1. We chose the weights so that the gradients of content and texture are about ten times as large as that of L1. L1 only
 # has to preserve brightness and colours, because the features hardly respond to a shift of these, as the brighter cat showed. We
-# leave out TV. All in one loss:
+# leave out TV, to keep the experiment to two new terms. All in one loss:
 #
 # $$L = L_1 + 3 \cdot 10^{-6}\, L_\text{content} + 0.3\, L_\text{texture}$$
 
@@ -791,6 +803,7 @@ pprint.pp(recipe["loss"])
 #
 # Contrast alone can lower the texture loss. We therefore add two controls with unsharp masking, which adds contrast but no new
 # structure. *ours, L1, sharpened* has the fine contrast of *ours, perceptual*, and *lesson 6, sharpened* has that of *shipped*.
+# **Predict:** which of the seven rows will have the lowest texture loss, and will the controls come close?
 
 # %%
 evaluation = sr.features.FeatureExtractor(
@@ -854,14 +867,17 @@ if trained:
     assert means["ours, L1"][3] < means["ours, perceptual"][3] + here.tolerance
 
 # %% [markdown]
-# Compare the two networks that we trained, with the same start, patches and steps. Their PSNR is almost the same. In texture and in fine contrast, the perceptual one is closer to HR.
-# (FAST takes too few steps for this.) Compare both with *lesson 6*, where they started: most of the difference between them arose because training with L1 made the results smoother
-# (the texture loss rose from 0.157 to 0.190). The perceptual loss improved on the start only slightly, to 0.144.
+# The PSNR of the two networks that we trained is almost the same. In texture and in fine contrast, the perceptual one is closer to
+# HR. Compare both with *lesson 6*, where they started: most of the difference between them arose because training with L1 made the
+# results smoother (the texture loss rose from 0.157 to 0.190). The perceptual loss improved on the start only slightly, to 0.144.
+# All of this is one training run, on four small photos.
 #
-# The control shows where the rest comes from. After unsharp masking, the result of the L1 network has nearly the same texture loss (0.148) and a slightly higher PSNR.
-# The gain in texture is therefore almost entirely a gain in contrast, and only the content loss of the perceptual network is still lower. The same holds for the shipped network,
-# which was trained for longer: it is closest to HR in texture and contrast, at the cost of PSNR and content, and *lesson 6, sharpened* reaches nearly the same texture with a
-# higher PSNR. A texture loss is no proof that a network draws better texture. Always compare with a sharpened image of the same contrast.
+# The control shows where the rest comes from. After unsharp masking, the result of the L1 network has nearly the same texture loss
+# (0.148) and a slightly higher PSNR. The gain in texture is therefore almost entirely a gain in contrast, and only the content loss
+# of the perceptual network is still lower. The same holds for the shipped network, which moved further, in spite of smaller
+# weights, because it was trained for longer: it is closest to HR in texture and contrast, at the cost of PSNR and content, and
+# *lesson 6, sharpened* reaches nearly the same texture with a higher PSNR. A lower texture loss does not prove better texture:
+# always compare with a sharpened image of the same contrast.
 #
 # **Predict:** where will you see the difference first, in the grass or on the motorcycle?
 
@@ -905,7 +921,9 @@ show(1)
 #
 # $$\mathrm{LPIPS}(x, y) = \sum_l \mathrm{mean}_{p} \sum_k w_{l,k} \big(\hat\phi_{l,k}(x)_p - \hat\phi_{l,k}(y)_p\big)^2$$
 #
-# Its weights are a file of their own; `help(sr.metrics.LPIPS)` says where it is looked for. **Predict:** how does it order the four errors of the first figure, and which restored photos does it prefer?
+# A smaller value means more alike. Its weights are a file of their own; `help(sr.metrics.LPIPS)` says where it is looked for.
+# Without this file, the cell prints nan. **Predict:** how does it order the four errors of the first figure, and which restored
+# photos does it prefer?
 
 # %%
 lpips = sr.metrics.LPIPS()
@@ -928,14 +946,15 @@ for name, images in results.items():
     print(f"{name:20} {lpips_of(targets, images):.3f}")
 
 # %% [markdown]
-# LPIPS orders the four errors as the deep layers of VGG19 did: the brighter photo is the closest, noise and sharpening are similar, and blur is by far the worst. Of the restored
-# photos it prefers *ours, perceptual* to *ours, L1*, and also to its sharpened control, so here contrast does not explain the whole gain. But the best of all is *lesson 6,
-# sharpened*, for which no perceptual loss was used, and *shipped* is worse than that. LPIPS and the content loss belong to two different networks, so they are less dependent on each other than two layers of VGG19.
+# LPIPS orders the four errors as the deep layers of VGG19 did: the brighter photo is the closest, noise and sharpening are similar,
+# and blur is by far the worst. Of the restored photos it prefers *ours, perceptual* to *ours, L1*, and also to its sharpened
+# control, so here contrast does not explain the whole gain. But *lesson 6, sharpened*, for which no perceptual loss was used, is as
+# good (0.186 and 0.190), and *shipped* is worse.
 #
-# ## A dial between the two
+# ## Network interpolation
 #
 # The shipped perceptual network has the same layers as that of lesson 6 and started from its weights. Their weights can therefore
-# be mixed, number by number, without any training. **Predict:** what will a mixture of half and half do?
+# be interpolated, number by number, without any training. **Predict:** what will a mixture of half and half do?
 
 
 # %%
@@ -969,11 +988,11 @@ fig.suptitle(
 plt.show()
 
 # %% [markdown]
-# There is a continuous path from one to the other, and every point on it is a usable network. In our run, the first half of the
-# path brings more than two fifths of the gain in texture, and costs less than a quarter of the PSNR that the whole path costs. Where to
-# stop does not depend on the networks but on the purpose: whether the picture is for viewing or for measuring.
+# Every point on the path between the two is a usable network. In our run, the first half of the path brings more than two fifths of
+# the gain in texture, and costs less than a quarter of the PSNR that the whole path costs. Where to stop depends on the purpose:
+# whether the picture is for viewing or for measuring.
 #
-# ## Optional: detail that depends on the noise
+# ## Detail that depends on the noise
 #
 # Is the new detail real? To test this, we damage one photo several times. The blur and the JPEG quality stay the same, and only the
 # noise is drawn anew. What was in the photo should come back the same each time. **Predict:** for which loss will the results
@@ -1013,10 +1032,11 @@ fig.colorbar(image, ax=axes, label="standard deviation")
 plt.show()
 
 # %% [markdown]
-# Where the maps are bright, the noise decided what was drawn. Of our two networks, the perceptual one varies more. About half
-# of this increase is also found after sharpening the output of the L1 network, because anything that increases fine contrast
-# increases the remains of the noise with it. For the shipped network, compared with *lesson 6*, sharpening explains more than four
-# fifths of the increase. Pictures like these are for viewing. Do not use their detail for measurements, diagnoses or evidence.
+# Where the maps are bright, the result depends on the noise. All networks remove most of it (its standard deviation is 7.7 grey
+# levels in each channel), but of our two, the perceptual one leaves more. About half of this increase is also found after
+# sharpening the output of the L1 network, because anything that increases fine contrast increases the remains of the noise with it.
+# For the shipped network, compared with *lesson 6*, sharpening explains more than four fifths of the increase. Pictures like these
+# are for viewing. Do not use their detail for measurements, diagnoses or evidence.
 #
 # ## Exercises
 #
@@ -1041,7 +1061,8 @@ print(gram_matrices(three[[2, 1, 0]].reshape(1, 1, 3, 2))[0])
 
 # %% [markdown]
 # **Exercise 2.** Two pictures of 8 x 8 pixels are half black (0) and half white (1). One is split into a left and a right half, and
-# the other is a chessboard of single pixels. What is the TV of each? What does this mean for fine texture under TV?
+# the other is a chessboard of single pixels. What is the TV of each? What does this mean for fine texture under TV? And which
+# weight would make the gradient of TV, printed above, as long as that of L1?
 
 # %%
 answer = None  # (of the halves, of the chessboard)
@@ -1058,10 +1079,14 @@ halves = np.tile(np.arange(8) >= 4, (8, 1)).astype(float)
 chessboard = np.indices((8, 8)).sum(axis=0) % 2 * 1.0
 np.testing.assert_allclose([variation(halves), variation(chessboard)], answer)
 
+# %% [markdown] tags=["solution"]
+# The weight of TV would have to be about 0.6, which is 0.01 x 0.00601 / 0.00010.
+
 # %% [markdown]
 # **Exercise 3.** Suppose somebody gives VGG photos in [0, 1] where it expects 0 to 255. `content(hr[None] / 255, ...)` has the same
-# effect on our photos. By what factor does the content loss of the blur shrink at `block3_conv3`? (Guess first, then compute it. If
-# VGG19 were linear, it would be 255 x 255.) What would this do to a training with the weights above?
+# effect on our photos. By what factor does the content loss of the blur shrink at `block3_conv3`? (Guess first, then compute it
+# with the trained VGG19. If it were linear, the factor would be 255 x 255.) What would this do to a training with the weights
+# above?
 
 # %%
 answer = None  # the factor
@@ -1082,10 +1107,14 @@ for divisor, blur in ((1, right), (255, wrong)):
     print(f"divided by {divisor:3}: sharpened {other / blur:.2f} of blur")
 # There is no error message, but the order changes: all photos look nearly black to VGG.
 
+# %% [markdown] tags=["solution"]
+# The factor is less than 65,025 because the biases of VGG19 do not shrink with the photo: they decide which ReLUs are open.
+
 # %% [markdown]
 # **Exercise 4.** The Gram matrix of a whole image contains no positions at all. EnhanceNet computes it for patches of 16 x 16
-# pixels. Write this for one image and `block1_conv1`, as the mean of the relative distances over all patches. Compare both versions
-# for a picture of gravel next to brick, and the same picture with its halves swapped.
+# pixels. Write this for the features of one image at `block1_conv1` (the first output of `extractor`), as the mean of the relative
+# distances over all patches. Compare both versions for a picture of gravel next to brick, and the same picture with its halves
+# swapped.
 
 # %%
 beside = np.concatenate([gravel[:, :64], brick[:, :64]], axis=1)
@@ -1117,8 +1146,9 @@ assert patch_texture(a, b) > 10 * whole
 
 # %% [markdown]
 # **Exercise 5.** Combining the content of one picture with the texture of another is called *style transfer* (Gatys and others).
-# Let `paint` find a picture with the content of the cat and the texture of `style`, a stained tissue, starting from the cat. Use average pooling and a little TV against the
-# grain. How large can the weight of the texture be before the eye is lost?
+# Let `paint` find a picture with the content of the cat and the texture of `style`, a stained tissue, starting from the cat. Use
+# average pooling and a little TV against the grain. Divide the content loss by the mean square of the cat's features, and try a
+# small and a large weight of the texture (0.1 and 3). What changes first, and is the eye still there?
 
 # %%
 style = sr.images.to_float(data.immunohistochemistry()[100:228, 100:228])[None]
@@ -1144,18 +1174,20 @@ sr.plotting.comparison(
     stylized, crop=(0, 0, side_of_cat, side_of_cat), columns=2, whole=False
 )
 
+# %% [markdown] tags=["solution"]
+# The colours change first. With the weight of 3, streaks of tissue cover the fur, but the eye is still recognizable.
+
 # %% [markdown]
 # ## Summary
 #
 # - A content loss compares the features of a trained network, position by position. It ignores what its layer does not see, such as
 #   brightness.
-# - A Gram matrix says which features occur together. A texture loss has no positions: to it, shuffled tiles are almost the same
-#   image. It depends on contrast, so compare it with a sharpened control.
+# - A Gram matrix says which features occur together. A texture loss ignores positions, so shuffled tiles are almost the same image
+#   to it. It depends on contrast, so compare it with a sharpened control.
 # - Total variation favours flat pictures. With a small weight it removes grain, and with a large one it removes texture.
 # - Losses are balanced by their gradients, not by their values. A small L1 term preserves colours and positions.
 # - A network fine-tuned with these losses has more fine contrast at about the same or a lower PSNR. In our experiment, sharpening
-#   alone reached nearly the same texture loss, so a lower texture loss does not prove better texture. The new detail partly depends on the
-#   noise, so nothing should be measured in it.
+#   alone reached nearly the same texture loss. The new detail partly depends on the noise, so nothing should be measured in it.
 #
 # Lesson 10 goes one step further: a second network, trained at the same time, decides whether a picture looks real.
 #
@@ -1167,8 +1199,8 @@ sr.plotting.comparison(
 #   neural algorithm of artistic style](https://arxiv.org/abs/1508.06576), 2015: Gram matrices, and style transfer.
 # - Johnson, Alahi and Fei-Fei, [Perceptual losses for real-time style transfer and
 #   super-resolution](https://arxiv.org/abs/1603.08155), 2016.
-# - Mahendran and Vedaldi, [Understanding deep image representations by inverting them](https://arxiv.org/abs/1412.0035), 2014: what
-#   a layer still knows.
+# - Mahendran and Vedaldi, [Understanding deep image representations by inverting them](https://arxiv.org/abs/1412.0035), 2014:
+#   feature inversion.
 # - Sajjadi, Schölkopf and Hirsch, [EnhanceNet](https://arxiv.org/abs/1612.07919), 2016: texture losses for super-resolution.
 # - Rudin, Osher and Fatemi, [Nonlinear total variation based noise removal
 #   algorithms](https://doi.org/10.1016/0167-2789(92)90242-F), 1992.
@@ -1176,4 +1208,5 @@ sr.plotting.comparison(
 #   weights of two networks.
 # - Zhang and others, [The unreasonable effectiveness of deep features as a perceptual metric](https://arxiv.org/abs/1801.03924),
 #   2018: LPIPS.
-# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why PSNR has to fall.
+# - Blau and Michaeli, [The perception-distortion tradeoff](https://arxiv.org/abs/1711.06077), 2018: why perceptual quality and PSNR
+#   cannot both be pushed to their optimum.
