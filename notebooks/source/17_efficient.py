@@ -141,13 +141,13 @@ plt.show()
 #
 # ## Queries, keys, values
 #
-# Non-local means has three steps: compare, normalize and average. We expand the square: $-\lVert
-# p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$. The last
-# term is the same for all $j$, so the normalization removes it. What is left is a dot product and
-# a term that depends on $p_j$ only. *Attention* is the general form: pixel $i$ has a *query*
-# $q_i$ (what it looks for), and pixel $j$ has a *key* $k_j$ (what it can be found by) and a
-# *value* $v_j$ (what it hands over). They are the rows of $Q$, $K$ and $V$, and $d$ is the length
-# of a query:
+# Non-local means has three steps: compare, normalize and average. We expand the square:
+# $-\lVert p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$.
+# The last term is the same for all $j$, so the normalization removes it. What is left is a dot
+# product and a term that depends on $p_j$ only. *Attention* is the general form: pixel $i$ has a
+# *query* $q_i$ (what it looks for), and pixel $j$ has a *key* $k_j$ (what it can be found by) and
+# a *value* $v_j$ (what it hands over). They are the rows of $Q$, $K$ and $V$, and $d$ is the
+# length of a query:
 #
 # $$\mathrm{attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V$$
 #

@@ -86,7 +86,8 @@ digits = np.array(characters)
 print(known.shape, "images,", len(names), "digits")
 
 # %% [markdown]
-# The LR images are scaled down by 4, with noise of standard deviation 0.2 added, where white is 1. All HR images are equally probable.
+# The LR images are the HR images scaled down by 4, with noise of standard deviation 0.2 added
+# (white is 1). All HR images are equally probable.
 
 # %%
 scale, noise_level = 4, 0.2
@@ -194,9 +195,9 @@ print(f"expected squared error of the mean {error:.4f}, of a sample {2 * error:.
 #
 # $$x_t = \alpha_t\, x_0 + \sigma_t\, \varepsilon, \qquad \alpha_t = \cos\frac{\pi t}{2}, \quad \sigma_t = \sin\frac{\pi t}{2}, \quad \varepsilon \sim N(0, 1)$$
 #
-# This is the *cosine schedule*, without the small offset of its authors. Since $\alpha_t^2 +
-# \sigma_t^2 = 1$ and most pixels are near -1 or 1, the mean square of the pixels remains near 1
-# at all times.
+# This is the *cosine schedule*, without the small offset of its authors. Since
+# $\alpha_t^2 + \sigma_t^2 = 1$ and most pixels are near -1 or 1, the mean square of the pixels
+# remains near 1 at all times.
 
 
 # %%
@@ -261,8 +262,8 @@ def ddim(denoise, x, num_steps):
 
 # %% [markdown]
 # Here the best estimate can be computed. It is again a weighted mean of the known images, but the
-# weights contain a second factor, the likelihood of the noisy image: $\exp(-\lVert x_t - \alpha_t
-# x_i \rVert^2 / 2\sigma_t^2)$.
+# weights contain a second factor, the likelihood of the noisy image:
+# $\exp(-\lVert x_t - \alpha_t x_i \rVert^2 / 2\sigma_t^2)$.
 
 # %%
 flat = 2 * known.reshape(len(known), -1) - 1  # in [-1, 1]
@@ -624,10 +625,10 @@ print(f"B: exact {exact[b]:.0%}, network {found[b]:.0%}")
 
 # %% [markdown]
 # The network draws 8 in 39% and B in 43% of its samples, where the posterior has 51% and 48%. So
-# it has learned that both are possible, with about equal probability. This includes samples with
-# broken strokes, since each is read as the most similar digit. The remaining 18% are read as 0,
-# 5, 6 or D, to which the posterior gives about 1% together. These errors are due to the network
-# and not to the sampling, as the exact denoiser showed.
+# it has learned that both are possible, with about equal probability. (Samples with broken
+# strokes count, too: each is read as the most similar digit.) The remaining 18% are read as 0, 5,
+# 6 or D, to which the posterior gives about 1% together. These errors are due to the network and
+# not to the sampling, as the exact denoiser showed.
 #
 # ## Comparison with a regression network and a VAE
 #
@@ -776,11 +777,11 @@ print("from the noise {:.3f}, from the velocity {:.3f}".format(*answer))
 
 # %% [markdown]
 # **Exercise 3.** DDIM adds no noise after the start, but DDPM adds new noise in every step. With
-# $\eta = \frac{\sigma_s}{\sigma_t}\sqrt{1 - \alpha_t^2 / \alpha_s^2}$, its step is $x_s =
-# \alpha_s \hat{x}_0 + \sqrt{\sigma_s^2 - \eta^2}\, \hat{\varepsilon} + \eta\, z$ with new noise
-# $z$. (In the DDIM paper, $\eta$ is a factor in front of this number: 0 for DDIM, 1 for DDPM.)
-# Write it for the exact denoiser, and compare the shares of 8 and B for 50 and 5 steps with those
-# of DDIM.
+# $\eta = \frac{\sigma_s}{\sigma_t}\sqrt{1 - \alpha_t^2 / \alpha_s^2}$, its step is
+# $x_s = \alpha_s \hat{x}_0 + \sqrt{\sigma_s^2 - \eta^2}\, \hat{\varepsilon} + \eta\, z$ with new
+# noise $z$. (In the DDIM paper, $\eta$ is a factor in front of this number: 0 for DDIM, 1 for
+# DDPM.) Write it for the exact denoiser, and compare the shares of 8 and B for 50 and 5 steps
+# with those of DDIM.
 
 # %%
 results = None  # your samples

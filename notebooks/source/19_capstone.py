@@ -281,8 +281,8 @@ sr.plotting.comparison(
 #
 # Two entries often differ by a fraction of a decibel, while the images differ by several, so the
 # two means alone say little. But both entries were scored on the *same* images, so we compare
-# them image by image, as with the raters of lesson 12. The interval for the mean difference $\bar
-# d$ of $n$ images with the sample standard deviation $s$ is
+# them image by image, as with the raters of lesson 12. The interval for the mean difference
+# $\bar d$ of $n$ images with the sample standard deviation $s$ is
 #
 # $$\bar d \pm t\, \frac{s}{\sqrt n}, \qquad t = 3.18 \text{ for } n = 4 \text{ and } 95\,\%$$
 #
