@@ -204,8 +204,8 @@ for d in (4, 64, 1024):
 #
 # When does it help to look far? We construct a task in which it must. Each example is one line of
 # 64 pixels: random grey values that repeat after 12 to 19 pixels, with a period that differs from
-# line to line. Four holes of three pixels are cut into it. Its values cannot be guessed from the
-# neighbours, but occur elsewhere in the line.
+# line to line. Four holes of three pixels are cut into it. The values in a hole cannot be guessed
+# from their neighbours, but they occur elsewhere in the line.
 
 
 # %%
@@ -316,9 +316,8 @@ plt.show()
 # receptive field. The large one sees every repetition and has nine times the parameters of
 # attention, but removes only a fifth of the error: its weights belong to fixed distances, and the
 # period differs from line to line. (A deeper network might do better.) Attention removes more
-# than half of the error: it first compares, and then copies from any distance.  **Predict:** for
-# a pixel in a hole, how many pixels get a large weight in the trained network, and where are
-# they?
+# than half of the error: it first compares, and then copies from any distance. **Predict:** for a
+# pixel in a hole, how many pixels get a large weight in the trained network, and where are they?
 
 # %%
 model = fillers["attention"]
@@ -707,8 +706,8 @@ plt.show()
 #
 # ![A wide block of convolutions and the convolution into which it is folded](figures/17_folding.svg)
 #
-# There is no activation between these convolutions. So the block is linear, and equals a single 3
-# x 3 convolution. Replacing it by this convolution is called *re-parameterization*. We do it by
+# There is no activation between these convolutions. So the block is linear, and equals a single
+# 3 x 3 convolution. Replacing it by this convolution is called *re-parameterization*. We do it by
 # hand.
 #
 # ### A 1 x 1 convolution beside a 3 x 3 one
@@ -1033,6 +1032,8 @@ for model in [published[name] for name in published if name == "SPAN"]:
 # does not. A control experiment would put another non-linearity in its place.
 #
 # ## Exercises
+#
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
 # **Exercise 1.** An LR photo of 320 x 200 pixels goes through one attention layer with 60
 # channels. How many multiplications do the scores and the means take, at $2d$ for each pair, for
