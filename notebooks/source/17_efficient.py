@@ -1,23 +1,26 @@
 # %% [markdown]
 # # 17. Attention and efficient networks
 #
-# Attention from a weighted mean to windows that shift, what it costs, what it does in trained networks, and how a wide network is folded into a fast one.
+# Attention, from a weighted mean to shifted windows, its cost and its effect in trained networks,
+# and how to fold a wide network into a fast one.
 #
 # ![A brick wall: the pixels to which one pixel attends](figures/17_goal.jpg)
 #
-# *A noisy brick wall. On the right, the weights with which the marked pixel averages all others: it finds pixels that look alike, near and far.*
+# *A noisy brick wall. The right panel shows the weights with which the marked pixel averages all
+# others: it finds pixels that look alike, near and far.*
 #
 # **You will be able to**
 #
 # - write self-attention in three lines, and say what queries, keys and values are;
-# - say why attention is expensive, and what windows, shifts and position biases do about it;
-# - show on a task when attention wins against convolutions, and measure when it does nothing;
+# - say why attention is expensive, and what windows, shifts and position biases are for;
+# - show a task on which attention is better than a convolution, and measure when it does nothing;
 # - fold a chain of convolutions into a single one, and say where the two may differ;
 # - compare networks by measured time instead of parameters.
 #
-# **You need** lesson 4 (the sub-pixel layer, Mult-Adds) and lesson 8 (residual blocks). Lesson 9 has more on receptive fields.
+# **You need** lesson 4 (the sub-pixel layer, Mult-Adds) and lesson 8 (residual blocks). Lesson 9
+# has more on receptive fields.
 #
-# **Time:** about 55 minutes to read the core, 40 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 60 minutes to read the core, 40 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # **Optional** section, 5 minutes more: *networks that others published*. Everything else is core.
 #
@@ -47,8 +50,9 @@ here = sr.course.start(
 # %% [markdown]
 # ## A mean over pixels that look alike
 #
-# A brick wall, to which we add noise. Averaging neighbours removes noise, and edges with it. But a wall repeats itself. Why not average pixels that *look alike*,
-# wherever they are?
+# We add noise to a photo of a brick wall. Averaging neighbours removes the noise, but blurs the
+# edges as well. A wall repeats itself, so why not average pixels that *look alike*, wherever they
+# are?
 
 # %%
 import time
@@ -69,8 +73,9 @@ rng = np.random.default_rng(0)
 noisy = clean + rng.normal(scale=0.08, size=clean.shape).astype("float32")
 
 # %% [markdown]
-# Two pixels look alike if the 7 x 7 pixels around them do. We cut the patch around every pixel, compare all with all, and turn
-# distances into weights with a sum of 1. This is *non-local means* (Buades, Coll and Morel, 2005):
+# Two pixels look alike if the 7 x 7 pixels around them do. We cut out the patch around every
+# pixel, compare it with all others, and turn the distances into weights that sum to 1. This is
+# *non-local means* (Buades, Coll and Morel, 2005):
 #
 # $$\hat x_i = \sum_j w_{ij}\, x_j, \qquad w_{ij} = \frac{e^{-\lVert p_i - p_j \rVert^2 / 2 h^2}}{\sum_k e^{-\lVert p_i - p_k \rVert^2 / 2 h^2}}$$
 
@@ -92,7 +97,9 @@ similar /= similar.sum(axis=1, keepdims=True)  # (4096, 4096)
 averaged = (similar @ noisy.ravel()).reshape(clean.shape)
 
 # %% [markdown]
-# **Predict:** the pixel in the middle of a joint is marked in the next figure. Where are the pixels that it averages: around it, in the whole wall, or along the joints?
+# **Predict:** in the next figure a pixel in the middle of a joint is marked. Where are the pixels
+# that it averages: around it, in the whole wall, or along the joints? (The 20 largest weights are
+# drawn in the same colour.)
 
 # %%
 marked = (31, 32)
@@ -127,14 +134,20 @@ for ax, (name, image) in zip(axes, results.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The weights follow the joints, near the marked pixel and far from it, and leave the bricks out. Averaging pixels that look alike removes more of the noise than averaging neighbours (25.16 dB against
-# 23.91), and it keeps the joints: a blur mixes them with the bricks.
+# The weights follow the vertical joints, near the marked pixel and far from it. Most of the
+# bricks and of the horizontal joints get hardly any. Averaging pixels that look alike removes
+# more of the noise than averaging neighbours (25.16 dB against 23.91). The vertical joints stay
+# sharp, but the short horizontal ones fade, because few pixels look like them.
 #
 # ## Queries, keys, values
 #
-# Only three steps of this matter: compare, normalize, average. Multiply the square out: $-\lVert p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$. The last
-# term is the same for all $j$, so the normalization removes it. What is left is a dot product. *Attention* is the general form: pixel $i$ has a
-# *query* $q_i$ (what it looks for), pixel $j$ a *key* $k_j$ (what it can be found by) and a *value* $v_j$ (what it hands over):
+# Non-local means has three steps: compare, normalize and average. We expand the square:
+# $-\lVert p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$.
+# The last term is the same for all $j$, so the normalization removes it. What is left is a dot
+# product and a term that depends on $p_j$ only. *Attention* is the general form: pixel $i$ has a
+# *query* $q_i$ (what it looks for), and pixel $j$ has a *key* $k_j$ (what it can be found by) and
+# a *value* $v_j$ (what it hands over). They are the rows of $Q$, $K$ and $V$, and $d$ is the
+# length of a query:
 #
 # $$\mathrm{attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V$$
 #
@@ -153,8 +166,10 @@ package = ops.dot_product_attention(q[:, :, None], k[:, :, None], v[:, :, None])
 np.testing.assert_allclose(attention(q, k, v), package[:, :, 0], atol=1e-5)
 
 # %% [markdown]
-# These few lines are what Keras computes, too. With the right queries and keys, they *are* non-local means. We append one component: 1 to
-# each query, and $-\tfrac12 \lVert p_j \rVert^2$ to each key, so that their product is the distance up to a constant.
+# These few lines compute the same as Keras. With the right queries and keys, they *are* non-local
+# means. We append one component: 1 to each query, and $-\tfrac12 \lVert p_j \rVert^2$ to each
+# key, so that their product is minus half of the squared distance, up to a term that is the same
+# for all keys.
 
 # %%
 ones = np.ones((len(patches), 1), "float32")
@@ -166,8 +181,10 @@ np.testing.assert_allclose(by_attention[:, 0], averaged.ravel(), atol=1e-3)
 print("non-local means is attention with fixed queries and keys")
 
 # %% [markdown]
-# In a network, queries, keys and values are learned: each is a dense layer on the features of a pixel. Nothing in the formula knows where a pixel is. Why is there a root in it?
-# **Predict:** the components of $q$ and $k$ have variance 1. How does the largest weight of 64 pixels change as $d$ grows?
+# In a network, queries, keys and values are learned: each comes from a dense layer that is
+# applied to the features of a pixel. Nothing in the formula depends on where a pixel is. Why does
+# it contain a root? **Predict:** the components of $q$ and $k$ have variance 1. How does the
+# largest weight of 64 pixels change as $d$ grows?
 
 # %%
 for d in (4, 64, 1024):
@@ -179,13 +196,16 @@ for d in (4, 64, 1024):
         print(f"largest weight {largest:.2f} (mean of 1000)")
 
 # %% [markdown]
-# Without the root, the standard deviation of the products is $\sqrt d$. With 1024 components, one of 64 pixels takes nearly the whole weight, chosen by chance, and the softmax is so
-# steep that it passes almost no gradient. With the root, the weights stay soft, whatever $d$ is.
+# Without the root, the standard deviation of the products is $\sqrt d$. With 1024 components, one
+# of the 64 pixels, chosen by chance, takes nearly all of the weight, and the softmax is so
+# saturated that it passes almost no gradient. With the root, the weights stay soft for any $d$.
 #
 # ## A task for attention
 #
-# When does it help to look far? We make a world in which it must. It is one line of 64 pixels: random grey values that repeat after 12 to 19 pixels, a period that differs from line to
-# line. Four holes of three pixels are cut into it. The values in a hole cannot be guessed from its neighbours, but they stand elsewhere in the line.
+# When does it help to look far? We construct a task in which it must. Each example is one line of
+# 64 pixels: random grey values that repeat after 12 to 19 pixels, with a period that differs from
+# line to line. Four holes of three pixels are cut into it. The values in a hole cannot be guessed
+# from their neighbours, but they occur elsewhere in the line.
 
 
 # %%
@@ -210,8 +230,9 @@ guess = np.mean((test_whole[..., 0][hole] - 0.5) ** 2)
 print(f"pixels in holes: {hole.mean():.0%}; squared error of grey: {guess:.4f}")
 
 # %% [markdown]
-# The network makes queries and keys from the nine pixels around each position, by convolutions. They begin with the same kernels, so that a pixel starts by looking for those
-# that look like itself. The rest is learned.
+# The network computes queries and keys from the nine pixels around each position. The two
+# convolutions start with equal kernels, so that a pixel first looks for those that look like
+# itself. The rest is learned.
 
 
 # %%
@@ -236,8 +257,10 @@ class LineAttention(layers.Layer):
 
 
 # %% [markdown]
-# Its opponents are convolutions in the same place. One has three weights and sees 11 pixels in all. The other has 41 and sees 49, enough for every
-# repetition, with many more parameters. **Predict:** who fills the holes?
+# We compare it with two convolutions in the same place. One has a kernel of width 3, so its
+# network sees 11 pixels in all. The other has a kernel of width 41 and many more parameters, and
+# its network sees 49 pixels, enough for every repetition. **Predict:** which network fills the
+# holes?
 
 
 # %%
@@ -289,8 +312,12 @@ for ax, (name, image) in zip(axes, shown.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The small convolution learns nothing but grey: what it needs lies outside of its view. The large one sees every repetition, has nine times the parameters, and takes away a fifth of the error. Its weights stand at fixed distances, and
-# the period is another one in each line. Attention compares first and copies then, from whatever distance. **Predict:** for a pixel in a hole, how many pixels get a large weight in the trained network, and where are they?
+# The small convolution learns only to predict grey, because what it needs lies outside of its
+# receptive field. The large one sees every repetition and has nine times the parameters of
+# attention, but removes only a fifth of the error: its weights belong to fixed distances, and the
+# period differs from line to line. (A deeper network might do better.) Attention removes more
+# than half of the error: it first compares, and then copies from any distance. **Predict:** for a
+# pixel in a hole, how many pixels get a large weight in the trained network, and where are they?
 
 # %%
 model = fillers["attention"]
@@ -312,13 +339,17 @@ distances_of_best = [int(abs(j - pixel)) for j in best]
 print(f"largest weights {weight[best].round(2)} at distances {distances_of_best}")
 
 # %% [markdown]
-# Two pixels get nearly all of the weight: the pixel itself, which is in a hole and hands over nothing, and the pixel with the same surroundings one period away. A layer after the attention only has to scale the
-# result. Nobody told the network what a period is.
+# Two pixels get nearly all of the weight: the pixel itself, which has no grey value to hand over,
+# and the pixel with the same surroundings one period away. A later layer only has to scale the
+# result. The network was never told what a period is.
 #
 # ## The cost
 #
-# $n$ pixels have $n^2$ pairs, and every pair costs $2d$ multiplications: $d$ for the score and $d$ for the mean. **Predict:** the side of an image doubles. What happens to the
-# time of a convolution, and to that of attention? (We measure *processor time*, which adds up all cores. Unlike the time on the clock, it hardly depends on what else the machine is doing.)
+# $n$ pixels form $n^2$ pairs, and every pair costs $2d$ multiplications: $d$ for the score and
+# $d$ for the mean. **Predict:** if the side of an image doubles, what happens to the time of a
+# convolution, and to that of attention? (We measure *processor time*, the sum over all cores.
+# Unlike the time on the clock, it hardly depends on other programs, but it leaves out the work of
+# a GPU.)
 
 
 # %%
@@ -343,13 +374,19 @@ for pixels in here.sides:
     print(f"attention {both[1]:7.2f} ms, {4 * pixels**4 / 1e6:6.2f} MB of weights")
 
 # %% [markdown]
-# The convolution needs about 1 ms or less at all these sizes, most of it for starting. Attention needs more than four times as long at 48 x 48 as at 32 x 32, for 2.25 times the pixels and five times the pairs. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. Attention among all pixels is not an option, and networks have three ways out: windows, means, and
-# attention without pairs. We take them in this order.
+# By count, twice the side means 4 times the work for the convolution and 16 times the work for
+# attention. The convolution needs about 1 ms or less at all these sizes, and most of that is
+# overhead. Attention needs more than four times as long at 48 x 48 as at 32 x 32, where there are
+# five times the pairs. The weights of an LR photo of 320 x 180 pixels would fill 13 GB.
+# FlashAttention (2022) computes them block by block without storing them, but its time still
+# grows with the square. So networks for photos avoid attention among all pixels. We look at three
+# ways: windows, means, and gates without pairs.
 #
 # ## Windows
 #
-# SwinIR (2021) lets a pixel attend to its own window of 8 x 8 pixels only. The cost is then linear: 64 pairs for each pixel, however large the image. A reshape
-# cuts the windows, as in the pixel shuffle of lesson 4:
+# In SwinIR (2021), a pixel attends only to its own window of 8 x 8 pixels. The cost is then
+# linear in the number of pixels: each has 64 pairs, however large the image is. Reshaping and
+# transposing cut the image into windows, as in the pixel shuffle of lesson 4:
 
 
 # %%
@@ -377,8 +414,10 @@ np.testing.assert_array_equal(windows[1, :8], x[0, 0, 8:16])  # the second windo
 # %% [markdown]
 # ### Where is a neighbour?
 #
-# Attention has no sense of position: shuffle the pixels of a window, and each gets the same result as before. SwinIR adds a learned number to each score, the *relative position bias*. It depends on how far
-# two pixels are apart, vertically and horizontally. In a window of 2 x 2 the distances are -1, 0 and 1, so there are 3 x 3 numbers:
+# Attention has no sense of position: if the pixels of a window are shuffled, each of them gets
+# the same result as before. SwinIR therefore adds a learned number to each score, the *relative
+# position bias*, which depends on how far two pixels are apart, vertically and horizontally. In a
+# window of 2 x 2 the distances are -1, 0 and 1, so there are 3 x 3 numbers:
 
 # %%
 from sr_keras.models.swinir import ShiftedWindowAttention, relative_positions
@@ -399,8 +438,10 @@ print("a window of 8 x 8:", positions(8).shape, "pairs,", 15 * 15, "distances")
 # %% [markdown]
 # ### Shifted windows
 #
-# Windows have borders, and nothing crosses them. So every second layer moves the borders by half a window. It rolls the image: what leaves at the top comes back at the bottom. Pixels
-# from opposite sides of the image then meet in a window, and a *mask* adds -100 to their scores, so that their weights vanish.
+# No information crosses the borders of the windows, so every second layer moves them by half a
+# window. To do this, it rolls the image: what leaves at the top comes back at the bottom. Pixels
+# from opposite sides of the image then share a window, and a *mask* adds -100 to their scores, so
+# that their weights vanish.
 
 # %%
 height, width, window, shift = 24, 24, 8, 4
@@ -423,8 +464,9 @@ for ax, title, first in zip(axes, titles, (4, 0, 0), strict=True):
 plt.show()
 
 # %% [markdown]
-# In the third panel, pixels of a window that have different colours do not attend to each other. Now everything stands in one layer, with several *heads*: the channels are
-# divided among them, and each head has its own weights.
+# In the third panel, pixels of a window with different colours do not attend to each other. We
+# now put everything into one layer, with several *heads*: the channels are divided among them,
+# and each head computes its own weights.
 
 
 # %%
@@ -482,7 +524,9 @@ print("equal to sr_keras's layer, with and without a shift")
 # %% [markdown]
 # ### A network of windows
 #
-# A SwinIR block is attention with a skip, then two dense layers with a skip, each after layer normalization. This is the lightweight network, with one group of two blocks:
+# A SwinIR block has two parts: layer normalization and attention with a skip, then layer
+# normalization and two dense layers with a skip. We build the lightweight network with one group
+# of two blocks:
 
 
 # %%
@@ -535,7 +579,8 @@ np.testing.assert_allclose(mine(part), swinir(part), atol=1e-4)
 print(f"{mine.count_params():,} parameters, the same output")
 
 # %% [markdown]
-# **Predict:** the windows are 8 pixels wide. From how far does the central pixel of the output get information after one block, and after two?
+# **Predict:** the windows are 8 pixels wide. How large is the region that the central pixel of
+# the output depends on after one block, and after two?
 
 
 # %%
@@ -564,13 +609,21 @@ for ax, blocks in zip(axes, (1, 2, 3), strict=True):
 plt.show()
 
 # %% [markdown]
-# After one block the centre has its window, and stands in a corner of it. The shifted windows of the second block reach into four windows, and every further block adds eight pixels. In these
-# untrained blocks, the near pixels of a window count no more than the distant ones: the table of biases still has to learn that near is near.
+# After one block the central pixel depends on its own window, in whose corner it lies. The
+# shifted windows of the second block reach into four windows, and the third block adds another
+# eight pixels to the width. In these untrained blocks, near pixels of a window count no more than
+# distant ones, because the table of biases has not been trained.
 #
 # ## Attention over channels
 #
-# The second way out is the mean. RCAN's *channel attention* multiplies each channel by a weight, computed from the means of all channels. There is no softmax and there are
-# no pairs, and it costs next to nothing. Lesson 9 wrote it by hand and saw that the weights of a shipped network hardly depend on the photo:
+# The second way uses means. RCAN's *channel attention* takes the mean $\bar x$ of each channel,
+# passes the means through two small layers (1 x 1 convolutions, called `squeeze` and `excite` in
+# the package), and multiplies each channel by the result:
+#
+# $$y_c = x_c\, s_c, \qquad s = \sigma\left(W_2\,\mathrm{relu}(W_1 \bar x + b_1) + b_2\right)$$
+#
+# There are no pairs and no softmax, and the cost is negligible. How much do the weights $s$ of a
+# shipped network depend on the photo?
 
 # %%
 rcan = sr.models.load("rcan-x4-bsds-small")
@@ -589,7 +642,8 @@ print(f"weights from {factors.min():.3f} to {factors.max():.3f};", end=" ")
 print(f"the cat and the motorcycle differ by at most {between:.4f}")
 
 # %% [markdown]
-# **Predict:** what does PSNR lose if the attention is replaced by constants, first by one number for each channel, then by one half for all?
+# **Predict:** how much PSNR is lost if the attention is replaced by constants, first by one
+# number for each channel, then by one half for all channels?
 
 
 # %%
@@ -619,12 +673,16 @@ for name, model in variants.items():
 print("motorcycle x4, PSNR / SSIM on luma, 4 pixels cut, 8 bits")
 
 # %% [markdown]
-# Nothing, to the third digit. The weights of a photo may be replaced by those of another photo or by one half, and the score stays the same. So this attention is a factor that
-# could be folded into the convolution before it. That says nothing against RCAN: ours is small and was trained for seven minutes. But a diagram with an attention in it does not show that anything is attended to.
+# Nothing is lost, to three decimals. So this attention is a constant factor, which could be
+# folded into the convolution before it. This says nothing against RCAN, because ours is small and
+# was trained for seven minutes. But an attention layer in a diagram does not show that the
+# network makes use of it.
 #
 # ## Attention without parameters, and a network that is folded
 #
-# SPAN (2023) takes the third way out. Its attention has no weights, no means and no pairs. The output of three convolutions decides alone how strongly it is kept. With the input $x$ of a block and its features $f$:
+# SPAN (2023) takes the third way. Its attention has no weights, no means and no pairs: the output
+# of three convolutions determines by itself how strongly it is kept. With the input $x$ of a
+# block and its features $f$:
 #
 # $$y = (f + x) \cdot \left(\sigma(f) - \tfrac12\right)$$
 
@@ -641,15 +699,21 @@ axes[1].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The gate is odd: it keeps strong features of either sign, and weak ones fade like a square. The other idea of SPAN is in its convolutions. They are trained *wide* and used *narrow*:
+# The gate is odd, so for $x = 0$ the output is even: a strong feature of either sign becomes a
+# positive one of half its size, and a weak one fades like a square. With $x = 2$, the two signs
+# give different outputs. SPAN's second idea concerns its convolutions, which are trained *wide*
+# and used *narrow*:
 #
 # ![A wide block of convolutions and the convolution into which it is folded](figures/17_folding.svg)
 #
-# Between these convolutions stands no activation. So all of it is linear, and equals a single 3 x 3 convolution. This is called *re-parameterization*. We do it by hand.
+# There is no activation between these convolutions. So the block is linear, and equals a single
+# 3 x 3 convolution. Replacing it by this convolution is called *re-parameterization*. We do it by
+# hand.
 #
-# ### A 1 x 1 next to a 3 x 3
+# ### A 1 x 1 convolution beside a 3 x 3 one
 #
-# **Predict:** both are applied to the same input and added. Which entries of the 3 x 3 kernel does the 1 x 1 kernel change?
+# **Predict:** both are applied to the same input, and their results are added. Which entries of
+# the 3 x 3 kernel does the 1 x 1 kernel change?
 
 # %%
 x = rng.normal(size=(1, 12, 12, 4)).astype("float32")
@@ -669,7 +733,9 @@ print("two branches = one convolution, with the middle of the kernel changed")
 # %% [markdown]
 # ### 1 x 1, then 3 x 3, then 1 x 1
 #
-# A 1 x 1 convolution is a matrix at each pixel, and a 3 x 3 convolution has nine matrices. So the chain has nine products of three matrices:
+# A 1 x 1 convolution multiplies each pixel by a matrix, and a 3 x 3 convolution has nine
+# matrices, one for each position. So the folded kernel consists of nine products of three
+# matrices:
 
 
 # %%
@@ -695,8 +761,10 @@ print("largest difference inside:", f"{difference[1:-1, 1:-1].max():.1e}")
 print("largest difference at the border:", f"{difference[0].max():.3f}")
 
 # %% [markdown]
-# **Why are they different at the border?** The padding. In the chain, the 3 x 3 convolution pads the *widened* features with zeros, but outside of the image the widened features of a zero are $b_1$. The
-# folded one pads the input. The package avoids this trap: its layer folds first and convolves then, in training too, so that there is one function only.
+# **Why do they differ at the border?** In the chain, the 3 x 3 convolution pads the *widened*
+# features with zeros. The folded convolution pads the input with zeros, whose widened features
+# would be $b_1$. The package avoids this trap: its layer folds first and convolves afterwards, in
+# training too, so that there is only one function.
 
 # %%
 from sr_keras.models.span import FoldableConv2D
@@ -717,7 +785,8 @@ print(f"{layer.count_params()} parameters in training, {folded.count_params()} a
 # %% [markdown]
 # ### The whole block on a page
 #
-# With this layer, a block of SPAN takes a few lines. We compare it with the first block of the package's network:
+# With this layer, a block of SPAN takes a few lines. We compare it with the first block of the
+# package's network:
 
 # %%
 span = sr.models.span(4, filters=16, num_blocks=2)
@@ -737,7 +806,9 @@ np.testing.assert_allclose(span_block(before, "block_0"), after, atol=1e-5)
 print("equal")
 
 # %% [markdown]
-# `sr.models.fold` folds all layers of a network. How much faster is it? The package's network convolves with folded kernels anyway, so the fair opponent is the chain that is really computed, layer by layer:
+# `sr.models.fold` folds all layers of a network. How much faster is the result? The package's
+# network always convolves with folded kernels, so for a fair comparison we compute the chain
+# layer by layer:
 
 
 # %%
@@ -775,14 +846,17 @@ for name, model in (("span", span), ("folded", folded_span)):
     print("(motorcycle x4)")
 
 # %% [markdown]
-# The folded stack has less than a quarter of the Mult-Adds and takes less than half of the time, for the same output. The package's network has gained little, because it convolves with folded kernels from the start and saves only the folding.
+# The folded stack has less than a quarter of the Mult-Adds and takes less than a quarter of the
+# time. (Here the two stacks have independent random weights.) The package's network saves only
+# the folding itself, because it always convolves with folded kernels.
 #
 # ### Is training wide worth it?
 #
-# The wide and the narrow network can compute the same functions. What differs is the path of training: a step changes the factors, and
-# their product changes in another direction than a single kernel would. We compare the two from the same start: the narrow network is
-# the wide one, folded before the first step. Both see the same batches for equally many steps, at two learning rates and with two
-# seeds. **Predict:** which one scores higher?
+# The wide and the narrow network can compute the same functions, but their training takes
+# different paths: a step changes the factors, and their product changes in another direction than
+# a single kernel would. We compare the two from the same start: the narrow network is the wide
+# one, folded before the first step. Both see the same batches for equally many steps, at two
+# learning rates and with two seeds. **Predict:** which one scores higher?
 
 
 # %%
@@ -816,16 +890,21 @@ print(f"bicubic: {floor:.2f} dB; cat and motorcycle x4, luma, 4 pixels cut, 8 bi
 print(f"two seeds, {here.steps_of_span} steps")
 
 # %% [markdown]
-# It depends on the learning rate. At 0.003, the wide network is ahead with both seeds, by 0.28 and 0.11 dB. At 0.01, the narrow one is
-# ahead with one seed, by 0.35 dB, and they are equal with the other. The wide network does better at the lower rate and the narrow one
-# at the higher, and if each has its better rate, the means are 28.67 and 28.76 dB. So this page shows no gain from training wide. A
-# comparison at 0.003 alone would have shown one: a product of factors takes other steps than a single kernel at the same learning rate,
-# so each of them needs its own.
+# It depends on the learning rate. At 0.003, the wide network is ahead with both seeds, by 0.28
+# and 0.11 dB. At 0.01, the narrow one is ahead with one seed, by 0.35 dB, and they are equal with
+# the other. If each has its better rate, the means are 28.67 dB (wide) and 28.76 dB (narrow). Two
+# seeds of one setting differ by up to 0.28 dB, so this difference says little, and this page
+# shows no gain from training wide. A comparison at 0.003 alone would have shown one: at the same
+# learning rate, a product of factors takes other steps than a single kernel, so each of them
+# needs its own.
 #
-# The papers report gains after trainings that are many times longer, which this page cannot check. What it does show is that a wide
-# network costs nothing when it is used, because it is folded then.
+# The papers report gains after training that is many times longer, which this page cannot check.
+# It does show that a wide network costs nothing extra when it is used, because it is folded by
+# then.
 #
-# What does the attention without parameters look at? We take a wide network, the one trained at 0.003 with seed 0, and draw the gates of its two blocks, the mean size over channels. **Predict:** where will they be large?
+# What does the attention without parameters look at? We take the wide network that was trained at
+# 0.003 with seed 0, and draw the mean absolute value of the gates over the channels, for both
+# blocks. **Predict:** where will it be large?
 
 # %%
 network = trained["wide", 3e-3, 0]
@@ -843,12 +922,17 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# In the first block, the gates follow the edges of the motorcycle, and the bright floor has larger ones than the red tank. In the second
-# block, they are nearly the same everywhere, so after this short training it is a nearly constant factor.
+# In the first block, the gates follow the edges of the motorcycle, and are larger on the bright
+# floor than on the red tank. In the second block, they are nearly the same everywhere, so after
+# this short training the mean gate is almost a constant factor.
 #
 # ## Quality against time
 #
-# Parameters and Mult-Adds are easy to count, but nobody waits for them. The time depends on the machine, on how well a layer uses it, and on memory. **Predict:** sort the shipped networks by their time, from their parameters.
+# Parameters and Mult-Adds are easy to count, but they predict the time only roughly. It also
+# depends on the machine, on how well a layer uses it, and on memory. We again measure processor
+# time; for a product, measure the time on the clock, on its machine. **Predict:** the shipped
+# networks have 24,752 (ESPCN), 12,809 (FSRCNN), 232,963 (EDSR small), 338,195 (RCAN small) and
+# 1,517,571 parameters (EDSR). Sort them by their time.
 
 
 # %%
@@ -884,13 +968,18 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# The order is not that of the parameters: FSRCNN has half of ESPCN's and takes nearly twice as long, because its last layer works at the size of the output. EDSR pays for another 0.3 dB with several times the time of the small
-# networks. (The networks called small were trained for minutes, see the [cards](../sr_keras/pretrained/README.md), so the plot compares trainings as well as designs.)
+# The order is not that of the parameters: FSRCNN has half as many as ESPCN and takes nearly twice
+# as long, probably because it has more layers, and because its last one is a 9 x 9 transposed
+# convolution. EDSR gains another 0.3 dB, and takes several times as long as the small networks.
+# (The networks called small were trained for minutes, see the
+# [cards](../sr_keras/pretrained/README.md), so the plot compares trainings as well as designs.)
 #
 # ## Optional: networks that others published
 #
-# The authors of SPAN and RLFN publish trained weights, which `sr.models.load` reads. If you have the files, name their folder in `SR_KERAS_DATA` as `official`. They were trained for days on thousands of photos, so they are
-# not compared with ours by their design alone.
+# The authors of SPAN and RLFN have published trained weights, which `sr.models.load` reads. If
+# you have the files, put them into the folder `official` of your data folder (`SR_KERAS_DATA`).
+# These networks were trained for days on thousands of photos, so not only their design differs
+# from ours.
 
 # %%
 folder = os.path.join(os.environ.get("SR_KERAS_DATA", "data"), "official")
@@ -906,7 +995,9 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# Both are far better than ours at their time: they were designed for speed, and trained on far more photos for far longer. **Predict:** replace each gate of the published SPAN by its mean over the photo, one number for each channel. Is its attention as idle as that of our RCAN?
+# For the time they take, both are far better than ours. **Predict:** we replace each gate of the
+# published SPAN by its mean over the photo, one number for each channel. Will this change as
+# little as in our RCAN?
 
 
 # %%
@@ -936,13 +1027,18 @@ for model in [published[name] for name in published if name == "SPAN"]:
         print(f"SPAN, {kind:14} {value:.2f} dB (motorcycle x4, luma, 4 pixels cut)")
 
 # %% [markdown]
-# No. Without its gates the network loses 1.6 dB. But this is not a proof that it attends to what matters: the gate is also what makes a block non-linear after its last convolution, and the constants take that away. A control
-# would have another non-linearity in its place, trained for as long.
+# No: with constant gates the network loses 1.6 dB. But this does not prove that it attends to
+# what matters: the gate also makes a block non-linear after its last convolution, and a constant
+# does not. A control experiment would put another non-linearity in its place.
 #
 # ## Exercises
 #
-# **Exercise 1.** A photo of 320 x 200 LR pixels goes through one attention with 60 channels. How many multiplications do scores and means take, in units of 10⁹, for attention among all pixels, and for windows of
-# 8 x 8, at 2 d for each pair?
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
+#
+# **Exercise 1.** An LR photo of 320 x 200 pixels goes through one attention layer with 60
+# channels. How many multiplications do the scores and the means take, at $2d$ for each pair, for
+# attention among all pixels, and for windows of 8 x 8? Give both numbers in units of 10⁹, with
+# two decimals.
 
 # %%
 answer = None  # two numbers
@@ -957,7 +1053,9 @@ sr.course.check(answer, [491.52, 0.49152], tolerance=0.01)
 print(answer, "- a factor of 1000, the number of windows")
 
 # %% [markdown]
-# **Exercise 2.** Three pixels have the keys 0, 1 and 2 and the values 1, 0 and 4, each a single number. What is the output of attention for a pixel whose query is 0, and for one whose query is $\log 2$? ($d = 1$.)
+# **Exercise 2.** Three pixels have the keys 0, 1 and 2 and the values 1, 0 and 4, each a single
+# number. What is the output of attention for a pixel whose query is 0, and for one whose query is
+# $\log 2$? ($d = 1$.)
 
 # %%
 answer = None  # two numbers
@@ -973,8 +1071,9 @@ sr.course.check(answer, [1.66667, 2.42857], tolerance=1e-3)
 print("the mean of all, and (1 x 1 + 2 x 0 + 4 x 4) / 7:", answer.round(3))
 
 # %% [markdown]
-# **Exercise 3.** A block of RepVGG adds three branches: a 3 x 3 convolution, a 1 x 1 convolution, and the input itself. Its 3 x 3 kernel is all 0.1, its 1 x 1 kernel is 0.5, for one channel without bias. What is the
-# middle of the folded kernel, and what is the sum of its nine entries?
+# **Exercise 3.** A block of RepVGG adds three branches: a 3 x 3 convolution, a 1 x 1 convolution,
+# and the input itself. Its 3 x 3 kernel is all 0.1, its 1 x 1 kernel is 0.5, for one channel
+# without bias. What is the middle of the folded kernel, and what is the sum of its nine entries?
 
 # %%
 answer = None  # two numbers
@@ -989,7 +1088,8 @@ answer = [kernel[1, 1], kernel.sum()]
 sr.course.check(answer, [1.6, 2.4])
 
 # %% [markdown]
-# **Exercise 4.** A `FoldableConv2D` from 52 to 52 channels with gain 2 is trained with four kernels and four biases. How many parameters has it in training, and after folding?
+# **Exercise 4.** A `FoldableConv2D` from 52 to 52 channels with gain 2 is trained with four
+# kernels and four biases. How many parameters does it have in training, and after folding?
 
 # %%
 answer = None  # two integers
@@ -1008,8 +1108,9 @@ layer.build((None, None, None, 52))
 print(answer, layer.count_params())
 
 # %% [markdown]
-# **Exercise 5.** Outside of itself, each pixel has its largest weight in the trained `learned` somewhere. For which share of the pixels in holes does that place hold exactly the right value? And for which share
-# was the place known? Use the first 64 test lines.
+# **Exercise 5.** For each pixel in a hole, find the *other* pixel to which the trained layer
+# `learned` gives the largest weight. For which share of them does that pixel have exactly the
+# missing value, and for which share does it lie outside all holes? Use the first 64 test lines.
 
 # %%
 share_right, share_known = None, None  # yours
@@ -1027,25 +1128,40 @@ print(f"right: {right.mean():.0%}, known: {visible.mean():.0%}", end=" ")
 print(f"of {len(right)} pixels in holes")
 
 # %% [markdown] tags=["solution"]
-# In seven of ten cases the place is exactly right. And 15 % of the places are in a hole themselves, where there is nothing to copy.
+# For seven of ten pixels the place is exactly right. For 15%, the place is in a hole itself,
+# where there is nothing to copy.
 
 # %% [markdown]
 # ## Summary
 #
-# - Attention is a weighted mean. The weights come from the product of a query and a key, and a softmax. Non-local means is a special case.
-# - It copies from wherever the same thing is. A convolution has fixed places, and cannot follow a period that changes.
-# - Among all pixels it costs the square of their number. Windows make it linear, shifted windows connect them, and a table of biases tells where a neighbour is.
-# - What an attention *can* do says nothing about what it *does*. Replace it by a constant and measure.
-# - Convolutions without an activation between them are one convolution. Fold them after training, and mind the padding.
-# - Measure time. Parameters and Mult-Adds are only hints.
+# - Attention is a weighted mean. The weights come from the product of a query and a key, and a
+#   softmax. Non-local means is a special case.
+# - It can copy from wherever a similar pixel is. A convolution weights fixed places, so a
+#   changing period is difficult for it.
+# - Among all pixels, its cost grows with the square of their number. Windows make it linear,
+#   shifted windows connect them, and a table of biases tells how far apart two pixels are.
+# - What attention *can* do says nothing about what it *does* in a trained network. Replace it by
+#   a constant, and measure.
+# - Convolutions without an activation between them equal a single one. Fold them after training,
+#   and take care of the padding.
+# - Measure the time, because parameters and Mult-Adds predict it only roughly.
 #
 # ## Further reading
 #
-# - Buades, Coll and Morel, [A non-local algorithm for image denoising](https://doi.org/10.1109/CVPR.2005.38), 2005: non-local means.
-# - Vaswani and others, [Attention is all you need](https://arxiv.org/abs/1706.03762), 2017: the formula, its root, and heads.
-# - Liu and others, [Swin transformer](https://arxiv.org/abs/2103.14030), 2021: shifted windows and the table of biases.
-# - Liang and others, [SwinIR: image restoration using Swin transformer](https://arxiv.org/abs/2108.10257), 2021.
-# - Zhang and others, [Image super-resolution using very deep residual channel attention networks](https://arxiv.org/abs/1807.02758), 2018: RCAN.
-# - Ding and others, [RepVGG: making VGG-style ConvNets great again](https://arxiv.org/abs/2101.03697), 2021: branches that are folded.
-# - Kong and others, [Residual local feature network for efficient super-resolution](https://arxiv.org/abs/2205.07514), 2022: RLFN.
-# - Wan and others, [Swift parameter-free attention network for efficient super-resolution](https://arxiv.org/abs/2311.12770), 2023: SPAN.
+# - Buades, Coll and Morel, [A non-local algorithm for image
+#   denoising](https://doi.org/10.1109/CVPR.2005.38), 2005: non-local means.
+# - Vaswani and others, [Attention is all you need](https://arxiv.org/abs/1706.03762), 2017: the
+#   formula, its root, and heads.
+# - Dao and others, [FlashAttention](https://arxiv.org/abs/2205.14135), 2022.
+# - Liu and others, [Swin transformer](https://arxiv.org/abs/2103.14030), 2021: shifted windows
+#   and the table of biases.
+# - Liang and others, [SwinIR: image restoration using Swin
+#   transformer](https://arxiv.org/abs/2108.10257), 2021.
+# - Zhang and others, [Image super-resolution using very deep residual channel attention
+#   networks](https://arxiv.org/abs/1807.02758), 2018: RCAN.
+# - Ding and others, [RepVGG: making VGG-style ConvNets great
+#   again](https://arxiv.org/abs/2101.03697), 2021: branches that are folded.
+# - Kong and others, [Residual local feature network for efficient
+#   super-resolution](https://arxiv.org/abs/2205.07514), 2022: RLFN.
+# - Wan and others, [Swift parameter-free attention network for efficient
+#   super-resolution](https://arxiv.org/abs/2311.12770), 2023: SPAN.

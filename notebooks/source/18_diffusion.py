@@ -1,21 +1,24 @@
 # %% [markdown]
 # # 18. Diffusion: denoise step by step
 #
-# How a network that removes a little noise can draw sharp images, one for each answer that the LR image allows, and whether it draws them with the right probabilities.
+# How a network that removes a little noise can draw sharp images, one for each answer that the LR
+# image allows, and whether it draws them with the right probabilities.
 #
 # ![From noise to a character: the noisy image and the network's estimate at six times](figures/18_goal.jpg)
 #
-# *Upper row: noise becomes a character. Lower row: what the network estimates at that moment. You will write the loop that does this, and check its answers against the exact ones.*
+# *Upper row: noise becomes a character, here a 0 with a broken stroke. Lower row: the network's
+# estimate at that moment. You will write this loop, and compare its answers with the exact ones.*
 #
 # **You will be able to**
 #
 # - add noise to an image by a schedule, and say how much of each is left at any time;
-# - explain why a denoiser is enough to draw samples, and what it returns when there is nothing but noise;
+# - show that a denoiser is enough to draw samples, and say what it returns for pure noise;
 # - write a conditional U-Net and its `train_step`, and train it;
-# - sample with DDIM in 50, 20, 5 or 1 steps, and say what is lost with few;
+# - sample with DDIM in 50, 20, 5 or 1 steps, and say what is lost with few steps;
 # - test whether the samples have the probabilities of the true posterior.
 #
-# **You need** lesson 11 (many answers, posterior, VAE) and lesson 6 (the U-Net). Lesson 10 shows how to write a `train_step`.
+# **You need** lesson 11 (many answers, posterior, VAE) and lesson 6 (the U-Net). Lesson 10 shows
+# how to write a `train_step`.
 #
 # **Time:** about 50 minutes to read the core, 50 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -48,8 +51,9 @@ here = sr.course.start(
 # %% [markdown]
 # ## Digits that cannot be read with certainty
 #
-# The VAE of lesson 11 sampled many HR images for one LR image, but on photos nobody could say whether they were the right ones. So we choose a world in which
-# every possible HR image is known: hexadecimal digits in three fonts, at 25 positions each.
+# The VAE of lesson 11 sampled many HR images for one LR image, but nobody could say whether their
+# probabilities were right. So we choose a data set in which every possible HR image is known:
+# hexadecimal digits in three fonts, at 25 positions each.
 
 # %%
 import time as clock
@@ -82,7 +86,8 @@ digits = np.array(characters)
 print(known.shape, "images,", len(names), "digits")
 
 # %% [markdown]
-# The camera scales them down by 4 and adds noise with a standard deviation of 0.2, where white is 1. All HR images are equally probable.
+# The LR images are the HR images scaled down by 4, with noise of standard deviation 0.2 added
+# (white is 1). All HR images are equally probable.
 
 # %%
 scale, noise_level = 4, 0.2
@@ -112,7 +117,8 @@ def show(rows, left=(), above=(), size=1.15):
 
 
 # %% [markdown]
-# **Predict:** the upper row has eight digits, and the lower row their LR images. Which of them could you read from the lower row alone?
+# **Predict:** the upper row has eight digits, and the lower row their LR images. Which of them
+# could you read from the lower row alone?
 
 # %%
 rng = np.random.default_rng(0)
@@ -120,11 +126,13 @@ chosen = rng.integers(0, len(known), 8)
 show([known[chosen], photograph(chosen, rng)], left=["HR", "LR"])
 
 # %% [markdown]
-# As the world is finite, the question has an exact answer. By Bayes' rule, the probability of the HR image $x_i$ after the LR image $y$ was seen is
+# Because there are only 1,200 HR images, the question has an exact answer. By Bayes' rule, the
+# probability of the HR image $x_i$ after the LR image $y$ was seen is
 #
 # $$p(x_i \mid y) = \frac{w_i}{\sum_j w_j}, \qquad w_i = \exp\left(-\frac{\lVert y - \downarrow x_i \rVert^2}{2 \cdot 0.2^2}\right)$$
 #
-# because the noise is normal and no image is preferred. The probability of a digit is the sum over its 75 images.
+# because the noise is normal and all HR images are equally probable. The probability of a digit
+# is the sum over its 75 images.
 
 
 # %%
@@ -146,7 +154,8 @@ def of_digits(weights):
 
 
 # %% [markdown]
-# We photograph the digit 8 two hundred times, and keep the LR image for which both 8 and B are most probable.
+# We make two hundred LR images of the digit 8, and keep the one for which 8 and B are both most
+# probable.
 
 # %%
 eights = np.flatnonzero(digits == "8")
@@ -163,7 +172,8 @@ print(
 )
 
 # %% [markdown]
-# **Predict:** the network that minimizes the squared error returns the mean of the posterior. What does it look like here?
+# **Predict:** the network that minimizes the squared error returns the mean of the posterior.
+# What does it look like here?
 
 # %%
 drawn = known[np.random.default_rng(1).choice(len(known), 6, p=weights[0])]
@@ -173,17 +183,21 @@ error = ((known - mean) ** 2).mean(axis=(1, 2, 3)) @ weights[0]
 print(f"expected squared error of the mean {error:.4f}, of a sample {2 * error:.4f}")
 
 # %% [markdown]
-# The mean is a shadow of several digits. The samples are clean, and each could be the truth. In this world we can draw them from a table. Can a
-# network learn to draw them without the table?
+# The mean looks like a soft 8, in which the straight edge of the B is only faintly visible. The
+# samples are sharp, and each could be the truth. Here we can draw them from a table of all
+# images. Can a network learn to draw them without the table?
 #
 # ## From an image to noise
 #
-# A VAE makes the sample in one step from latent variables. Diffusion takes another way. It destroys the image with noise, a little at a time, and learns to go
-# back. Images are now in [-1, 1]. At time $t$ from 0 to 1 the noisy image is
+# A VAE makes a sample in one step. Diffusion destroys the image with noise, a little at a time,
+# and learns to reverse this. Images are now in [-1, 1]. At time $t$ from 0 to 1 the noisy image
+# is
 #
 # $$x_t = \alpha_t\, x_0 + \sigma_t\, \varepsilon, \qquad \alpha_t = \cos\frac{\pi t}{2}, \quad \sigma_t = \sin\frac{\pi t}{2}, \quad \varepsilon \sim N(0, 1)$$
 #
-# This is the *cosine schedule*. As $\alpha_t^2 + \sigma_t^2 = 1$, the variance remains about the same on the whole way.
+# This is the *cosine schedule*, without the small offset of its authors. Since
+# $\alpha_t^2 + \sigma_t^2 = 1$ and most pixels are near -1 or 1, the mean square of the pixels
+# remains near 1 at all times.
 
 
 # %%
@@ -216,17 +230,20 @@ for time in shown_times:
 show([[(x + 1) / 2 for x in noisy]], above=[f"t = {t}" for t in shown_times])
 
 # %% [markdown]
-# The digit can be recognized until about 0.7 or 0.8, because the eye averages over many pixels. At time 1 nothing is left of it. To go in this direction needs no network. To
-# go back does.
+# The digit can be recognized until about 0.6 or 0.7, and at time 1 nothing is left of it. Adding
+# noise needs no network, but removing it does.
 #
 # ## A denoiser is all that is needed
 #
-# Suppose that somebody gives us, for any noisy image $x_t$, its best estimate of the clean one: the mean of $x_0$ given $x_t$ and the LR image. Then a step back is simple. Estimate
-# the image, compute which noise this leaves, and mix the two again as for an earlier time $s < t$:
+# Suppose that we had, for any noisy image $x_t$, the best estimate of the clean one: the mean of
+# $x_0$ given $x_t$ and the LR image. Then a step back is simple. We estimate the image, compute
+# the noise that this implies, and mix the two again for an earlier time $s < t$:
 #
 # $$\hat{x}_0 = \mathrm{denoise}(x_t, t, y), \qquad \hat{\varepsilon} = \frac{x_t - \alpha_t\, \hat{x}_0}{\sigma_t}, \qquad x_s = \alpha_s\, \hat{x}_0 + \sigma_s\, \hat{\varepsilon}$$
 #
-# This is *DDIM*. It begins with noise at time 1 and repeats the step until time 0.
+# This method is called *DDIM* (denoising diffusion implicit models). It begins with noise at time
+# 1 and repeats the step until time 0. That this draws from the posterior can be proved for
+# infinitely many small steps (Song and others, 2021), and we will test it.
 
 
 # %%
@@ -244,8 +261,9 @@ def ddim(denoise, x, num_steps):
 
 
 # %% [markdown]
-# In our world the best estimate can be computed. It is a mean of the known images once more, but the weights contain a second factor, the likelihood of the noisy
-# image: $\exp(-\lVert x_t - \alpha_t x_i \rVert^2 / 2\sigma_t^2)$.
+# Here the best estimate can be computed. It is again a weighted mean of the known images, but the
+# weights contain a second factor, the likelihood of the noisy image:
+# $\exp(-\lVert x_t - \alpha_t x_i \rVert^2 / 2\sigma_t^2)$.
 
 # %%
 flat = 2 * known.reshape(len(known), -1) - 1  # in [-1, 1]
@@ -266,7 +284,8 @@ def exact_denoiser(lr):
 
 
 # %% [markdown]
-# **Predict:** we start twelve times from different noise, always with the same LR image. Will the results be equal?
+# **Predict:** we start from 200 different noise images, always with the same LR image, and draw
+# twelve of the results. Will they be equal?
 
 # %%
 start = np.random.default_rng(3).standard_normal((200, 32, 32, 1))
@@ -280,10 +299,14 @@ above = [f"t = {1 - i / 50:.2f}" for i in steps]
 show(rows, left=["noisy image", "best estimate"], above=above, size=1.4)
 
 # %% [markdown]
-# Every start ends in a clean digit, although the denoiser itself returns blurred means. At time 1 its estimate is the mean of the posterior. Then it leans towards what
-# the noise happens to resemble, the step makes the image more like it, and so the next estimate leans further. Which digit comes out was decided by the noise at the start.
+# Every start ends in a sharp digit, although the denoiser itself returns blurred means. At time 1
+# its estimate is the mean of the posterior. Then the estimate moves towards the digit that the
+# noise happens to resemble, and each step makes the image more similar to it. So the noise at the
+# start determines which digit comes out.
 #
-# Are the digits drawn with the right probabilities? We read each result: the digit of the most similar image.
+# Are the digits drawn with the right probabilities? We read each result as the digit of the most
+# similar known image. **Predict:** how many of 200 results are an 8 with 50 steps, and how many
+# with one step?
 
 
 # %%
@@ -306,13 +329,18 @@ for num_steps in (50, 20, 5, 1):
 print(f"exact:    8 {exact[eight]:.0%}, B {exact[b]:.0%}")
 
 # %% [markdown]
-# With 20 steps or more the shares are those of the posterior, up to the chance of 200 draws. With 5 steps there are too many 8s. With one step all results are the mean, which is read as an 8. So the question of how to sample has
-# become the question of how to denoise. That is a regression, which a network can learn without a table of images.
+# With 20 steps or more, the shares agree with the posterior up to the chance of 200 draws (about
+# 4%). With 5 steps there are too many 8s. With one step all results are the mean, which is read
+# as an 8. So a sampler only needs a denoiser, and a network can learn to denoise by regression,
+# without a table of images. (The exact denoiser returns training images only. On photos, one
+# hopes that the network generalizes.)
 #
 # ## What the network should predict
 #
-# The network could return the image $x_0$, or the noise $\varepsilon$, since each follows from the other and $x_t$. DDPM predicts the noise. **Predict:** the noise is wrong by 0.1 per
-# pixel. How wrong is the image at times 0.1, 0.5, 0.9 and 0.99?
+# The network could predict the image $x_0$ or the noise $\varepsilon$, since each can be computed
+# from the other and $x_t$. DDPM (denoising diffusion probabilistic models, 2020) predicts the
+# noise. **Predict:** if the noise is wrong by 0.1 per pixel, how wrong is the image at times 0.1,
+# 0.5, 0.9 and 0.99?
 
 # %%
 for time in (0.1, 0.5, 0.9, 0.99):
@@ -321,13 +349,16 @@ for time in (0.1, 0.5, 0.9, 0.99):
     print(f"t = {time}: the image is wrong by {np.abs(wrong).max():.3f}")
 
 # %% [markdown]
-# From $x_0 = (x_t - \sigma_t \varepsilon) / \alpha_t$, the error grows as $\sigma_t / \alpha_t$, and at time 1 the noise says nothing about the image. If the network predicts the image, the same happens to the noise near time 0.
-# The *velocity* avoids both (Salimans and Ho, 2022):
+# From $x_0 = (x_t - \sigma_t \varepsilon) / \alpha_t$, the error grows as $\sigma_t / \alpha_t$,
+# and at time 1 the image cannot be computed from the noise at all. If the network predicts the
+# image, the noise has the same problem near time 0. The *velocity* avoids both (Salimans and Ho,
+# 2022):
 #
 # $$v = \alpha_t\, \varepsilon - \sigma_t\, x_0, \qquad x_0 = \alpha_t\, x_t - \sigma_t\, v, \qquad \varepsilon = \sigma_t\, x_t + \alpha_t\, v$$
 #
-# An error of 0.1 in $v$ is never more than 0.1 in the image or in the noise. Squared errors of $v$ and $\varepsilon$ differ by the factor $\alpha_t^2$ only, so learning one is learning the other, with
-# another weight for each time.
+# An error of 0.1 in $v$ is never more than 0.1 in the image or in the noise. The squared errors
+# of $v$ and $\varepsilon$ differ only by the factor $\alpha_t^2$, so the two trainings differ
+# only in the weight of each time.
 
 # %%
 time = 0.6
@@ -343,11 +374,14 @@ np.testing.assert_allclose(mixed[1][0], velocity, atol=1e-5)
 # %% [markdown]
 # ## The network
 #
-# The denoiser is a U-Net with three inputs: the noisy image, the time, and the LR image, which is interpolated and put beside the noisy one, as in SR3.
+# The denoiser is a U-Net with three inputs: the noisy image, the time, and the LR image, which is
+# interpolated and concatenated with the noisy one, as in SR3.
 #
 # ![Training and sampling of a conditional diffusion model](figures/18_diffusion.svg)
 #
-# The time is a single number. Sines and cosines of it, as in a transformer, turn it into many, so that the network can distinguish times that are close to each other:
+# The time is a single number. As in a transformer, it is turned into many by sines and cosines,
+# here with frequencies from 1000 down to 0.1, so that the network can distinguish times that are
+# close to each other:
 
 # %%
 frequencies = 1000 * np.exp(-np.log(10_000) * np.arange(12) / 11)
@@ -356,7 +390,9 @@ by_hand = np.concatenate([np.sin(angles), np.cos(angles)])
 np.testing.assert_allclose(TimeEmbedding(24)(np.float32([0.6]))[0], by_hand, atol=1e-4)
 
 # %% [markdown]
-# The residual block is that of DDPM: group normalization, Swish and a convolution, twice. The embedded time is added in between, so it can switch features on and off.
+# The residual block is that of DDPM: group normalization (over groups of channels of each image),
+# Swish ($x\,\sigma(x)$, a smooth ReLU) and a convolution, twice. The embedded time is added in
+# between, so it can switch features on and off.
 
 
 # %%
@@ -378,7 +414,8 @@ def residual_block(x, embedding, filters):
 
 
 # %% [markdown]
-# Three levels follow, with 24, 48 and 96 channels. To be fast on a CPU, the network sees patches of 2 x 2 pixels as one pixel with four times the channels.
+# Three levels follow, with 24, 48 and 96 channels. To be fast on a CPU, the network treats each
+# patch of 2 x 2 pixels as one pixel with four times the channels.
 
 # %%
 noisy_input = keras.Input((None, None, 1))
@@ -412,11 +449,13 @@ np.testing.assert_allclose(by_hand(inputs), shipped(inputs), atol=1e-4)
 print(f"{shipped.count_params():,} weights")
 
 # %% [markdown]
-# Both networks give the same result for the shipped weights, which we use later. The package's network also pads images of other sizes.
+# Both networks give the same result with the shipped weights, which we use later. The package's
+# network also pads images of other sizes.
 #
 # ## The training step
 #
-# A training step is a regression on made-up inputs. Draw a time and noise for each image, mix, predict the velocity, and minimize the squared error.
+# A training step is a regression on synthetic inputs. It draws a time, uniformly from 0 to 1, and
+# noise for each image, mixes them, predicts the velocity, and reduces the squared error.
 
 
 # %%
@@ -443,7 +482,8 @@ class ByHand(keras.Model):
 
 
 # %% [markdown]
-# Is it the package's step? We give both the same weights, times and noise, and compare the loss and the weights afterwards.
+# Is this the package's training step? We give both the same weights, times and noise, and compare
+# the loss and the weights afterwards.
 
 # %%
 model = Diffusion(sr.models.denoiser(scale, **options))
@@ -468,8 +508,9 @@ print("loss of both:", np.round(losses, 4))
 # %% [markdown]
 # ## Training
 #
-# Now we train the package's model from its random weights, and sample from the same noise after some steps. **Predict:** what does the network learn first, the shape of
-# the digits, or which parts are noise?
+# Now we train the package's model from its random weights, and sample from the same noise after
+# some steps. **Predict:** what does the network learn first, the shape of the digits or the
+# removal of noise?
 
 
 # %%
@@ -494,7 +535,8 @@ for more in (0, here.first_steps, here.more_steps):
     labels.append(f"{int(model.step) - 1} steps")
 
 # %% [markdown]
-# The shipped weights are those of the same network after a longer training by [this script](https://github.com/OWNER/sr_keras/blob/main/examples/diffusion_on_glyphs.py).
+# The shipped weights are those of the same network after longer training with [this
+# script](https://github.com/OWNER/sr_keras/blob/main/examples/diffusion_on_glyphs.py).
 
 # %%
 trained = Diffusion(shipped)
@@ -504,12 +546,16 @@ labels.append(f"{history['steps']:,} steps")
 show([test_lr, *strip, known[test]], left=["LR", *labels, "HR"])
 
 # %% [markdown]
-# Without training, the samples are noise. After 30 steps they are brighter where the LR image is. After 100 steps most of the noise is gone, and the strokes are rough. After 2,000 steps the background is black and the strokes are
-# sharp, but several are bent or broken: a 6 looks like an A or a 4. The network has understood which parts are noise long before it knows the digits well. More steps with the script improve it further.
+# Without training, the samples are noise. After 30 steps they are brighter where the LR image is
+# bright. After 100 steps most of the noise is gone, and the strokes are rough. After 2,000 steps
+# the background is black and the strokes are sharp, but several are bent or broken: the 0 looks
+# like an A, and a 6 like a 4. The network learns to remove noise long before it knows the digits
+# well. (All 1,200 images were in its training. Only the noise is new.)
 #
 # ## Fewer steps
 #
-# The package's `sample` is the loop from above, with the network in place of the exact denoiser. The estimate of the image is clipped to [-1, 1], so that errors do not grow from step to step.
+# The package's `sample` is the loop from above, with the network in place of the exact denoiser.
+# It clips the estimate of the image to [-1, 1], so that errors do not grow from step to step.
 
 # %%
 start = np.random.default_rng(7).standard_normal((8, 32, 32, 1), "float32")
@@ -531,7 +577,8 @@ above = [f"t = {1 - i / 20:.2f}" for i in steps]
 show(rows, left=["noisy image", "the network's estimate"], above=above, size=1.5)
 
 # %% [markdown]
-# Each step calls the network once, so the number of steps is the cost. **Predict:** what do 5 steps lose, and what is left with one?
+# Each step calls the network once, so the cost is proportional to the number of steps.
+# **Predict:** what is lost with 5 steps, and what is left with one?
 
 # %%
 rows = [test_lr]
@@ -551,12 +598,15 @@ print(f"one call of the network for 8 images: {1000 * call:.0f} ms")
 print(f"one sample of one image in 50 steps: {1000 * 50 / 8 * call:.0f} ms")
 
 # %% [markdown]
-# For this network, 50, 20 and even 5 steps lead to nearly the same digits, because the loop is the same smooth path with larger steps. One step gives the mean of the answers: the 8 and the D in
-# the last row are shadows of several digits. The time grows with the number of calls.
+# For this network and these eight starts, 50, 20 and even 5 steps lead to nearly the same digits.
+# (With the exact denoiser, 5 steps gave too many 8s.) One step gives the mean of the answers: in
+# the row *1 step*, the E looks like a soft 6 and the D like a soft 8.
 #
 # ## Is it the right distribution?
 #
-# Back to the LR image that could be an 8 or a B. We draw many samples from the network, and compare the shares of the digits with the exact probabilities.
+# We return to the LR image that could be an 8 or a B, draw many samples from the network, and
+# compare the shares of the digits with the exact probabilities. **Predict:** these are 51% and
+# 48%. What will the network's shares be?
 
 # %%
 count = 6 * here.draws
@@ -574,15 +624,19 @@ print(f"8: exact {exact[eight]:.0%}, network {found[eight]:.0%}", end="; ")
 print(f"B: exact {exact[b]:.0%}, network {found[b]:.0%}")
 
 # %% [markdown]
-# The network draws 8 in 39% and B in 43% of its samples, where the posterior has 51% and 48%. So it has learned that both are possible, and about equally so. The remaining 18% are samples whose strokes are
-# broken, and are read as 0, 6 or D. The posterior rules these out. They are errors of the network, and not of the sampling, as the exact denoiser showed.
+# The network draws 8 in 39% and B in 43% of its samples, where the posterior has 51% and 48%. So
+# it has learned that both are possible, with about equal probability. (Samples with broken
+# strokes count, too: each is read as the most similar digit.) The remaining 18% are read as 0, 5,
+# 6 or D, to which the posterior gives about 1% together. These errors are due to the network and
+# not to the sampling, as the exact denoiser showed.
 #
-# ## Beside a regression network and a VAE
+# ## Comparison with a regression network and a VAE
 #
-# Two other networks solve the same task. The first is a regression network of the same size: the same U-Net at time 1 with zeros as
-# the noisy image. It starts from the shipped weights of the diffusion model and is trained for a few more steps with the L1 loss. The
-# second is a VAE as in lesson 11, with four latent variables per LR pixel. It starts from random weights. The three have different
-# budgets, so the table below states the training steps of each.
+# Two other networks solve the same task. The first is a regression network: the same U-Net at
+# time 1, with zeros as the noisy image. It starts from the shipped weights of the diffusion model
+# and is trained for a few more steps with the L1 loss. The second is a VAE as in lesson 11, with
+# four latent variables per LR pixel, which starts from random weights. The table below states the
+# training steps of each, because they differ.
 
 # %%
 copy = sr.models.denoiser(scale, **options, weights="glyphs-diffusion")
@@ -601,7 +655,8 @@ logs = vae.fit(batches(10), steps_per_epoch=here.vae_steps, verbose=0).history
 print({name: round(values[0], 3) for name, values in logs.items()})
 
 # %% [markdown]
-# We draw samples for several LR images with each, and one answer from the regression network. For comparison, *exact* draws from the table.
+# For several LR images, we draw samples from the two generative models and from the table
+# (*exact*), and compute the one answer of the regression network.
 
 # %%
 rng = np.random.default_rng(11)
@@ -627,7 +682,8 @@ for name, images in answers.items():
 show([*rows, known[photos[:6]]], left=[*left, "HR"])
 
 # %% [markdown]
-# These are the budgets. All networks were trained on batches of 32 images:
+# All networks were trained on batches of 32 images. These are their steps, and the calls for one
+# answer:
 
 # %%
 budgets = {  # steps of training, calls of the network for one answer
@@ -638,7 +694,8 @@ budgets = {  # steps of training, calls of the network for one answer
 }
 
 # %% [markdown]
-# **Predict:** which has the highest PSNR? Which fits the LR image best? A perfect sample is as far from the noisy LR image as the noise is large, 0.2, which is an LR-PSNR of 14 dB.
+# **Predict:** which has the highest PSNR, and which fits the LR image best? A perfect sample
+# differs from the noisy LR image by the noise, 0.2, which is an LR-PSNR of 14 dB.
 
 
 # %%
@@ -663,26 +720,32 @@ for name, images in answers.items():
 print(f"{len(photos)} LR images, {here.draws} samples of each; grey, all pixels")
 
 # %% [markdown]
-# *Digits wrong by* is half of the sum of the differences between shares and probabilities. Exact samples reach 0.11, only because there
-# are 16 of them.
+# *From a glyph* is the root mean square distance to the most similar of the 1,200 images, which
+# is 0 for an exact sample. *Digits wrong by* is half of the sum of the absolute differences
+# between shares and probabilities. Exact samples have 0.11 because there are only 16 of them.
 #
-# Read the table with its second column. The diffusion model was trained for 2,000 steps, and the L1 network for the same 2,000 steps
-# and 40 more. These two can be compared: the L1 network has the highest PSNR and the highest LR-PSNR, but only one answer, with soft
-# edges, and its LR-PSNR of 14.7 dB means that it fits the noise of the LR image better than the truth does. The diffusion model is
-# closer to the probabilities of the posterior, with 0.28 against 0.33, and still far from exact.
+# The L1 network has the highest PSNR, although only its last 40 steps were regression. Its
+# LR-PSNR of 14.7 dB means that it fits the noise of the LR image better than the truth does. It
+# gives only one answer, with soft edges, but this is closer to a real digit (0.123) than the
+# sharp samples of the diffusion model (0.155), many of whose strokes are broken. The diffusion
+# model is a little closer to the probabilities of the posterior, with 0.28 against 0.33, but with
+# 12 LR images this difference is uncertain, and both are far from exact.
 #
-# The VAE was trained for 150 steps only. Its samples differ little from each other, and its strokes are soft, but this table does not
-# tell whether the method or the short training is to blame. One limit does not depend on the training: its latent variables are drawn
-# independently for each LR pixel, so the prior does not make them agree on one digit.
+# The VAE was trained for 150 steps only. Its strokes are soft, but this table does not tell
+# whether the method or the short training is the reason. One difficulty does not depend on the
+# training: its latent variables are drawn independently for each LR pixel, so only the decoder
+# can make them agree on one digit.
 #
-# Sharpness has a price here as in lesson 11: a sample of the diffusion model loses 2.6 dB against the L1 network, and costs 20 calls of
-# the network instead of one.
+# As in lesson 11, sharpness has a price: a sample of the diffusion model has 2.6 dB less PSNR
+# than the L1 network, and takes 20 calls of the network instead of one. Of these, 1.4 dB are the
+# price of sampling, which exact samples pay too, and 1.2 dB are errors of this network.
 #
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** At which time is the variance of the image's part, $\alpha_t^2$, three times that of the noise, $\sigma_t^2$?
+# **Exercise 1.** At which time is the squared factor of the image, $\alpha_t^2$, three times that
+# of the noise, $\sigma_t^2$?
 
 # %%
 answer = None  # a time from 0 to 1
@@ -696,8 +759,9 @@ sr.course.check(answer, 0.3333, tolerance=1e-3)
 print(f"{answer:.4f}: 30 of 90 degrees")
 
 # %% [markdown]
-# **Exercise 2.** A network predicts the noise at time 0.8 with an error of 0.1 per pixel. How large is the error of the image that is computed from it? And with
-# the same error of the velocity?
+# **Exercise 2.** A network predicts the noise at time 0.8 with an error of 0.1 per pixel. How
+# large is the error of the image that is computed from it? How large would it be if the velocity
+# had this error?
 
 # %%
 answer = None  # two numbers
@@ -712,9 +776,12 @@ sr.course.check(answer, (0.3078, 0.0951), tolerance=1e-3)
 print("from the noise {:.3f}, from the velocity {:.3f}".format(*answer))
 
 # %% [markdown]
-# **Exercise 3.** DDIM adds no noise after the start. DDPM adds new noise in every step. With $\eta = \frac{\sigma_s}{\sigma_t}\sqrt{1 - \alpha_t^2 / \alpha_s^2}$, its step is
-# $x_s = \alpha_s \hat{x}_0 + \sqrt{\sigma_s^2 - \eta^2}\, \hat{\varepsilon} + \eta\, z$ with new noise $z$. Write it for the exact denoiser, and compare the shares of 8 and B for
-# 50 and 5 steps with those of DDIM.
+# **Exercise 3.** DDIM adds no noise after the start, but DDPM adds new noise in every step. With
+# $\eta = \frac{\sigma_s}{\sigma_t}\sqrt{1 - \alpha_t^2 / \alpha_s^2}$, its step is
+# $x_s = \alpha_s \hat{x}_0 + \sqrt{\sigma_s^2 - \eta^2}\, \hat{\varepsilon} + \eta\, z$ with new
+# noise $z$. (In the DDIM paper, $\eta$ is a factor in front of this number: 0 for DDIM, 1 for
+# DDPM.) Write it for the exact denoiser, and compare the shares of 8 and B for 50 and 5 steps
+# with those of DDIM.
 
 # %%
 results = None  # your samples
@@ -742,9 +809,14 @@ for num_steps in (50, 5):
     print(f"DDPM, {num_steps:2} steps: 8 {found[eight]:.0%}, B {found[b]:.0%}")
 print(f"exact:          8 {exact[eight]:.0%}, B {exact[b]:.0%}")
 
+# %% [markdown] tags=["solution"]
+# With 50 steps the shares agree with the exact ones, up to the chance of 200 draws. With 5 steps
+# there are too many 8s, as with DDIM.
+
 # %% [markdown]
-# **Exercise 4.** A sample from the exact posterior has twice the squared error of the posterior's mean (lesson 11). How many dB less PSNR is that, and by how much does
-# the mean of 4 samples exceed a single sample?
+# **Exercise 4.** A sample from the exact posterior has twice the squared error of the posterior's
+# mean (lesson 11). By how many dB is its PSNR lower, and by how many dB does the mean of 4
+# samples exceed a single sample?
 
 # %%
 answer = None  # two numbers, in dB
@@ -761,9 +833,14 @@ for n in (1, 4, len(samples)):
     error = samples[:n].mean(axis=0) - known[photos]
     print(f"mean of {n:2} samples of the network: {decibels(error):.2f} dB")
 
+# %% [markdown] tags=["solution"]
+# The network gains 1.4 dB with 4 samples instead of 2.0 dB, because its samples share a part of
+# their errors.
+
 # %% [markdown]
-# **Exercise 5.** Start the network's DDIM from noise with half the standard deviation, and from zeros. What happens to the digits, and to how much they
-# differ? Explain it with what the network has seen in training.
+# **Exercise 5.** Start the network's DDIM from noise with half the standard deviation, and from
+# zeros. What happens to the digits? How much can two results for the same LR image still differ?
+# Explain it with what the network has seen in training.
 
 # %%
 calmer = None  # your samples
@@ -778,20 +855,40 @@ for factor in (1, 0.5, 0):
 show(rows, left=["noise", "half", "zeros"])
 # At time 1 it has only seen a standard deviation of 1: anything else is new to it.
 
+# %% [markdown] tags=["solution"]
+# With less noise the digits become cleaner. But the start decides which answer is drawn, so the
+# answers become more alike, and from zeros there is only one for each LR image. The probabilities
+# of the posterior are lost.
+
 # %% [markdown]
 # ## Summary
 #
-# - Diffusion mixes an image with noise by a schedule, and learns to estimate the image again, given the time and the LR image.
-# - A denoiser is enough to sample: estimate the image, mix it with less of the noise that is left, and repeat. With an exact denoiser the samples have the probabilities of the posterior.
-# - Training is a regression on made-up inputs, without a second network or a balance to keep. Noise, image and velocity contain the same information; the velocity is well behaved at all times.
-# - At time 1 the estimate is the mean of all answers. One step therefore gives the blurred image, and many steps give a sharp one.
-# - Every step is a call of the network. DDIM needs tens of them, and each sample is one guess among many.
+# - Diffusion mixes an image with noise by a schedule, and learns to estimate the image, given the
+#   time and the LR image.
+# - A denoiser is enough to draw samples: estimate the image, mix it with a little less noise, and
+#   repeat. With an exact denoiser the samples have the probabilities of the posterior.
+# - Training is a regression on synthetic inputs, without a second network. Noise, image and
+#   velocity contain the same information, and errors of the velocity are never amplified.
+# - At time 1 the estimate is the mean of all answers. One step therefore gives a blurred image,
+#   and many steps give a sharp one.
+# - Every step is a call of the network. A few DDIM steps give sharp images, but the right
+#   probabilities take tens of them. Each sample is one of many possible answers.
 #
 # ## Further reading
 #
-# - Ho, Jain and Abbeel, [Denoising diffusion probabilistic models](https://arxiv.org/abs/2006.11239), 2020: DDPM.
-# - Song, Meng and Ermon, [Denoising diffusion implicit models](https://arxiv.org/abs/2010.02502), 2021: DDIM.
-# - Nichol and Dhariwal, [Improved denoising diffusion probabilistic models](https://arxiv.org/abs/2102.09672), 2021: the cosine schedule.
-# - Saharia and others, [Image super-resolution via iterative refinement](https://arxiv.org/abs/2104.07636), 2021: SR3, on photos.
-# - Salimans and Ho, [Progressive distillation](https://arxiv.org/abs/2202.00512), 2022: the velocity, and sampling with few steps.
-# - Kingma and others, [Variational diffusion models](https://arxiv.org/abs/2107.00630), 2021: why this is a VAE with very many layers.
+# - Ho, Jain and Abbeel, [Denoising diffusion probabilistic
+#   models](https://arxiv.org/abs/2006.11239), 2020: DDPM.
+# - Song, Meng and Ermon, [Denoising diffusion implicit models](https://arxiv.org/abs/2010.02502),
+#   2021: DDIM.
+# - Nichol and Dhariwal, [Improved denoising diffusion probabilistic
+#   models](https://arxiv.org/abs/2102.09672), 2021: the cosine schedule.
+# - Saharia and others, [Image super-resolution via iterative
+#   refinement](https://arxiv.org/abs/2104.07636), 2021: SR3, on photos.
+# - Song and others, [Score-based generative modeling through stochastic differential
+#   equations](https://arxiv.org/abs/2011.13456), 2021: why a denoiser is enough.
+# - Salimans and Ho, [Progressive distillation](https://arxiv.org/abs/2202.00512), 2022: the
+#   velocity, and sampling with few steps.
+# - Rombach and others, [Latent diffusion models](https://arxiv.org/abs/2112.10752), 2022: the
+#   same loop on the latent variables of an autoencoder.
+# - Kingma and others, [Variational diffusion models](https://arxiv.org/abs/2107.00630), 2021: why
+#   this is a VAE with very many layers.

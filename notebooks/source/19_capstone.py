@@ -1,21 +1,24 @@
 # %% [markdown]
 # # 19. Capstone: the class challenge
 #
-# Enter the challenge of the class: a baseline that you train, results as files, a leaderboard with two winners, and the numbers that are graded.
+# How to enter the class challenge: train a baseline, hand in results as files, read a leaderboard
+# with two winners, and write the function that is graded.
 #
 # ![PSNR against NIQE of the entries of this lesson](figures/19_goal.jpg)
 #
-# *The leaderboard of this lesson. Each point is a folder of images that somebody handed in. The best PSNR is on the left, and the lowest NIQE is at the bottom.*
+# *The leaderboard of this lesson. Each point is a folder of images that was handed in. The best
+# PSNR is on the left, and the lowest NIQE is at the bottom.*
 #
 # **You will be able to**
 #
 # - make an entry: train, upscale a folder, and check your files;
-# - read a leaderboard with two goals that exclude each other;
-# - choose settings without looking at the photos that judge you;
-# - say whether a lead on four photos means anything;
-# - hand in numbers that a test can grade.
+# - read a leaderboard with two goals that no single entry wins here;
+# - choose settings without looking at the test photos;
+# - say whether a lead on four images means anything;
+# - hand in a function that a test can grade, with the conditions of your numbers.
 #
-# **You need** lesson 8 (EDSR) and lesson 12 (PSNR, NIQE). Any other lesson may give you the idea that wins.
+# **You need** lesson 8 (EDSR) and lesson 12 (PSNR, NIQE). Any other lesson may give you the
+# winning idea. An entry and a page of your own take several hours more.
 #
 # **Time:** about 20 minutes to read the core, 35 for the exercises; 1 minute of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -44,13 +47,19 @@ here = sr.course.start(
 # %% [markdown]
 # ## The rules
 #
-# 1. Everybody upscales the same LR images by 4 and hands in a folder of PNG files, one for each image, with its name.
-# 2. Any method is allowed, with any training photos but those of the challenge. Photos of your own and shipped weights are fine. Say what you used.
-# 3. There are two winners: the highest PSNR, and the lowest NIQE among those whose PSNR is not below that of bicubic interpolation.
-# 4. The page that you hand in shows what you did, one experiment, and a place where your result must not be trusted. The [rubrics](teaching/rubrics.md) grade it. The rank gives no points.
+# 1. Everybody upscales the same LR images by 4, and hands in a folder of PNG files with the names
+#    of the images.
+# 2. Any method is allowed, with any training photos except those of the challenge. You may use
+#    your own photos and shipped weights. State what you used.
+# 3. There are two winners: the highest PSNR, and the lowest NIQE among those whose PSNR is not
+#    below that of bicubic interpolation.
+# 4. The page that you hand in shows what you did, one experiment, and a place where your result
+#    must not be trusted. It is graded by the [rubrics](teaching/rubrics.md). Your rank gives no
+#    points.
 #
-# In class, the teacher keeps the HR photos ([how to set it up](README.md#the-challenge)). In this lesson, you have a *practice set*, for which you are teacher and student at once: four crops of two photos that
-# come with scikit-image. The crops are fixed, so that numbers can be compared.
+# In class, the teacher keeps the HR photos ([how to set it up](README.md#the-challenge)). In this
+# lesson, you have a *practice set*, for which you are both teacher and student: four fixed crops
+# of two photos that come with scikit-image. You may know them from earlier lessons.
 
 # %%
 import functools
@@ -76,7 +85,7 @@ for name, crop in crops.items():
     sr.images.write(work / "hr" / f"{name}.png", crop)
 
 # %% [markdown]
-# This is what the teacher does once: LR images from a folder of HR photos, by bicubic downscaling.
+# The teacher makes the LR images once, from a folder of HR photos, by bicubic downscaling:
 
 # %%
 photos = sr.datasets.folder(work / "hr", scale=scale)
@@ -93,8 +102,11 @@ plt.show()
 # %% [markdown]
 # ## A baseline
 #
-# Your entry must beat something. We train a small EDSR. Which photos may it see? Not those of the challenge, and not *for choosing* either: the step to stop at, the width and the learning rate are
-# chosen on a photo that is held out. Here the coffee cup is held out and the astronaut, the rocket and the tissue are for training. With `SR_KERAS_DATA` or your own folder, use `sr.datasets.folder(FOLDER, scale=4)`.
+# You need a baseline to beat, so we train a small EDSR. It must not be trained on the photos of
+# the challenge, and they must not be used *for choosing* either: the number of steps, the width
+# and the learning rate are chosen on a photo that is held out. Here the coffee cup is held out,
+# and the astronaut, the rocket and the tissue are for training. For photos of your own, use
+# `sr.datasets.folder(FOLDER, scale=4)`.
 
 # %%
 others = sr.datasets.samples(scale)
@@ -106,7 +118,9 @@ print(f"trained on {', '.join(train.names)}; chosen on {', '.join(held_out.names
 print(f"{baseline.count_params():,} parameters")
 
 # %% [markdown]
-# `TrainingRun` evaluates as it goes, keeps the best network, and goes on where it was stopped. **Predict:** is the last network the best on the photo held out?
+# `TrainingRun` evaluates during the training, keeps the best network, and can resume. SOAP is the
+# optimizer of lesson 4. **Predict:** which of three evaluations will be the best on the held-out
+# photo?
 
 # %%
 schedule = keras.optimizers.schedules.CosineDecay(
@@ -132,15 +146,19 @@ sr.plotting.history(
 )
 
 # %% [markdown]
-# Here the last one is the best, because the learning rate decays to zero; with a constant rate it need not be. The curve is still rising slowly, so more steps and more photos are the first thing to try.
+# Here the last one is the best, as is usual when the learning rate decays to zero. It is only
+# 0.02 dB above the second, but the learning rate was small by then. Try a longer schedule and
+# more photos first.
 #
 # ## Entries
 #
-# An entry is a folder of files. From a terminal, it is one line:
+# An entry is a folder of files. One command in a terminal makes it:
 #
 #     python -m sr_keras upscale lr --model runs/mine --out results/NAME
 #
-# On this page, a function does the same. To have company, we enter two shipped networks as well, and a trick: bicubic interpolation that is sharpened, which needs no training. **Predict** the order of the four by PSNR, and by NIQE.
+# On this page, a function does the same. For comparison, we also enter two shipped networks and
+# sharpened bicubic interpolation, which needs no training. **Predict** the order of the four by
+# PSNR, and by NIQE.
 
 
 # %%
@@ -168,7 +186,8 @@ for name, model in networks.items():
 enter("sharpened", sharpened)
 
 # %% [markdown]
-# Check your files before you hand them in. One is missing here, and the function says which:
+# Check your files before you hand them in. In the following entry one is missing, and the
+# function says which:
 
 # %%
 enter("incomplete", sharpened)
@@ -181,7 +200,9 @@ except (FileNotFoundError, ValueError) as error:
 # %% [markdown]
 # ### A score by hand
 #
-# What does the leaderboard compute? PSNR on luma, of images rounded to 8 bits, without the four outermost pixels, for each image; then the mean over images. We do it once by hand:
+# For each image, the leaderboard computes PSNR on luma, of results rounded to 8 bits, without the
+# four outermost pixels. It then takes the mean over the images. We do this once by hand. (In a
+# real challenge you would not see these scores.)
 
 
 # %%
@@ -205,7 +226,8 @@ print(f"mean {np.mean(by_hand):.2f} dB (baseline x4, luma, 4 pixels cut, 8 bits)
 # %% [markdown]
 # ## The leaderboard
 #
-# The teacher collects the folders and runs one command. Incomplete entries are reported, and the others are scored:
+# The teacher collects the folders and runs one command. It reports incomplete entries and scores
+# the others:
 
 # %%
 command = [sys.executable, "-m", "sr_keras", "leaderboard", "results", "--data", "hr"]
@@ -231,8 +253,12 @@ sr.plotting.quality_against_perception(
 )
 
 # %% [markdown]
-# The two winners are different networks. The shipped EDSR has the highest PSNR, and the adversarially trained network has by far the lowest NIQE and still a higher PSNR than bicubic. Sharpening improves *both* numbers of bicubic interpolation without
-# any network, and the baseline of a few hundred steps is only a little above it. All start from the LR images: their LR-PSNR is not below that of bicubic.
+# The two winners are different networks. The shipped EDSR has the highest PSNR, and the
+# adversarially trained network has by far the lowest NIQE, with a PSNR above that of bicubic
+# interpolation. Sharpening improves *both* numbers of bicubic interpolation, and the baseline is
+# only a little better. All entries agree with the LR images at least as well as bicubic
+# interpolation does (LR-PSNR). NIQE needs many patches of 96 x 96 pixels, and each of our crops
+# has only four, so 10.37 against 10.84 says little. In class, use larger photos.
 
 # %%
 engine = {
@@ -247,14 +273,21 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Look at the cooling fins and at the lettering. Which of the lines are in HR too? The lowest NIQE does not answer that question, and your page has to.
+# Look at the cooling fins and at the lettering. None of the four results shows the fins as
+# separate lines, as HR does, and none has readable letters. The srgan draws irregular streaks
+# that are not in HR. The lowest NIQE does not reveal this, so your page has to.
 #
 # ## Does a lead mean anything?
 #
-# Two entries differ by some hundredths of a decibel on four images. Images differ by many decibels, so the means say little, but both entries were scored on the *same* images. So compare image by image, as with the raters of lesson 12.
-# The interval for the mean difference $\bar d$ of $n$ images with the sample standard deviation $s$ is
+# Two entries often differ by a fraction of a decibel, while the images differ by several, so the
+# two means alone say little. But both entries were scored on the *same* images, so we compare
+# them image by image, as with the raters of lesson 12. The interval for the mean difference
+# $\bar d$ of $n$ images with the sample standard deviation $s$ is
 #
 # $$\bar d \pm t\, \frac{s}{\sqrt n}, \qquad t = 3.18 \text{ for } n = 4 \text{ and } 95\,\%$$
+#
+# It assumes independent images and normally distributed differences. Three of our crops are from
+# one photo, and two of them overlap a little, so the true intervals are wider.
 
 # %%
 each = {
@@ -269,26 +302,35 @@ for first, second in (("edsr", "baseline"), ("baseline", "sharpened")):
 print("four crops x4, luma, 4 pixels cut, 8 bits")
 
 # %% [markdown]
-# The lead of EDSR is larger, but it varies between the images, from 0.4 to 2.15 dB, and its interval nearly reaches zero. The lead of the baseline over sharpening is small and nearly the same on each image, so its interval is narrow. With four images, one can be sure of little:
-# a steady small lead can say more than a large one that varies.
+# EDSR's lead is larger, but it varies between the images, from 0.4 to 2.15 dB. The baseline's
+# lead over sharpening is small, but nearly the same on each image. The lower ends of both
+# intervals are almost equal, 0.15 and 0.14 dB, so with four images the large lead is hardly
+# better established than the small one. Both are leads of one set of files. Whether a *method* is
+# better also needs several trainings, as in lesson 8.
 #
 # ## What you hand in
 #
-# - `results/NAME`, the folder of images;
+# - `results/NAME`, the folder of images (here it is in the temporary folder `work`);
 # - the code that makes it, and `run/log.json` if you trained;
 # - a page by the [rubrics](teaching/rubrics.md);
-# - `handin.py`, the [template](teaching/handin/handin.py) of the course. The function `winners` is the part for this lesson, and `CONDITIONS` says how you measured. A test grades both:
+# - `handin.py`, the [template](teaching/handin/handin.py) of the course. The function `winners`
+#   is the part for this lesson, and `CONDITIONS` says how you measured. In a copy of the
+#   repository, a test grades both:
 #
 #       python -m pytest notebooks/teaching/handin --handin handin.py -k "lesson_19 or conditions"
 #
-# The test knows the rule, not your code: it has leaderboards for which the winners are known on paper.
+# The test does not depend on how you write the function. It uses leaderboards whose winners were
+# determined on paper.
 #
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** Write `winners` for your hand-in. It gets a dict of entries, among them "bicubic", each with `psnr_y` and `niqe`, and returns two names: the highest PSNR, and the lowest NIQE among those whose PSNR
-# is not below that of bicubic. Bicubic itself cannot win. For this leaderboard, which are the winners? Answer with their numbers.
+# **Exercise 1.** Write `winners` for your hand-in. It gets a dict of entries, among them
+# "bicubic", each with `psnr_y` and `niqe`, and returns two names: that of the entry with the
+# highest PSNR, and that of the one with the lowest NIQE among those whose PSNR is not below that
+# of bicubic. Bicubic itself cannot win. Which entries of this leaderboard does your function
+# return? Answer with their numbers.
 
 # %%
 leaderboard = {
@@ -327,7 +369,9 @@ sr.course.check(answer, [1, 4])
 print(names, "and of this lesson:", winners_by_the_rule(means))
 
 # %% [markdown]
-# **Exercise 2.** The cheapest improvement needs no training: the self-ensemble of lesson 8. By how many dB does it raise the mean PSNR of the shipped network `edsr-x4-bsds-small` on the four crops? Use `sr.evaluate`.
+# **Exercise 2.** The cheapest improvement needs no training: the self-ensemble of lesson 8. By
+# how many dB does it raise the mean PSNR of the shipped network `edsr-x4-bsds-small` on the four
+# crops? Use `sr.evaluate`.
 
 # %%
 answer = None  # a number in dB
@@ -344,8 +388,10 @@ sr.course.check(answer, 0.0575, tolerance=0.005)
 print(f"{single:.3f} -> {eight:.3f} dB: {answer:.3f}")
 
 # %% [markdown]
-# **Exercise 3.** Seven students hand in networks that are equally good, and the PSNR of each is the same number plus noise with a standard deviation of 0.1 dB. How far, on average, is the best above that number?
-# Draw 100,000 classes at random. What does this say about the first place?
+# **Exercise 3.** Seven students hand in networks that are equally good, and the PSNR of each is
+# the same number plus normal noise with a standard deviation of 0.1 dB. How far above that number
+# is the best one on average? Draw 100,000 classes at random. What does this say about the first
+# place?
 
 # %%
 answer = None  # a number in dB
@@ -360,8 +406,10 @@ sr.course.check(answer, 0.1352, tolerance=0.002)
 print(f"{answer:.3f} dB above the truth, without being better than anybody")
 
 # %% [markdown]
-# **Exercise 4.** How far can one get without a network? Enter `sharpened` with the `amount` that has the lowest NIQE, among those whose PSNR is not below that of bicubic. Choose it on `held_out`, not on the four crops,
-# and say afterwards what it scores there. Is this a good rule for a challenge?
+# **Exercise 4.** How far can one get without a network? Enter `sharpened` with the `amount` that
+# has the lowest NIQE, among those whose PSNR is not below that of bicubic. Choose it on
+# `held_out`, not on the four crops, and say afterwards what it scores there. Is this a good rule
+# for a challenge?
 
 # %%
 chosen_amount = None  # yours
@@ -378,21 +426,30 @@ for amount in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
 print("coffee x4, PSNR on luma, 4 pixels cut, 8 bits")
 
 # %% [markdown] tags=["solution"]
-# An amount of 2 has a NIQE of 8.56 and a PSNR above that of plain bicubic (amount 0); 3 is sharper still but below it. So the rule of the second winner can be met halfway without learning anything. This is why a challenge also asks
-# people, and why a page has to explain where the sharpness comes from.
+# An amount of 2 lowers NIQE from 10.98 to 8.56 and keeps the PSNR above that of plain bicubic
+# interpolation (amount 0). With 3 the PSNR is below it. So an entry that learned nothing
+# satisfies the rule for the second winner. NIQE rewards sharpness, whatever its origin. This is
+# why a challenge also asks people, and why a page has to explain where the sharpness comes from.
 
 # %% [markdown]
 # ## Summary
 #
-# - An entry is a folder of files, scored by rules that were written before.
-# - Choose on photos that are held out. The photos that judge are looked at once.
-# - PSNR and NIQE have different winners, and each can be gamed. A page has to say what was invented.
-# - Compare entries image by image. The best of many equal ones always looks better than it is.
-# - Numbers come with their conditions, and a test can grade them.
+# - An entry is a folder of files, and is scored by rules that were written down before.
+# - Choose settings on held-out photos, and use the test photos once, at the end.
+# - PSNR and NIQE have different winners here, and NIQE can be lowered without restoring anything.
+#   A page has to say what was invented.
+# - Compare entries image by image. The best of many equally good entries looks better than it is.
+# - State the conditions of every number.
 #
 # ## Further reading
 #
-# - Blau and others, [The 2018 PIRM challenge on perceptual image super-resolution](https://arxiv.org/abs/1809.07517), 2018: two goals, and regions of the plane.
-# - Agustsson and Timofte, [NTIRE 2017 challenge on single image super-resolution: dataset and study](https://doi.org/10.1109/CVPRW.2017.150), 2017: the challenge that EDSR won.
-# - Ren and others, [The ninth NTIRE 2024 efficient super-resolution challenge report](https://arxiv.org/abs/2404.10343), 2024: time, memory and parameters as goals.
-# - Dodge and others, [Show your work: improved reporting of experimental results](https://arxiv.org/abs/1909.03004), 2019: the best of many trials.
+# - Blau and others, [The 2018 PIRM challenge on perceptual image
+#   super-resolution](https://arxiv.org/abs/1809.07517), 2018: two goals, and regions of the
+#   plane.
+# - Agustsson and Timofte, [NTIRE 2017 challenge on single image super-resolution: dataset and
+#   study](https://doi.org/10.1109/CVPRW.2017.150), 2017: DIV2K, the dataset of the challenge that
+#   EDSR won.
+# - Ren and others, [The ninth NTIRE 2024 efficient super-resolution challenge
+#   report](https://arxiv.org/abs/2404.10343), 2024: time, memory and parameters as goals.
+# - Dodge and others, [Show your work: improved reporting of experimental
+#   results](https://arxiv.org/abs/1909.03004), 2019: the best of many trials.
