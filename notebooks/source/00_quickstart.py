@@ -121,7 +121,7 @@ def psnr(image):
 
 
 scores = {title: f"{psnr(pictures[title]):.2f} dB" for title in ("bicubic", "network")}
-conditions = "x4, PSNR on luma, 4 border pixels cut"
+conditions = "x4, PSNR on luma of the whole photo, 4 border pixels cut"
 sr.plotting.comparison(pictures, scores, window, title=conditions, whole=False)
 
 # %% [markdown]
@@ -152,7 +152,10 @@ colored = np.stack([worse, better, better], axis=-1)
 closer, farther = np.mean(gain > 0), np.mean(gain < 0)
 print(f"closer in {closer:.0%} of the pixels, farther in {farther:.0%}")
 sr.plotting.comparison(
-    {"change of the error, x 8": np.minimum(8 * colored, 1), "HR": hr},
+    {
+        "error, x 8: blue-green closer, red farther": np.minimum(8 * colored, 1),
+        "HR": hr,
+    },
     crop=window,
     whole=False,
 )
@@ -238,9 +241,9 @@ sr.plotting.comparison(
 noisy = sr.degradations.GaussianNoise(0.06)(lr, seed=1)
 jpeg = sr.degradations.JPEG(20)(lr)
 spoiled = {
-    "LR with noise": noisy,
+    "LR with noise, sigma 0.06": noisy,
     "enlarged": sr.upscale(network, noisy),
-    "LR as JPEG": jpeg,
+    "LR as JPEG, quality 20": jpeg,
     "enlarged ": sr.upscale(network, jpeg),
 }
 sr.plotting.comparison(spoiled, crop=window, columns=2, whole=False)
@@ -285,7 +288,7 @@ sr.course.check(answer, 0.9375)
 
 # %% tags=["solution"]
 # @title Solution 1
-# LR has one number for every sixteen in the result, so at least 15 of 16 are guessed.
+# LR gives one equation for every sixteen unknown numbers, which leaves 15 of 16 open.
 # (No single HR pixel is known exactly: an LR pixel is a rounded mean of many of them.)
 answer = 15 / 16
 sr.course.check(answer, 0.9375)
@@ -300,7 +303,7 @@ gained = None  # the new PSNR minus psnr(result)
 
 # %% tags=["solution"]
 # @title Solution 2
-# Eight versions take about eight times as long; other work on the machine adds noise.
+# Eight versions take up to eight times as long, less where one does not fill the cores.
 import time
 
 times = {}

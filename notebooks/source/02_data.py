@@ -154,9 +154,7 @@ for name, photo in photos.items():
 
 # %%
 smaller = sr.degradations.Downscale(4)(photos["retina"])
-print(
-    f"retina / 4: blocks {blockiness(smaller):.3f}, detail {fine_detail(smaller):.2%}"
-)
+print(f"retina / 4: fine detail {fine_detail(smaller):.2%}")
 both = {
     "retina": photos["retina"][310:400, 680:800],
     "retina / 4": smaller[140:230, 170:290],
@@ -169,8 +167,8 @@ for ax, (name, image) in zip(axes, both.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The blocks are no longer visible. (Trust the picture here: each block has become 2 x 2 pixels, and `blockiness` cannot find
-# those.) The share of fine detail is many times higher, although it is still low. Downscaling is the cheapest repair if the photo
+# The blocks are no longer visible. (Each block has become 2 x 2 pixels, which `blockiness` cannot find, so we trust the picture
+# here.) The share of fine detail is many times higher, although it is still low. Downscaling is the cheapest repair if the photo
 # is large enough, and `sr.datasets.folder(path, scale, shrink=4)` does it for a whole folder.
 #
 # The blockiness of `rocket` is raised, too. Three of the photos, `hubble_deep_field`, `retina` and `rocket`, come as JPEG files,
@@ -409,7 +407,7 @@ for name, degrade in (("bicubic", downscale), ("smear", smear)):
 
 # %%
 clean = sr.images.to_float(data.chelsea()[:300, :448])  # the cat
-noisy = clean + generator.normal(0, 0.1, clean.shape)  # sensor noise
+noisy = clean + generator.normal(0, 0.1, clean.shape)  # Gaussian, not clipped
 quantized = np.round(clean * 7) / 7  # 8 levels: 0, 1/7, ..., 1
 lost = clean * (generator.random(clean.shape[:2]) >= 0.3)[..., None]  # black pixels
 
@@ -781,8 +779,15 @@ plt.show()
 class SaltAndPepper(sr.degradations.Degradation):
     is_random = True
 
+    def __init__(self, fraction):
+        self.fraction = fraction
+
     def apply(self, image, rng):
         return image  # your code
+
+
+changed = np.any(SaltAndPepper(0.2)(eye, seed=1) != eye, axis=-1)
+print(f"{changed.mean():.0%} of the pixels have changed, of 20%")
 
 
 # %% tags=["solution"]
@@ -807,17 +812,19 @@ pictures = {"salt and pepper, 20%": salted, "blur, then 5%": chain(eye, seed=1)}
 sr.plotting.degradations(eye, pictures)
 
 # %% [markdown]
-# **Exercise 5.** `shuffle(6)` shuffles photos. Suppose that you cut 64 patches from each decoded photo before going on to the next,
-# to save decoding. What is wrong with the batches of 16, and what does a buffer of `shuffle(n)` patches change? Count how many
-# different photos a batch contains.
+# **Exercise 5.** `shuffle(6)` shuffles photos. Suppose that you cut 64 patches from each decoded photo before going on to the
+# next, to save decoding. What is wrong with the batches of 16, and what does a buffer of `shuffle(n)` patches change? Count how
+# many different photos a batch contains. The next cell makes the numbers of the photos from which the patches come, in this
+# order.
 
 # %%
 per_photo = 64  # patches of one photo in a row
+numbers = tf.data.Dataset.range(6).repeat()  # photos, as numbers
+numbers = numbers.flat_map(lambda i: tf.data.Dataset.from_tensors(i).repeat(per_photo))
+# your code: shuffle and batch the numbers, and count the different ones in a batch
 
 # %% tags=["solution"]
 # @title Solution 5
-numbers = tf.data.Dataset.range(6).repeat()  # photos, as numbers
-numbers = numbers.flat_map(lambda i: tf.data.Dataset.from_tensors(i).repeat(per_photo))
 for buffer in (1, 64, 256, 1024):
     batches = numbers.shuffle(buffer, seed=0).batch(16).take(200)
     num_photos = [len(np.unique(batch)) for batch in batches]

@@ -211,7 +211,7 @@ def convolve(image, kernel):
 examples = {
     "mean": np.full((3, 3), 1 / 9),
     "left to right": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4,
-    "centre minus neighbours": np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]]),
+    "centre minus neighbours": np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]),
 }
 luma = ycbcr[..., 0]
 filtered = {name: convolve(luma, kernel) for name, kernel in examples.items()}
@@ -304,7 +304,7 @@ for name, count in counts.items():
     assert count == plain.get_layer(name).count_params()
 print(counts, "in total", plain.count_params())
 paper = sr.models.srcnn(3, kernel_sizes=(9, 1, 5))
-print("the paper's network, with 64 and 32 filters:", paper.count_params())
+print("the paper's 9-1-5 network, with 64 and 32 filters:", paper.count_params())
 
 # %% [markdown]
 # None of these numbers depends on the scale, because the convolutions map an image to one of the same size. `srcnn(1)` does not
@@ -422,7 +422,8 @@ enlarge_y = sr.models.bicubic(scale, channels=1)
 
 def best_filter(side, num_batches):
     """Fits a linear filter of side x side to patches by least squares."""
-    gram, moments, edge = np.zeros((side**2, side**2)), np.zeros(side**2), side // 2
+    edge = side // 2
+    gram, moments = np.zeros((side**2, side**2)), np.zeros(side**2)  # B^T B, B^T x
     for lr_patches, hr_patches in batches.take(num_batches):
         images = np.asarray(enlarge_y(lr_patches), "float64")[..., 0]
         rows = sliding_window_view(images, (side, side), axis=(1, 2))
@@ -461,7 +462,8 @@ edge = np.repeat([0.3, 0.7], 8)[None, None, :, None].repeat(16, axis=1)  # LR
 before_filter = np.asarray(enlarge_y(edge.astype("float32")))[0, 24, :, 0]
 after_filter = linear.predict_on_batch(edge.astype("float32"))[0, 24, :, 0]
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-shown = axes[0].imshow(best, cmap="RdBu", vmin=-6.4, vmax=6.4)
+limit = np.abs(best).max()
+shown = axes[0].imshow(best, cmap="RdBu", vmin=-limit, vmax=limit)
 fig.colorbar(shown, label="weight")
 axes[0].set(xticks=[], yticks=[], title="the best linear filter, 13 x 13")
 axes[1].plot(before_filter, "o-", label="bicubic")
@@ -610,6 +612,8 @@ plt.show()
 everything = {**baselines, **{label: run.scores[-1] for label, run in runs.items()}}
 for label, scores in everything.items():
     print(f"{label:14} {scores[0]:.2f}, {scores[1]:.2f} dB")
+first = runs["residual"].scores[0]
+print(f"residual, at step 0: {first[0]:.2f}, {first[1]:.2f} dB")
 gains = np.subtract(everything["residual"], everything["linear filter"])
 print("residual above the linear filter:", gains.round(2), "dB")
 
@@ -947,35 +951,35 @@ print(f"mean of {', '.join(photos_x4.names)}; {result['conditions']}")
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** VDSR has 20 convolutions of 3 x 3: one from 1 channel to 64, eighteen from 64 to 64, and one from 64 to 1, all
-# with biases. How many weights does it have?
+# **Exercise 1.** A smaller VDSR has 10 convolutions of 3 x 3: one from 1 channel to 32, eight from 32 to 32, and one from 32 to
+# 1, all with biases. How many weights does it have?
 
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 665_921)
+sr.course.check(answer, 74_593)
 
 # %% tags=["solution"]
 # @title Solution 1
-answer = 64 * (9 + 1) + 18 * 64 * (9 * 64 + 1) + (9 * 64 + 1)
-sr.course.check(answer, 665_921)
-assert answer == sr.models.CATALOGUE["vdsr"].parameters
+answer = 32 * (9 + 1) + 8 * 32 * (9 * 32 + 1) + (9 * 32 + 1)
+sr.course.check(answer, 74_593)
+assert answer == sr.models.vdsr(3, filters=32, num_layers=10).count_params()
 print(f"{answer:,}")
 
 # %% [markdown]
-# **Exercise 2.** The *receptive field* is the area of the interpolated image that one output pixel depends on. How many pixels wide
-# is it for our 9-1-5 network, and for VDSR?
+# **Exercise 2.** The *receptive field* is the area of the interpolated image that one output pixel depends on. How many pixels
+# wide is it for the 9-5-5 network of the package, and for VDSR with its 20 layers?
 
 # %%
 answer = None  # your two numbers
 
-sr.course.check(answer, [13, 41])
+sr.course.check(answer, [17, 41])
 
 # %% tags=["solution"]
 # @title Solution 2
 # each convolution adds its kernel size minus 1
-answer = [1 + 8 + 0 + 4, 1 + 20 * 2]
-sr.course.check(answer, [13, 41])
+answer = [1 + 8 + 4 + 4, 1 + 20 * 2]
+sr.course.check(answer, [17, 41])
 
 
 def measured_field(network):
@@ -986,7 +990,7 @@ def measured_field(network):
     return np.count_nonzero(network.predict_on_batch(spot)[0, 31])
 
 
-assert answer[0] == measured_field(sr.models.srcnn(1, **options))
+assert answer[0] == measured_field(sr.models.srcnn(1))
 assert answer[1] == measured_field(sr.models.vdsr(1, filters=1))
 print(answer)
 
