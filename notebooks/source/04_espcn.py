@@ -1101,7 +1101,7 @@ for name, candidate in everything.items():
 #   baseline to beat.
 # - FSRCNN shrinks the features before it maps them. It has half of ESPCN's Mult-Adds and about the same PSNR.
 # - The optimizer decides how far a network comes in a given number of steps.
-# - Mult-Adds can be counted by hand in one line, but they are not milliseconds.
+# - Mult-Adds can be counted by hand in one line, but they do not predict the time.
 #
 # ## Further reading
 #

@@ -567,7 +567,7 @@ plt.show()
 # Of these four results, only L1's edge is a possible photo. This is the blur of pixel losses: it is not caused by too little
 # training but by the loss itself.
 #
-# ## The same on a photo
+# ## The mean and the median on a photo
 #
 # Real photos also have many possible answers. Our example is grass. The upper half of a photo shows what grass can look like. In
 # the lower half, we know only the means of blocks of 4 x 4 pixels.

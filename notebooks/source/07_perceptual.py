@@ -418,9 +418,9 @@ sr.plotting.comparison(
 # a brick wall, because content compares positions. In texture, shuffled gravel and gravel from elsewhere are close, and the blur is
 # almost as far as the wall.
 #
-# Texture has no positions, but the entries of a Gram matrix grow with the strength of the features. The sharpened gravel shows how
-# much this matters: it has the same stones in the same places and, by construction, the same fine contrast, but its contrast at
-# coarser scales is exaggerated (the strength is 12.75), and its texture loss is the largest of all.
+# The texture loss ignores positions, but the entries of a Gram matrix grow with the strength of the features. The sharpened gravel
+# shows how much this matters: it has the same stones in the same places and, by construction, the same fine contrast, but its
+# contrast at coarser scales is exaggerated (the strength is 12.75), and its texture loss is the largest of all.
 #
 # ## A texture out of noise
 #
@@ -594,7 +594,7 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The PSNR rises and then falls again. A little TV removes the noise together with some of the fur; more TV removes the fur and
-# leaves flat areas. TV knows nothing about photos, so it is useful only with a small weight.
+# leaves flat areas. TV cannot tell texture from noise, so it is useful only with a small weight.
 #
 # ## Feature inversion: what a layer keeps
 #
@@ -719,9 +719,9 @@ plt.show()
 # %% [markdown]
 # In *lesson 6*, the grass looks like felt: where the detail was uncertain, the network returned something close to the mean.
 #
-# L1 only knows signs: it asks for brighter here and darker there, everywhere with the same force. Content asks for changes at the
-# scale of a few pixels nearly everywhere. Texture asks above all for darker gaps where there already are some. TV makes
-# neighbouring pixels more alike.
+# The gradient of L1 consists of signs: it asks for brighter here and darker there, everywhere with the same force. Content asks for
+# changes at the scale of a few pixels nearly everywhere. Texture asks above all for darker gaps where there already are some. TV
+# makes neighbouring pixels more alike.
 #
 # The printed gradients include the weights. Without them, the gradient of the content loss would be millions of times as large as
 # that of L1. We chose the weights so that the gradients of content and texture are about ten times as large as that of L1. L1 only
@@ -1185,8 +1185,8 @@ sr.plotting.comparison(
 #
 # - A content loss compares the features of a trained network, position by position. It ignores what its layer does not see, such as
 #   brightness.
-# - A Gram matrix says which features occur together. A texture loss has no positions: to it, shuffled tiles are almost the same
-#   image. It depends on contrast, so compare it with a sharpened control.
+# - A Gram matrix says which features occur together. A texture loss ignores positions, so shuffled tiles are almost the same image
+#   to it. It depends on contrast, so compare it with a sharpened control.
 # - Total variation favours flat pictures. With a small weight it removes grain, and with a large one it removes texture.
 # - Losses are balanced by their gradients, not by their values. A small L1 term preserves colours and positions.
 # - A network fine-tuned with these losses has more fine contrast at about the same or a lower PSNR. In our experiment, sharpening
