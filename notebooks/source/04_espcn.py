@@ -373,7 +373,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 batches = sr.pipeline.training_batches(
     train_pairs, lr_patch_size=24, batch_size=8, min_contrast=0.03
 )
-gram, moments = np.zeros((49, 49)), np.zeros((49, 9))
+gram, moments = np.zeros((49, 49)), np.zeros((49, 9))  # of the normal equations
 for lr_patches, hr_patches in batches.take(here.fitted):
     rows = sliding_window_view(np.asarray(lr_patches, "float64"), (7, 7), axis=(1, 2))
     rows = rows.reshape(-1, 49)  # one row for each pixel and colour
@@ -557,7 +557,7 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # We measure where the error became smaller. The pixels of each photo are divided into three equal groups, by the strength of the
-# gradient of HR: smooth areas, texture, and edges.
+# gradient of HR: smooth areas, texture, and edges. The maps below show the engine.
 
 # %%
 for title, hr_photo, images in (
@@ -580,15 +580,21 @@ for title, hr_photo, images in (
 top, left, height, width = engine
 part = np.s_[top : top + height, left : left + width]
 truth = sr.images.luma(sr.images.to_float(hr_moto))[..., 0]
-fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.2), layout="constrained")
-for ax, name in zip(axes, ("bicubic", "linear filter", "ESPCN"), strict=True):
-    error = sr.images.luma(sr.images.to_float(motorcycle[name]))[..., 0] - truth
-    drawn = ax.imshow(255 * np.abs(error)[part], cmap="inferno", vmin=0, vmax=50)
+errors = {
+    name: 255 * np.abs(sr.images.luma(sr.images.to_float(image))[..., 0] - truth)[part]
+    for name, image in motorcycle.items()
+}
+fig, axes = plt.subplots(1, 3, figsize=(13, 3.2), layout="constrained")
+drawn = axes[0].imshow(errors["bicubic"], cmap="inferno", vmin=0, vmax=50)
+axes[0].set_title(f"bicubic: mean error {errors['bicubic'].mean():.2f}", fontsize=10)
+fig.colorbar(drawn, ax=axes[0], label="error (grey levels)")
+for ax, name in zip(axes[1:], ("linear filter", "ESPCN"), strict=True):
+    change = errors[name] - errors["bicubic"]
+    drawn = ax.imshow(change, cmap="RdBu_r", vmin=-20, vmax=20)
+    ax.set_title(f"{name}: mean error {errors[name].mean():.2f}", fontsize=10)
+fig.colorbar(drawn, ax=axes[1:], label="change (blue: smaller error)")
+for ax in axes:
     ax.set(xticks=[], yticks=[])
-    ax.set_title(
-        f"{name}: mean error {255 * np.abs(error)[part].mean():.2f}", fontsize=10
-    )
-fig.colorbar(drawn, label="absolute error (grey levels)")
 plt.show()
 
 # %%
@@ -861,7 +867,9 @@ for ax, bars, label in (
     (axes[0], counts, "M Mult-Adds"),
     (axes[1], spent, "ms, median of 7, on this machine"),
 ):
-    ax.barh(list(bars), list(bars.values()), color="#0072B2")
+    drawn = ax.barh(list(bars), list(bars.values()), color="#0072B2")
+    ax.bar_label(drawn, fmt="%.0f", padding=3)
+    ax.margins(x=0.15)
     ax.invert_yaxis()
     ax.set_xlabel(f"{label}, x4 to 320 x 180")
 plt.show()
@@ -1004,15 +1012,16 @@ print(f"{answer:.2f} G, {answer * 1e9 / mult_adds['espcn']:.1f} times ESPCN's")
 
 # %% [markdown]
 # **Exercise 3.** PyTorch's `PixelShuffle` expects the colour first: its channel is `9 * colour + 3 * row + column`. `from_torch` is
-# a part of the cat in this order. Find the 27 indices for which `from_torch[..., answer]` is in our order. To check them, uncomment
-# the last line.
+# a part of the cat in this order. Find the 27 indices for which `from_torch[..., answer]` is in our order.
 
 # %%
 answer = None  # 27 indices
 
 ours = unshuffle(hr[60:150, 90:225], 3)
 from_torch = np.concatenate([ours[..., colour::3] for colour in range(3)], axis=-1)
-# np.testing.assert_array_equal(from_torch[..., answer], ours)
+if answer is not None:
+    np.testing.assert_array_equal(from_torch[..., answer], ours)
+    print("Right!")
 
 # %% tags=["solution"]
 # @title Solution 3
@@ -1048,7 +1057,7 @@ print("error at the ends:", np.abs(stamped - expected)[[0, -1]].round(3))
 # the same batches, the same shape of the schedule. Score both with `sr.evaluate(model, pairs)`. How far has each one come?
 
 # %%
-with_adam = None  # your model
+with_soap, with_adam = None, None  # your models
 
 
 # %% tags=["solution"]

@@ -151,8 +151,9 @@ photos = [sr.images.to_float(train_pairs.hr(i)) for i in range(len(train_pairs))
 examples = np.concatenate([tiles_of(photo) for photo in photos])
 examples = examples[examples.mean(axis=1) > 0.05]
 mean = examples.mean(axis=0)
-_, directions = np.linalg.eigh(np.cov(examples - mean, rowvar=False))
-directions = directions[:, ::-1].astype("float32")  # most important first
+variances, directions = np.linalg.eigh(np.cov(examples - mean, rowvar=False))
+variances = variances[::-1]  # the eigenvalues, largest first
+directions = directions[:, ::-1].astype("float32")
 print(f"{len(examples)} tiles of {', '.join(train_pairs.names)}")
 
 # %% [markdown]
@@ -282,6 +283,7 @@ sr.plotting.comparison(
 basis, _ = np.linalg.qr(decode.get_weights()[0].T)
 cosines = np.linalg.svd(basis.T @ directions[:, :side], compute_uv=False)
 print("cosines of the angles between the two spaces:", cosines.round(3))
+print("eigenvalues of directions 10 to 13:", variances[10:14].round(4))
 print("largest difference of the weights:", end=" ")
 print(np.abs(decode.get_weights()[0] - directions[:, :side].T).max().round(2))
 centred = examples - mean
@@ -361,7 +363,7 @@ compared = {
     "LR (12), bicubic": bicubic,
     "PCA (12)": squeezed["12 of 192"],
     "linear autoencoder (12)": strip[list(strip)[-2]],
-    "deep decoder (12)": np.array(deep(hr[None]))[0],
+    "deep autoencoder (12)": np.array(deep(hr[None]))[0],
 }
 sr.plotting.comparison(
     {**compared, "HR": hr},
@@ -575,14 +577,18 @@ fig, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
 for ax, (name, change) in zip(axes.flat, changes.items(), strict=False):
     picture = 0.5 + change[window] / (6 * change.std())  # mid-grey: no change
     ax.imshow(np.clip(picture, 0, 1), interpolation="nearest")
-    ax.set_title(f"without {name}: {cut_scores[name][0]:.2f} dB", fontsize=10)
+    size_of_change = 255 * change.std()
+    ax.set_title(
+        f"without {name}: {cut_scores[name][0]:.2f} dB, change {size_of_change:.2f}",
+        fontsize=10,
+    )
     ax.set(xticks=[], yticks=[])
 axes[1, 2].imshow(hr[window])
 axes[1, 2].set_title(f"HR; nothing removed: {cut_scores['all'][0]:.2f} dB", fontsize=10)
 axes[1, 2].set(xticks=[], yticks=[])
 fig.suptitle(
-    "Change of the output, each scaled to its own range; PSNR on luma, 4 pixels cut, "
-    "8 bits",
+    "Change of the output (standard deviation in grey levels), each scaled to its own "
+    "range; PSNR on luma, 4 pixels cut, 8 bits",
     fontsize=10,
 )
 plt.show()

@@ -192,26 +192,26 @@ inner = keras.Model(
 maps = inner.predict_on_batch(batch)
 
 # %%
-fig, axes = plt.subplots(5, 2, figsize=(6.6, 11), layout="constrained")
+fig, axes = plt.subplots(2, 5, figsize=(13, 5.6), layout="constrained")
 for ax in axes.flat:
     ax.axis("off")
 for level in range(5):
-    for column, side in enumerate(("encoder", "decoder")):
+    for row, side in enumerate(("encoder", "decoder")):
         name = f"{side}_{level}_relu2" if level < 4 else "bottom_relu2"
-        if level == 4 and column == 1:
+        if level == 4 and row == 1:
             continue
         features = maps[name][0]
         height, width, depth = features.shape
-        axes[level, column].imshow(features.mean(axis=-1), cmap="gray")
-        title = f"{name}: {depth} channels of {height} x {width}"
-        axes[level, column].set_title(title, fontsize=9)
+        axes[row, level].imshow(features.mean(axis=-1), cmap="gray")
+        title = f"{name}:\n{depth} channels of {height} x {width}"
+        axes[row, level].set_title(title, fontsize=10)
 plt.show()
 
 # %% [markdown]
-# Read the figure as a U: down the left column and up the right column. At the top left, the photo is still recognizable. One level
-# down, and at the top right, there are lines and edges. Farther down there are only blobs that roughly say what is where. The small
-# squares in the lower part of the right column are the checkerboard from lesson 4: each step up is a transposed convolution, whose
-# 2 x 2 stamps do not overlap but have independent weights.
+# Read the figure as a U: along the upper row from left to right, and back along the lower row. At the top left, the photo is still
+# recognizable. In the next map, and at the end of the lower row (`decoder_0`), there are lines and edges. Farther to the right
+# there are only blobs that roughly say what is where. The small squares on the right of the lower row are the checkerboard from
+# lesson 4: each step up is a transposed convolution, whose 2 x 2 stamps do not overlap but have independent weights.
 #
 # ## Its receptive field
 #
@@ -346,6 +346,7 @@ class Progress(keras.callbacks.Callback):
 
 
 # %%
+keras.utils.set_random_seed(0)
 ours = unet_by_hand(here.filters, here.num_levels)
 schedule = keras.optimizers.schedules.CosineDecay(
     3e-4, here.steps, warmup_target=3e-3, warmup_steps=here.steps // 10
@@ -492,7 +493,7 @@ sr.plotting.comparison(
     crop=(60, 10, 110, 120),
     columns=3,
     whole=False,
-    title="Corrections, x4, grey is zero",
+    title="Corrections, amplified four times; grey is zero",
 )
 
 # %% [markdown]
@@ -603,12 +604,12 @@ error = np.abs(means(answers.reshape(-1, size, size)) - np.repeat(a, 24, axis=0)
 print(f"{len(examples)} examples; the means differ by {255 * error.mean():.1f} of 255")
 
 # %%
-patch = int(np.argmax(truth.std(axis=(1, 2))))  # the one with the most contrast
-row = [truth[patch], *answers[patch, :6]]
+patch = int(np.argsort(truth.std(axis=(1, 2)))[len(truth) // 2])  # of median contrast
+row = [truth[patch], *answers[patch, :7]]
 row += [answers[patch].mean(axis=0), np.median(answers[patch], axis=0)]
-titles = ["truth", *[f"answer {i}" for i in range(1, 7)], "mean", "median"]
-fig, axes = plt.subplots(1, 9, figsize=(10, 1.5), layout="constrained")
-for ax, picture, title in zip(axes, row, titles, strict=True):
+titles = ["truth", *[f"answer {i}" for i in range(1, 8)], "mean", "median"]
+fig, axes = plt.subplots(2, 5, figsize=(10, 4.4), layout="constrained")
+for ax, picture, title in zip(axes.flat, row, titles, strict=True):
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
     ax.set_title(title, fontsize=9)
     ax.set(xticks=[], yticks=[])
@@ -805,6 +806,7 @@ def without_skips(filters, num_levels):
 # %% tags=["solution"]
 pictures = {"damaged": known_damaged}
 for name, build in (("no skips", without_skips), ("skips", unet_by_hand)):
+    keras.utils.set_random_seed(0)
     model = build(here.filters, here.num_levels)
     model.compile(keras.optimizers.Adam(2e-3), loss="mae")
     model.fit(batches, steps_per_epoch=max(here.steps // 4, 1), verbose=0)

@@ -408,7 +408,7 @@ sr.plotting.comparison(
         for name, (content_loss, texture_loss) in both_losses.items()
     },
     crop=(0, 0, 128, 128),
-    columns=3,
+    columns=2,
     whole=False,
     title=f"{vgg}: content at block3_conv3, texture at block2_conv1",
 )
@@ -605,7 +605,7 @@ sr.plotting.comparison(
 # %%
 eye = hr[None, 40:104, 38:102]  # 64 x 64 pixels
 start = generator.uniform(0.3, 0.7, eye.shape).astype("float32")
-inverted = {}
+inverted, reached = {}, {}
 tried = ["block2_conv1", "block5_conv1", "block3_conv3"][: here.inversions]
 for name in sorted(tried):
     content_loss = sr.losses.Content(f"vgg19/{name}", vgg_weights=weights)
@@ -615,10 +615,12 @@ for name in sorted(tried):
         return loss(eye, x) / size + 0.1 * sr.losses.total_variation(x, x)
 
     inverted[name] = paint(objective, start, here.tries)[0][0]
+    reached[name] = float(content_loss(eye, inverted[name][None])) / size
 
 # %%
 sr.plotting.comparison(
     {"start": start[0], **inverted, "HR": eye[0]},
+    scores={name: f"content {value:.3f} (grey: 1)" for name, value in reached.items()},
     crop=(0, 0, *eye.shape[1:3]),
     whole=False,
     title=f"Painted by the content loss of one layer of {vgg}, {here.tries} steps",
@@ -1002,7 +1004,8 @@ plt.show()
 four_cats = np.repeat(originals[:1], 4, axis=0)
 draws = sr.images.to_float(damage(four_cats, seed=7))  # each image has its own noise
 models = {"lesson 6": lesson_6, **ours, "shipped": shipped}
-redrawn = {name: restore(model, draws) for name, model in models.items()}
+redrawn = {"damaged": draws}
+redrawn |= {name: restore(model, draws) for name, model in models.items()}
 for name, strength in strengths.items():
     redrawn[f"{name}, sharpened"] = sharpened(redrawn[name], strength)
 deviations = {}
@@ -1021,8 +1024,8 @@ window = np.s_[top : top + crop_height, left : left + crop_width]
 fig, axes = plt.subplots(2, 2, figsize=(9.4, 7), layout="constrained")
 axes.flat[0].imshow(hr[window])
 axes.flat[0].set_title("HR", fontsize=10)
-limit = max(np.quantile(x, 0.99) for x in deviations.values())
 drawn = ("ours, L1", "ours, perceptual", "shipped")
+limit = max(np.quantile(deviations[name], 0.99) for name in drawn)
 for ax, name in zip(axes.flat[1:], drawn, strict=True):
     image = ax.imshow(deviations[name][window], cmap="magma", vmin=0, vmax=limit)
     ax.set_title(name, fontsize=10)
