@@ -405,7 +405,7 @@ def draw(names, title):
         seeds = ", ".join(f"{value:.2f}" for value in last)
         print(f"{label}: last {last.mean():.2f} dB on average (seeds: {seeds})")
     ax.axhline(bicubic_psnr, color="0.4", linestyle="--", label="bicubic")
-    ax.set(xlabel="steps", ylabel="PSNR on luma (dB)")
+    ax.set(xlabel="steps", ylabel="PSNR on luma (dB)", xlim=(0, None))
     ax.set_title(f"{title}; x4, 4 pixels cut, {' and '.join(scored.names)}", size=10)
     ax.legend(frameon=False)
     plt.show()
@@ -641,7 +641,7 @@ sr.plotting.comparison(
     {**snapshots, "HR": cat_hr_file},
     scores=scores_of(snapshots, cat_hr_file),
     crop=(50, 80, 110, 150),
-    columns=2,
+    columns=4,
     title="cat x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
     whole=False,
 )
@@ -801,7 +801,7 @@ print(f"{mean_of_errors:.3e} - {variance:.3e} = {error_of_mean:.3e} (RGB, this p
 # %%
 std = 255 * views.std(axis=0).mean(axis=-1)
 error = 255 * np.abs(mean - hr_view).mean(axis=-1)
-fig, axes = plt.subplots(3, 1, figsize=(6, 13), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
 axes[0].imshow(np.clip(mean, 0, 1))
 for ax, values, limit in ((axes[1], std, 8), (axes[2], error, 60)):
     drawn = ax.imshow(values, cmap="magma", vmin=0, vmax=limit)

@@ -1111,10 +1111,15 @@ restored = {
 difference = restored["PatchGAN"].astype(float) - restored["pixels"]
 amplified = sr.images.to_integer(np.clip(0.5 + 8 * difference / 255, 0, 1))
 sr.plotting.comparison(
-    {"damaged": lr, **restored, "PatchGAN minus pixels, x8": amplified},
+    {
+        "damaged": lr,
+        **restored,
+        "HR": hr,
+        "PatchGAN minus pixels, x8": amplified,
+    },
     captions(hr, {"damaged": lr, **restored}),
     (70, 110, 100, 130),
-    columns=2,
+    columns=3,
     title="x1, crappified; PSNR on luma and LPIPS, 4 pixels cut",
     whole=False,
 )
@@ -1391,7 +1396,7 @@ def spectral_discriminator():
 # %%
 keras.utils.set_random_seed(0)
 rng = np.random.default_rng(0)
-restrained, _ = play(dcgan_generator(), spectral_discriminator(), 1e-4, 2e-3)
+restrained, strips = play(dcgan_generator(), spectral_discriminator(), 1e-4, 2e-3)
 quarter = here.failed // 4
 without = failures["fast discriminator"][0]
 for name, d_losses in {
@@ -1401,6 +1406,17 @@ for name, d_losses in {
     print(
         f"discriminator loss, last quarter, {name}: {np.mean(d_losses[-quarter:]):.3f}"
     )
+
+# %%
+last_images = {
+    "without": failures["fast discriminator"][1][f"step {4 * quarter}"],
+    "with spectral\nnormalization": strips[f"step {4 * quarter}"],
+}
+fig, axes = plt.subplots(2, 1, figsize=(8.5, 2), layout="constrained")
+for ax, (name, images) in zip(axes, last_images.items(), strict=True):
+    draw_strip(ax, images)
+    ax.set_ylabel(name, rotation=0, ha="right", va="center")
+plt.show()
 
 # %% [markdown]
 # The loss stays far away from 0. The discriminator is still ahead, since it learns 20 times as fast, but with a limited slope it
@@ -1479,21 +1495,22 @@ for optimizer, network in half.optimizers():
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
 # **Exercise 1.** The discriminator gives a fake the probability 0.1 of being a photo. What is the adversarial loss of the
-# generator?
+# generator? And how many pixels does a logit of a PatchGAN see along one side, if it has a single strided convolution and two of
+# stride 1, all with kernel 4? Answer with a list of both.
 
 # %%
-answer = None  # a number
+answer = None  # [loss, pixels]
 
-sr.course.check(answer, 2.302585, tolerance=0.01)
+sr.course.check(answer, [2.302585, 16], tolerance=0.01)
 
 # %% tags=["solution"]
 # @title Solution 1
 # -log D: much more than log 2 = 0.69, which a discriminator that guesses gives
-answer = -np.log(0.1)
+answer = [-np.log(0.1), 2 * (7 - 1) + 4]  # 1, 4, 7 and 16 pixels, backwards
 logit = np.array([[np.log(0.1 / 0.9)]], "float32")  # the sigmoid of it is 0.1
-np.testing.assert_allclose(generator_loss(logit), answer, rtol=1e-4)
-print(round(answer, 2))
-sr.course.check(answer, 2.302585, tolerance=0.01)
+np.testing.assert_allclose(generator_loss(logit), answer[0], rtol=1e-4)
+print(np.round(answer, 2))
+sr.course.check(answer, [2.302585, 16], tolerance=0.01)
 
 # %% [markdown]
 # **Exercise 2.** In `LeastSquares`, a discriminator returns 0.5 for everything. What is its loss, and what is the adversarial
@@ -1576,13 +1593,16 @@ plt.show()
 
 # %% [markdown]
 # **Exercise 5.** Write a `train_step` in which each batch updates the discriminator twice and the generator once. Derive the
-# class from `WithDiscriminator`. Train on one batch and answer with the numbers of updates, which the optimizers count in
-# `iterations`.
+# class from `WithDiscriminator`, and compile a model of it. The cell trains on one batch and checks the numbers of updates, which
+# the optimizers count.
 
 # %%
-answer = None  # [generator_updates, discriminator_updates]
+model = None  # yours, newly compiled
 
-sr.course.check(answer, [1, 2])
+if model is not None:
+    model.train_on_batch(lr_batch, hr_batch)
+    optimizers = (model.optimizer, model.discriminator_optimizer)
+    sr.course.check([int(adam.iterations) for adam in optimizers], [1, 2])
 
 
 # %% tags=["solution"]
