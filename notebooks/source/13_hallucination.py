@@ -201,7 +201,10 @@ rows = []
 for image in (walls[60], faces[3]):
     lr = (A @ image.ravel()).reshape(6, 6)
     rows.append([lr, search(lr, face_prior), search(lr, wall_prior), image])
-show(rows, ["LR", "face prior", "wall prior", "HR"], size=1.8)
+low, high = rows[0][1].min(), rows[0][1].max()
+wall_row = [(image - low) / (high - low) for image in rows[0]]
+titles = ["LR", "face prior", "wall prior", "HR"]
+show([wall_row, rows[1]], titles, size=1.8, left=["more contrast", ""])
 for name, row in zip(("wall", "face"), rows, strict=True):
     fits = [f"{lr_psnr(image, row[0]):.1f}" for image in row[1:3]]
     print(f"{name}: LR-PSNR {fits[0]} dB with faces, {fits[1]} dB with walls")
@@ -571,7 +574,7 @@ print(f"of the false 8s, {(of_false > limit).mean():.0%} pass {limit:.1f} dB")
 # perceptual and an adversarial loss (lesson 10). First a photo of a printed page, in which the small letters are about two LR
 # pixels high.
 #
-# **Predict:** which letters can be read in the bicubic image? And in the results of the networks?
+# **Predict:** which letters can be read in LR and in the bicubic image? And in the results of the networks?
 
 # %%
 shipped = {
@@ -600,7 +603,7 @@ def scores_of(images, hr):
 page = np.repeat(data.page()[:184, :384, None], 3, axis=2)
 page_lr, pages = upscale_all(page)
 sr.plotting.comparison(
-    {**pages, "HR": page},
+    {"LR": page_lr, **pages, "HR": page},
     scores=scores_of(pages, page),
     crop=(0, 190, 100, 190),
     columns=2,
@@ -960,7 +963,7 @@ show(rows, ["LR", "face prior", "both", "HR"], size=1.8)
 for name, row in zip(("wall", "face"), rows, strict=True):
     errors = [np.sqrt(((row[k] - row[3]) ** 2).mean()) for k in (1, 2)]
     print(f"{name}: error (RMS) face prior {errors[0]:.3f}, both {errors[1]:.3f}")
-# the face in the wall is only faint now, and the person's error hardly grows
+# the face in the wall is only faint now, and the person's error stays the same
 
 # %% [markdown]
 # **Exercise 4.** Make the SRGAN's retina fit its LR image (`back_project`). What happens to LR-PSNR, and what to the invented vessels?
