@@ -466,8 +466,8 @@ np.testing.assert_allclose(between(x), package_blend(x), atol=1e-5)
 
 # %% [markdown]
 # The package finds the partner in the history of the GAN's file, which names the weights that its
-# training began from. `sr.models.load(name, detail=0.5)` returns the same blend, and `upscale
-# --detail 0.5` uses it on the command line.
+# training began from. `sr.models.load(name, detail=0.5)` returns the same blend, and
+# `upscale --detail 0.5` uses it on the command line.
 #
 # **Predict:** is this the same as averaging the two *pictures*?
 
