@@ -73,12 +73,20 @@ def main():
     if torch_python is None and importlib.util.find_spec("torch"):
         torch_python = sys.executable
     print(f"{describe()}; LR {arguments.size}, {arguments.repeats} repeats")
-    for name in arguments.networks:
-        compare(name, arguments.size, arguments.repeats, torch_python)
+    results = {
+        name: compare(name, arguments.size, arguments.repeats, torch_python)
+        for name in arguments.networks
+    }
+    print(summary(results))
 
 
 def compare(name, size, repeats, torch_python):
-    """Prints the table of a network."""
+    """Prints the table of a network.
+
+    Returns:
+        A dict from (runtime, precision) to the milliseconds, the ratio to the matrix
+        product and the ratio to PyTorch (None without it).
+    """
     from sr_keras import processor
 
     cases = [("product", "float32")]
@@ -128,22 +136,48 @@ def compare(name, size, repeats, torch_python):
     print(f"\nmatrix product: {product:.0f} GFLOP/s\n")
     print("| network | runtime | precision | ms | of product | times PyTorch | dB |")
     print("|---|---|---|---:|---:|---:|---:|")
+    gflop = workers["keras", "float32"][1]["gflop"]
+    peer = medians.get(("torch", "float32"))
+    result = {}
     for (runtime, precision), median in medians.items():
         if runtime == "product":
             continue
-        gflop = workers["keras", "float32"][1]["gflop"]
-        peer = medians.get(("torch", "float32"))
-        ratio = "" if peer is None else f"{peer / median:.2f}"
+        rate = gflop / median / product
+        ratio = None if peer is None else peer / median
+        result[runtime, precision] = (1000 * median, rate, ratio)
         error = np.mean((outputs[file_name(runtime, precision)] - reference) ** 2)
         folded = "folded" in NETWORKS[name][1]
         is_other = runtime == "torch" and (folded or not NETWORKS[name][2])  # weights
         quality = "" if error < 1e-9 or is_other else f"{-10 * np.log10(error):.1f}"
+        times = "" if ratio is None else f"{ratio:.2f}"
         print(
             f"| {name} | {runtime} | {precision} | {1000 * median:.0f} |"
-            f" {gflop / median / product:.2f} | {ratio} | {quality} |",
+            f" {rate:.2f} | {times} | {quality} |",
             flush=True,
         )
     print()
+    return result
+
+
+def summary(results):
+    """Returns a table of all networks: milliseconds, and in brackets times PyTorch.
+
+    The last row is the rate of Keras in float32, divided by that of a matrix product.
+    """
+    lines = [
+        f"| runtime | precision | {' | '.join(results)} |",
+        f"|---|---|{'---:|' * len(results)}",
+    ]
+    for case in dict.fromkeys(itertools.chain(*results.values())):
+        cells = []
+        for result in results.values():
+            milliseconds, _, ratio = result.get(case, (None, None, None))
+            text = "" if milliseconds is None else f"{milliseconds:,.0f}"
+            cells.append(text if ratio is None else f"{text} ({ratio:.2f})")
+        lines.append(f"| {' | '.join((*case, *cells))} |")
+    rates = [f"{result['keras', 'float32'][1]:.2f}" for result in results.values()]
+    lines.append(f"| of the matrix product | float32 | {' | '.join(rates)} |")
+    return "\n".join(lines)
 
 
 def file_name(runtime, precision):

@@ -787,9 +787,10 @@ print(f"the 1 x 1 fusion: from {fusion[2]} to {fusion[3]}")
 assert widths == [32 + 16 * i for i in range(4)]
 
 # %% [markdown]
-# A third way to see far is *attention*, which computes weights from the image itself, for channels (as in RCAN) or for positions (as in the
-# transformers that followed). [Lesson 17](17_efficient.ipynb) builds both kinds by hand. Below, RCAN is an example of the first kind: its weights come
-# from means over all pixels, so it cannot point to a place.
+# A third way to see far is *attention*, which computes weights from the image itself, for channels (as in RCAN) or for positions
+# (as in the transformers that followed). [Lesson 17](17_efficient.ipynb) builds attention over positions by hand, and measures what
+# attention over channels does. RCAN below is an example of attention over channels: its weights come from means over all pixels, so it
+# cannot point to a place.
 #
 # ### Trained networks
 #
