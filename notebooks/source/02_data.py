@@ -611,8 +611,9 @@ plt.show()
 
 # %% [markdown]
 # Decoding each photo only once makes by far the largest difference. In comparison, the other variants differ little on these six
-# small photos, by a factor of about two, and their order may change from run to run. [benchmarks/README.md](../benchmarks/README.md) has a comparison with 40
-# large photos, in which the package's pipeline is the fastest.
+# small photos, by less than a factor of two, and their order may change from run to run.
+# [benchmarks/README.md](../benchmarks/README.md) has a comparison with 40 large photos, in which the package's pipeline is the
+# fastest.
 #
 # How many patches per second are enough? As many as the network consumes. **Predict:** which of the pipelines above can keep up with
 # a small ESPCN (lesson 4) and a small EDSR (lesson 8) on this machine?
@@ -635,7 +636,7 @@ for name, network in networks.items():
 # %% [markdown]
 # On this machine, the network is the bottleneck: the cached pipelines deliver many times more patches than either network
 # consumes. (We measured both rates separately. In training, the two share the cores.) Decoding for each patch keeps up with EDSR,
-# but ESPCN would wait for data most of the time. A GPU trains much faster, and the pipeline has to keep up with it.
+# but ESPCN would wait for data about half of the time. A GPU trains much faster, and the pipeline has to keep up with it.
 #
 # Another useful property concerns interrupted training: batch `k` depends only on the seed and on `k`. A training run that is
 # resumed therefore continues with exactly the batches that it would have seen.
@@ -712,7 +713,7 @@ print(answer)
 # %% [markdown]
 # **Exercise 2.** How many GB (of 10^9 bytes) do the 800 training photos take in memory, decoded to 8 bits, if each has 2040 x
 # 1356 pixels? And how many as float32? Give the first number, to 0.1 GB. Then look at the chart of the lesson again: which
-# pipelines could feed a GPU that trains on 6,000 patches per second, and what is the bottleneck otherwise?
+# pipelines could feed a GPU that trains on 5,000 patches per second, and what is the bottleneck otherwise?
 
 # %%
 answer = None  # your number
