@@ -596,9 +596,10 @@ plt.show()
 # %% [markdown]
 # In this network, `skip` carries the picture itself: without it, the PSNR falls to 9 dB. The symmetric skips carry corrections at
 # edges, worth 0.2 to 0.6 dB each, and flat areas change little (mid-grey). Setting the code to 0 changes the score by less than a
-# hundredth of a decibel. (Its picture is amplified most; in most tiles, the code is 0 anyway.) Information can flow around the
-# bottleneck, and this network makes no use of the code. Removing a connection shows what a *trained* network relies on. The four
-# trainings above showed what networks can learn without it: there, symmetric skips alone carried the picture.
+# hundredth of a decibel. (Its picture is amplified most, from a change of 0.04 grey levels; in most tiles, the code is 0 anyway.)
+# Information can flow around the bottleneck, and this network makes no use of the code. Removing a connection shows what a
+# *trained* network relies on. The four trainings above showed what networks can learn without it: there, symmetric skips alone
+# carried the picture.
 #
 # A network with skips does not compress the image, because everything that goes around the code would have to be stored as well.
 #
