@@ -19,7 +19,7 @@
 #
 # **You need** lesson 1 (LR images, PSNR) and lesson 3 or 4 (training a network). Lesson 10 covers adversarial networks, one of which is used here with its shipped weights.
 #
-# **Time:** about 65 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1.5 minutes on a GPU in Colab (an estimate).
+# **Time:** about 70 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1.5 minutes on a GPU in Colab (an estimate).
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/13_hallucination.ipynb) · [Student edition](student/13_hallucination.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/13_hallucination.py) · Previous: [12. Measuring quality](12_quality.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/12_quality.ipynb)) · Next: [14. No training set](14_zero_shot.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/14_zero_shot.ipynb)) · [All lessons](README.md)
 
@@ -211,9 +211,9 @@ for name, row in zip(("wall", "face"), rows, strict=True):
 
 # %% [markdown]
 # Faint eyes, a nose and a mouth appear on the empty wall, because the prior cannot produce anything but faces, and the person
-# becomes planks. Both fit the LR image. The planks fit less well, because they were clipped at black and white. (141.7 dB is an
-# exact fit up to rounding.) Fine detail that is missing from the training set cannot appear in the output, however clearly it was
-# in front of the camera.
+# becomes planks. (The four pictures of the wall are drawn with more contrast, all by the same factor.) Both fit the LR image.
+# The planks fit less well, because they were clipped at black and white. (141.7 dB is an exact fit up to rounding.) Fine
+# detail that is missing from the training set cannot appear in the output, however clearly it was in front of the camera.
 #
 # ## Lines that nobody drew
 #
@@ -612,9 +612,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# In the bicubic image you can guess most words. Both networks draw dark strokes with clean edges, and many are not the letters of
-# the page: in "the" and "that", the small t has become a capital, and "label" is no longer a word. Nothing in the results shows
-# which strokes were guessed. This is the error of the photocopiers again, and it needs no adversarial training.
+# In LR and in the bicubic image you can guess most words. Both networks draw dark strokes with clean edges, and many are not
+# the letters of the page: in "the" and "that", the small t has become a capital, and "label" is no longer a word. Nothing in
+# the results shows which strokes were guessed. This is the error of the photocopiers again, and it needs no adversarial
+# training.
 #
 # Grass is a texture, so far more images are plausible.
 
