@@ -377,8 +377,8 @@ plt.show()
 
 # %% [markdown]
 # Memory grows with the area of the window. For the whole photo it is about three times the features: the input and the output of
-# the last pixel shuffle, and work space. In our run (one measurement each), the smallest tiles took 2.6 times as long as those of
-# 160, because most of their pixels are computed several times. The package's default of 256 is a compromise.
+# the last pixel shuffle, and work space. In our run (one measurement each), the smallest tiles took more than twice as long as
+# those of 160, because most of their pixels are computed several times. The package's default of 256 is a compromise.
 #
 # ## A whole folder
 #
@@ -952,10 +952,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives coloured
-# speckles. The other two mistakes give a picture that looks correct, with scores that are less than 0.1 dB lower (BGR) and about
-# 0.6 dB lower (0 to 255). (A wrong range changes little here, because only the biases do not scale with the input.) Only a
-# comparison with the output of the network itself reveals these mistakes. Document the range, the channel order and the clipping
+# Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives patches
+# of false colours, dark ones on the bright red of the tank. The other two mistakes give a picture that looks correct, with scores
+# that are less than 0.1 dB lower (BGR) and about 0.6 dB lower (0 to 255). (A wrong range changes little here, because only the
+# biases do not scale with the input.) Only a comparison with the output of the network itself reveals these mistakes. Document the range, the channel order and the clipping
 # together with the file, or make them part of it (exercise 4).
 #
 # ## Optional: several GPUs
