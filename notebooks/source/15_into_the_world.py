@@ -955,8 +955,8 @@ sr.plotting.comparison(
 # Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives patches
 # of false colours, dark ones on the bright red of the tank. The other two mistakes give a picture that looks correct, with scores
 # that are less than 0.1 dB lower (BGR) and about 0.6 dB lower (0 to 255). (A wrong range changes little here, because only the
-# biases do not scale with the input.) Only a comparison with the output of the network itself reveals these mistakes. Document the range, the channel order and the clipping
-# together with the file, or make them part of it (exercise 4).
+# biases do not scale with the input.) Only a comparison with the output of the network itself reveals these mistakes. Document
+# the range, the channel order and the clipping together with the file, or make them part of it (exercise 4).
 #
 # ## Optional: several GPUs
 #
