@@ -1130,7 +1130,7 @@ print(f"share of a grid of 2 pixels: {sr.quality.grid_energy(difference)[2]:.0%}
 # %% [markdown]
 # They add hardly anything but a grid. The PSNR is the same, and LPIPS improves a little, but 30% of the change is a pattern that
 # repeats every two pixels, whatever the photo shows. You can see it in the restored photo on the skin around the eye. The fine
-# hairs of the cat are missing in all of them. With photos of all kinds, two hundred steps were too few for texture, but enough
+# hairs of HR are missing in both results. With photos of all kinds, two hundred steps were too few for texture, but enough
 # for a grid.
 #
 # ### Train the discriminator first
@@ -1420,8 +1420,8 @@ plt.show()
 
 # %% [markdown]
 # The loss stays far away from 0. The discriminator is still ahead, since it learns 20 times as fast, but with a limited slope it
-# cannot become certain. Whether the generator then learns to draw discs is a different question, which this number does not
-# answer.
+# cannot become certain. The generator has not learned to draw discs in these 400 steps, though. Instead of black squares it returns
+# grey ones with a faint grid, which differ a little from each other. The learning rates are still as far out of balance as before.
 #
 # Other remedies limit the gradient of the discriminator with a penalty ([R1](https://arxiv.org/abs/1801.04406); the docstring of
 # `GAN.discriminator_penalty` has the code), or ask for 0.9 instead of 1 on real samples ([one-sided label
