@@ -957,9 +957,10 @@ sr.plotting.quality_against_cost(
 # and `srcnn` for 32,000 at x3. `edsr` and `vae-small` were trained with Adam, and all others with SOAP, whose steps are worth several of Adam's. LapSRN
 # also upscales luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN).
 #
-# SPAN is not in the plot, because it was trained for something else: to repair photos that are blurred, noisy and compressed, as in lesson 16. On clean
-# LR images it is 0.04 dB above bicubic in PSNR and below it in SSIM. The autoencoder with a bottleneck is missing too, because it is below bicubic;
-# lesson 5 explains why. The plot shows what *these files* give, not which design is best.
+# The two SPANs are not in the plot, because they were trained for something else: to enlarge photos that are blurred, noisy and compressed, as in lesson 16.
+# On clean LR images, `photos-real` is 0.04 dB above bicubic in PSNR, and `photos-distilled`, which started from it, is 0.6 dB below; in SSIM both
+# are below. The autoencoder with a bottleneck is missing too, because it is below bicubic; lesson 5 explains why. The plot shows what *these files* give,
+# not which design is best.
 #
 # Next, we show the best set of each framework. **Predict:** can you see the order of the scores?
 
