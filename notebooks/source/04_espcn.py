@@ -608,9 +608,9 @@ sr.plotting.slider(
 # %% [markdown]
 # In grey levels, most is gained at edges: on the motorcycle, the error there falls from 17.8 with bicubic interpolation to 16.0
 # with the linear filter and 15.1 with ESPCN. In the smooth areas of the motorcycle, but not of the cat, the filter is *worse* than
-# bicubic interpolation, probably because ringing spreads from the strong edges. The network is better than the filter in all
-# groups, but hardly so on the cat: the hairs are not in LR, and a network with this loss does not invent them. The weights of the
-# package gain another 0.4 dB on the motorcycle and nothing on the cat.
+# bicubic interpolation, probably because ringing spreads from the strong edges (the pale red lines in its map). The network is
+# better than the filter in all groups, but hardly so on the cat: the hairs are not in LR, and a network with this loss does not
+# invent them. The weights of the package gain another 0.4 dB on the motorcycle and nothing on the cat.
 #
 # What about the checkerboard? This is the strength of the pattern for the trained network, whose last convolution was initialized
 # with ICNR:
@@ -621,7 +621,7 @@ for name in ("bicubic", "ESPCN"):
 print(f"HR: {checkers(sr.images.to_float(hr_moto)):.2f} grey levels (motorcycle)")
 
 # %% [markdown]
-# There is no pattern: the value for ESPCN is that of the real photo.
+# There is no pattern: the value for ESPCN is not above that of the real photo.
 #
 # ## Deconvolution
 #
@@ -876,9 +876,9 @@ plt.show()
 
 # %% [markdown]
 # ESPCN is much faster than SRCNN, but by a smaller factor than the count suggests (divide the two times). FSRCNN has half of
-# ESPCN's multiplications and needs more than half of its time. The last column shows that the rate falls from SRCNN to FSRCNN,
-# probably because FSRCNN has many thin layers and because every call has a fixed cost. Use the count to compare designs, and
-# measure the time to choose one for a particular machine.
+# ESPCN's multiplications, but on the machine of this page it takes several times as long. The last column shows that the rate falls
+# from SRCNN to FSRCNN, probably because FSRCNN has many thin layers, a deconvolution with a single output channel, and a fixed cost
+# for every call. Use the count to compare designs, and measure the time to choose one for a particular machine.
 #
 # ## With more training
 #
