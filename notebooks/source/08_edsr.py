@@ -648,7 +648,7 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The untrained network gives a nearly black picture. After a third of the steps, the colours and the large edges are both there; later steps hardly
-# change the picture, and the fur never comes. By then the network is already better than bicubic interpolation, by about 0.3 dB on average over both
+# change the picture, and the fur never comes. By then the network is already better than bicubic interpolation, by about 0.2 dB on average over both
 # photos; at the end, by 0.5 dB. The shipped network shows what more filters, photos and steps give.
 
 # %% [markdown]
