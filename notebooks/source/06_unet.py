@@ -209,9 +209,10 @@ plt.show()
 
 # %% [markdown]
 # Read the figure as a U: along the upper row from left to right, and back along the lower row. At the top left, the photo is still
-# recognizable. In the next map, and at the end of the lower row (`decoder_0`), there are lines and edges. Farther to the right
-# there are only blobs that roughly say what is where. The small squares on the right of the lower row are the checkerboard from
-# lesson 4: each step up is a transposed convolution, whose 2 x 2 stamps do not overlap but have independent weights.
+# recognizable. In the next map, and in the last two on the way up (`decoder_1` and `decoder_0`), there are lines and edges. Farther
+# to the right there are only blobs that roughly say what is where. The small squares on the right of the lower row are the
+# checkerboard from lesson 4: each step up is a transposed convolution, whose 2 x 2 stamps do not overlap but have independent
+# weights.
 #
 # ## Its receptive field
 #
@@ -446,7 +447,7 @@ sr.plotting.slider(
 # %% [markdown]
 # Each network is good at the damage of its training. On the known damage, ours is about half a decibel better than the shipped one,
 # which has many times the weights and was trained for much longer. On the random draws it is the other way round. Ours gains on the
-# motorcycles of draws 0 and 1, which are damaged about as strongly as its training data, and loses up to 3.4 dB on photos that were
+# motorcycles of draws 0 and 1, which are damaged about as strongly as its training data, and loses up to 3.2 dB on photos that were
 # hardly damaged, because it removes blur and noise that are not there. The shipped network has seen all strengths. It raises the
 # PSNR of four crops by up to 2 dB, but the cats of draws 1 and 2 lose about 1 dB with it, too.
 #
@@ -821,10 +822,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown] tags=["solution"]
-# Without skips, one colour and blurred shapes come out, far below the damaged photo in PSNR, with the checkerboard of the
+# Without skips, blurred shapes with rough colours come out, far below the damaged photo in PSNR, with the checkerboard of the
 # transposed convolutions. The middle has room for everything (64 channels for 4 x 4 x 3 = 48 numbers), but without the added image
-# the network starts from nothing, and in so few steps the decoder learns neither the colours nor the lines. With skips, the network
-# starts from the damaged photo and has already removed much of the noise.
+# the network starts from nothing, and in so few steps the decoder learns neither the exact colours nor the lines. With skips, the
+# network starts from the damaged photo and has already removed much of the noise.
 
 # %% [markdown]
 # **Exercise 5.** A photo has to be sent over a slow connection, and the receiver can compute. Is it better to send a strongly
