@@ -28,7 +28,14 @@ from sr_keras import files
 HERE = pathlib.Path(__file__).parent
 KEPT = HERE.parent / "build" / "real"
 PICTURE = HERE.parent / "assets" / "real_photos.jpg"
-NETWORKS = ("edsr-x4-bsds", "span-x4-photos-real", "span-x4-photos-distilled")
+NETWORKS = (
+    "edsr-x4-bsds",
+    "span-x4-photos-real",
+    "span-x4-photos-distilled",
+    "rrdb-x4-photos-distilled",
+    "rrdb-x4-photos-gan",
+)
+NOT_DRAWN = ("span-x4-photos-real", "rrdb-x4-photos-distilled")
 SCALE, BORDER = 4, 4
 SIZE = (200, 400)  # of an HR photo: 2 x 4 patches of NIQE within the border
 CAMERA_SIZE = (296, 296)
@@ -227,7 +234,9 @@ def table(found, kinds):
 
 def draw(found):
     """Draws the crops by every network, a row for each photo."""
-    shown = {name: Upscaler(load) for name, load in found.items()}
+    shown = {
+        name: Upscaler(load) for name, load in found.items() if name not in NOT_DRAWN
+    }
     side, head = SCALE * SIDE, 30
     sheet = Image.new("RGB", (len(shown) * (side + 8) - 8, len(CROPS) * (side + head)))
     sheet.paste("white", (0, 0, *sheet.size))

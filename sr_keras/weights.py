@@ -22,8 +22,10 @@ FOLDER = pathlib.Path(__file__).parent / "pretrained"
 ENCODERS = FOLDER / "encoders"
 DENOISERS = FOLDER / "denoisers"
 SUFFIX = ".weights.h5"
-# What `advice` recommends.
-_FOR_REAL_PHOTOS = "span-x4-photos-distilled"
+# The data of networks that learned from the outputs of another one.
+_TEACHERS_PAIRS = "realesrgan-pairs"
+# What `advice` recommends: the one that looks best, and a fast one.
+_FOR_REAL_PHOTOS = ("rrdb-x4-photos-gan", "span-x4-photos-distilled")
 
 
 def all_names():
@@ -79,7 +81,8 @@ def best(scale, network=None):
     """Returns the full name of the shipped set with the highest PSNR for a scale.
 
     The PSNR is that on the photos that were held out of its training. Generators of
-    GANs do not take part.
+    GANs do not take part, and sets that were trained for damaged photos only if there
+    are no others.
 
     Args:
         scale: Upscaling factor.
@@ -88,15 +91,21 @@ def best(scale, network=None):
     Raises:
         ValueError: If there is no such set.
     """
-    scores = {}
+    clean, others = {}, {}
     for name in all_names():
         path = find(name)
         stored, trained = identity(path), history(path)
         fits = network in (None, stored["network"])
         if not fits or stored["config"]["scale"] != scale or trained is None:
             continue
-        if trained.get("recipe", {}).get("kind") != "gan":
+        recipe = trained.get("recipe", {})
+        if recipe.get("kind") != "gan":
+            # scores on damaged photos, or against a teacher, are no comparison
+            is_clean = scale == 1 or not recipe.get("degradation")
+            is_clean = is_clean and _TEACHERS_PAIRS not in recipe.get("data", ())
+            scores = clean if is_clean else others
             scores[name] = trained["validation"].get("psnr_y", 0.0)
+    scores = clean or others
     if scores:
         return max(scores, key=scores.get)
     if network is None:
@@ -252,10 +261,14 @@ def start(source):
 
 
 def advice():
-    """Returns a sentence on the network for ordinary photos; "" if none is shipped."""
-    if _FOR_REAL_PHOTOS not in all_names():
+    """Returns a sentence on networks for ordinary photos; "" if none is shipped."""
+    best, fast = _FOR_REAL_PHOTOS
+    if not {best, fast} <= {*all_names()}:
         return ""
-    return f"For photos that are noisy or strongly compressed: {_FOR_REAL_PHOTOS}."
+    return (
+        f"For photos that are noisy or strongly compressed: {best}, or {fast}, which is"
+        " ten times as fast and invents nothing."
+    )
 
 
 def load(model, weights, defaults=None):

@@ -414,6 +414,59 @@ _TABLE = {
         warmup_steps=100,
         ema_momentum=0.998,
     ),
+    # It starts from the first six of the teacher's 23 blocks and its other layers. The
+    # teacher's file must lie in the working directory.
+    "rrdb-x4-photos-distilled": Recipe(
+        network="rrdb",
+        scale=4,
+        data=("realesrgan-pairs",),
+        num_validation=20,
+        options={"num_blocks": 6},
+        init_from="RealESRGAN_x4plus.safetensors",
+        loss=((1.0, "l1"), (0.05, "frequency")),
+        batch_size=6,
+        lr_patch_size=32,
+        steps=2_000,
+        optimizer="soap",
+        # only the sides of 32 and 64 channels: the others have up to 1,728 rows
+        optimizer_options={"beta_2": 0.99, "max_precond_dim": 70},
+        learning_rate=1e-3,
+        warmup_steps=50,
+        ema_momentum=0.99,
+    ),
+    "rrdb-x4-photos-gan": GANRecipe(
+        network="rrdb",
+        scale=4,
+        data=("realesrgan-pairs",),
+        num_validation=20,
+        options={"num_blocks": 6},
+        weights="photos-distilled",
+        losses=(
+            (1.0, "l1"),
+            (
+                1.0,
+                (
+                    "perceptual",
+                    {
+                        "content": {
+                            "vgg19/block2_conv2/before_relu": 1e-4,
+                            "vgg19/block3_conv4/before_relu": 3e-4,
+                        },
+                        "distance": "l1",
+                    },
+                ),
+            ),
+        ),
+        adversarial_weight=5e-3,
+        discriminator="vgg_discriminator",
+        discriminator_learning_rate=4e-4,
+        batch_size=6,
+        lr_patch_size=24,
+        steps=1_500,
+        learning_rate=1e-4,
+        schedule="constant",
+        ema_momentum=0.995,
+    ),
     "edsr-x4-srfeat": _adversarial(
         "edsr",
         options=EDSR_SMALL,
