@@ -891,15 +891,15 @@ print("at x4, for an output of 1280 x 720")
 # A transposed convolution is counted once per input pixel, as it is computed. (Papers often count it per output pixel, with 4.6 G for FSRCNN and 149.4
 # G for LapSRN.)
 #
-# We score all shipped sets for x4 on two photos that none of them was trained on. Those called "small" or "bottleneck" are reduced networks that were
-# trained for minutes. The others have the sizes of the table (SPAN is folded, which [lesson 17](17_efficient.ipynb) explains). Those trained against a
-# discriminator are left to the lesson on GANs.
+# We score the shipped sets for x4 that learned from bicubic LR images (those called `bsds`) on two photos that none of them was trained on. Those called
+# "small" or "bottleneck" are reduced networks that were trained for minutes. The others have the sizes of the table. Those trained against a
+# discriminator are left to the lesson on GANs, and networks for damaged photos to [lesson 16](16_real_photos.ipynb).
 
 # %%
 recipes = {
     name: sr.weights.history(sr.weights.find(name))["recipe"]
     for name in sr.weights.all_names()
-    if "-x4-" in name
+    if "-x4-bsds" in name
 }
 chosen = here.compared or recipes
 shown = {n: recipes[n] for n in chosen if "discriminator" not in recipes[n]}
@@ -943,7 +943,7 @@ print(f"{', '.join(pairs.names)}: {result['conditions']}")
 
 # %%
 sr.plotting.quality_against_cost(
-    [row for row in better if "photos-real" not in row["name"]],
+    better,
     x="mult_adds",
     group="framework",
     baselines={"bicubic": psnr},
@@ -957,9 +957,7 @@ sr.plotting.quality_against_cost(
 # and `srcnn` for 32,000 at x3. `edsr` and `vae-small` were trained with Adam, and all others with SOAP, whose steps are worth several of Adam's. LapSRN
 # also upscales luma only, which is what we score (so do SRCNN, VDSR, ESPCN and FSRCNN).
 #
-# The two SPANs are not in the plot, because they were trained for something else: to enlarge photos that are blurred, noisy and compressed, as in lesson 16.
-# On clean LR images, `photos-real` is 0.04 dB above bicubic in PSNR, and `photos-distilled`, which started from it, is 0.6 dB below; in SSIM both
-# are below. The autoencoder with a bottleneck is missing too, because it is below bicubic; lesson 5 explains why. The plot shows what *these files* give,
+# The autoencoder with a bottleneck is not in the plot, because it is below bicubic; lesson 5 explains why. The plot shows what *these files* give,
 # not which design is best.
 #
 # Next, we show the best set of each framework. **Predict:** can you see the order of the scores?
