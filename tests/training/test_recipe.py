@@ -228,8 +228,11 @@ def test_auto_precision_is_resolved(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_can_be_built(name):
+def test_every_recipe_can_be_built(name, monkeypatch):
     recipe = RECIPES[name]
+    if recipe.init_from == "RealESRGAN_x4plus.safetensors":  # not part of the project
+        teacher = models.rrdb(4, num_blocks=1)
+        monkeypatch.setattr(models, "load", {recipe.init_from: teacher}.get)
     model = recipe.build()
     assert recipe.upscaler(model).count_params() > 0
 
