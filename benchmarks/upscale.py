@@ -262,8 +262,8 @@ def build_torch(name, lr, folder):
     import torch
     from torch import nn
 
-    def conv(inputs, outputs, size=3, **options):
-        return nn.Conv2d(inputs, outputs, size, padding=size // 2, **options)
+    def conv(inputs, outputs, size=3):
+        return nn.Conv2d(inputs, outputs, size, padding=size // 2)
 
     class Residual(nn.Module):
         def __init__(self, *layers):
