@@ -865,7 +865,7 @@ for name, model in (("span", span), ("folded", folded_span)):
 # %% [markdown]
 # The folded stack has less than a quarter of the Mult-Adds and takes less than a quarter of the
 # time. (Here the two stacks have independent random weights.) The package's network saves only
-# the folding itself, because it always convolves with folded kernels.
+# the folding itself.
 #
 # ### Is training wide worth it?
 #
@@ -916,11 +916,10 @@ print(f"two seeds, {here.steps_of_span} steps")
 # its own rate.
 #
 # The papers report gains after training that is many times longer, which this page cannot check.
-# In use, a wide network costs nothing extra, because it is folded by then.
 #
-# What does the attention without parameters look at? We take the wide network that was trained at
-# 0.003 with seed 0, and draw the mean absolute value of the gates over the channels, for both
-# blocks. **Predict:** where will it be large?
+# What does the attention without parameters look at? We draw the mean absolute value of the gates
+# over the channels, for both blocks of the wide network that was trained at 0.003 with seed 0.
+# **Predict:** where will it be large?
 
 # %%
 network = trained["wide", 3e-3, 0]
@@ -945,11 +944,11 @@ plt.show()
 #
 # ## Quality against time
 #
-# Parameters and Mult-Adds are easy to count, but they predict the time only roughly. It also
-# depends on the machine, on how well a layer uses it, and on memory. We again measure processor
-# time; for a product, measure the time on the clock, on its machine. **Predict:** the shipped
-# networks have 24,752 (ESPCN), 12,809 (FSRCNN), 232,963 (EDSR small), 338,195 (RCAN small) and
-# 1,517,571 parameters (EDSR). Sort them by their time.
+# Parameters and Mult-Adds are easy to count, but they predict the time only roughly. The time
+# also depends on the machine, on how well a layer uses it, and on memory. We again measure
+# processor time; for a product, measure the time on the clock, on its machine. **Predict:** the
+# shipped networks have 24,752 (ESPCN), 12,809 (FSRCNN), 232,963 (EDSR small), 338,195 (RCAN
+# small) and 1,517,571 parameters (EDSR). Sort them by their time.
 
 
 # %%
