@@ -21,7 +21,7 @@
 # **You need** lesson 1 (LR images, PSNR), lesson 2 (degradations) and lesson 10 (GANs). Lesson 13
 # says more about what was invented.
 #
-# **Time:** about 40 minutes to read the core, 55 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 45 minutes to read the core, 65 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
 # **Optional** sections, 10 minutes more: *a published network, and a small one that learned from it*; *pairs from a camera*. Everything else is core.
 #
@@ -215,8 +215,9 @@ for name, lr in {
 # %% [markdown]
 # The estimate for the flat area is right. In the photo, luma averages three independent channels,
 # which lowers the noise from 0.02 to 0.013. The estimate before JPEG is higher, because the
-# finest texture of a photo counts as noise. (0.007 and 0.013 would make only 0.015 together, but
-# texture is not normally distributed: many pixels have far more of it than the median shows.)
+# finest texture of a photo counts as noise. (As independent noise, 0.0071 and 0.0126 would make only
+# 0.0145. But texture is not normally distributed: many pixels have far more of it than the median
+# of the clean image shows.)
 # JPEG rounds the weakest frequencies of a block to zero, and with them most of the noise and of
 # the fine texture.
 #
@@ -257,9 +258,10 @@ plt.show()
 # The clean LR image lies at 0 dB, and EDSR was trained only on such images. All differences are
 # small, at most about 2 dB. The mean over 4 x 4 pixels has a little less power in the middle, so
 # the image is softer, and more at the end, because a mean suppresses aliasing less well. Noise
-# raises the end a little further. JPEG changes single frequencies by about 1 dB; which ones depends
-# on where the blocks begin, so the peak at 0.76 is an accident. EDSR is misled not by how much
-# power the damage has, but by where it lies: along the borders of blocks.
+# raises the end a little further. JPEG lowers the very highest frequencies, which it often rounds to
+# zero, and changes others by up to about 1 dB. Where its peaks lie depends on where the blocks
+# begin. EDSR is misled not by how much power the damage has, but by its place in the image: along
+# the borders of blocks.
 #
 # ## Damage, step by step
 #
@@ -322,7 +324,7 @@ for name, image in (("white", white), ("grey", grey)):
     print(f"{name}: standard deviation {noise.std():.4f}, encoded {encoded.std():.4f}")
 
 # %% [markdown]
-# At a quarter of the value, the noise is half as strong. In the file of a camera it is about equal
+# At a quarter of the value, the noise is half as strong. In the file of a camera it is nearly equal
 # in both, because gamma encoding enlarges the differences of dark tones. Now we apply the simpler
 # chain twice. **Predict:** after which of the eight steps will the pupils of the eyes be gone?
 
@@ -439,7 +441,7 @@ for name, image in second.items():
 
 # %% [markdown]
 # They are much weaker than EDSR's. Compared with bicubic interpolation, they are clearly weaker
-# on the damaged image (1.19 against 1.42), but hardly on the phone's photo (1.22 against 1.24).
+# on the damaged image (1.18 against 1.38), but hardly on the phone's photo (1.22 against 1.24).
 #
 # ## A larger portrait
 #
