@@ -33,7 +33,7 @@ _LARGEST = (900, 800)  # width and height of a goal
 GOALS = {
     "00_quickstart": ("sr.plotting.comparison(goal", None),
     "01_pixels": ('"shuffled HR": shuffled', None),
-    "02_data": ('"lost pixels": {', (0, 0, 1120, 823)),
+    "02_data": ('"lost pixels": {', (0, 0, 1120, 642)),
     "03_srcnn": ("show(1, front)", None),
     "04_espcn": ("motorcycle x3: the engine;", None),
     "05_autoencoders": ('squeezed["LR (12), bicubic"]', None),
