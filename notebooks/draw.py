@@ -33,7 +33,7 @@ _LARGEST = (900, 800)  # width and height of a goal
 GOALS = {
     "00_quickstart": ("sr.plotting.comparison(goal", None),
     "01_pixels": ('"shuffled HR": shuffled', None),
-    "02_data": ('"lost pixels": {', (0, 0, 1120, 823)),
+    "02_data": ('"lost pixels": {', (0, 0, 1120, 642)),
     "03_srcnn": ("show(1, front)", None),
     "04_espcn": ("motorcycle x3: the engine;", None),
     "05_autoencoders": ('squeezed["LR (12), bicubic"]', None),
@@ -208,7 +208,7 @@ SKETCHES = {
             "blur2": (1, 1, "blur", "step"),
             "resize2": (2, 1, "resize", "step"),
             "noise2": (3, 1, "noise", "step"),
-            "jpeg2": (4, 1, "JPEG, and a\nfilter that rings", "step"),
+            "jpeg2": (4, 1, "JPEG and\nsinc filter", "step"),
             "lr": (5, 1, "LR", "image"),
         },
         "arrows": [
@@ -363,6 +363,10 @@ def sketch(boxes, arrows, bends=()):
         elif a[0] == b[0]:
             sign = 1 if b[1] > a[1] else -1
             start, stop = (a[0], a[1] + sign * half[1]), (b[0], b[1] - sign * half[1])
+        elif b[0] < a[0] and b[1] == a[1] + 1:  # back, between two rows
+            y = (a[1] + b[1]) / 2
+            ax.plot([a[0], a[0], b[0]], [a[1] + half[1], y, y], color="0.25", lw=1.2)
+            start, stop = (b[0], y), (b[0], b[1] - half[1])
         else:
             start, stop = (a[0] + half[0], a[1]), (b[0] - half[0], b[1])
         ax.annotate("", stop, start, arrowprops=style)
