@@ -33,7 +33,7 @@ _LARGEST = (900, 800)  # width and height of a goal
 GOALS = {
     "00_quickstart": ("sr.plotting.comparison(goal", None),
     "01_pixels": ('"shuffled HR": shuffled', None),
-    "02_data": ('"lost pixels": {', (0, 0, 1120, 823)),
+    "02_data": ('"lost pixels": {', (0, 0, 1120, 642)),
     "03_srcnn": ("show(1, front)", None),
     "04_espcn": ("motorcycle x3: the engine;", None),
     "05_autoencoders": ('squeezed["LR (12), bicubic"]', None),
@@ -48,7 +48,7 @@ GOALS = {
     "14_zero_shot": ("name: images_of_kernels[name]", None),
     "15_into_the_world": ("without_halo = tiled", None),
     "16_real_photos": ("goal = {name: sr.upscale", None),
-    "17_efficient": ('"its weights for all pixels"', None),
+    "17_efficient": ("zip(axes, results.items()", None),
     "18_diffusion": ("the network's estimate", None),
     "19_capstone": ("the entries of this lesson", None),
 }
@@ -240,7 +240,7 @@ SKETCHES = {
             "blur2": (1, 1, "blur", "step"),
             "resize2": (2, 1, "resize", "step"),
             "noise2": (3, 1, "noise", "step"),
-            "jpeg2": (4, 1, "JPEG, and a\nfilter that rings", "step"),
+            "jpeg2": (4, 1, "JPEG and\nsinc filter", "step"),
             "lr": (5, 1, "LR", "image"),
         },
         "arrows": [
@@ -323,7 +323,7 @@ SKETCHES = {
             "widen": (1, 0, "1 × 1,\nwider", "step"),
             "work": (2, 0, "3 × 3", "step"),
             "narrow": (3, 0, "1 × 1,\nnarrower", "step"),
-            "skip": (2, 1, "1 × 1", "step"),
+            "skip": (3, 1, "1 × 1", "step"),
             "sum": (4, 0, "+", "image"),
             "y": (5, 0, "features", "image"),
             "x2": (0, 2, "in use:\nfeatures", "image"),
@@ -335,12 +335,12 @@ SKETCHES = {
             "widen work",
             "work narrow",
             "narrow sum",
-            "x skip",
             "skip sum",
             "sum y",
             "x2 folded",
             "folded y2",
         ],
+        "bends": [("x", "skip", 1)],
     },
 }
 _FILL = {"image": "white", "step": "#9ecae1", "up": "#fdae6b", "loss": "#fcbba1"}
@@ -395,6 +395,10 @@ def sketch(boxes, arrows, bends=()):
         elif a[0] == b[0]:
             sign = 1 if b[1] > a[1] else -1
             start, stop = (a[0], a[1] + sign * half[1]), (b[0], b[1] - sign * half[1])
+        elif b[0] < a[0] and b[1] == a[1] + 1:  # back, between two rows
+            y = (a[1] + b[1]) / 2
+            ax.plot([a[0], a[0], b[0]], [a[1] + half[1], y, y], color="0.25", lw=1.2)
+            start, stop = (b[0], y), (b[0], b[1] - half[1])
         else:
             start, stop = (a[0] + half[0], a[1]), (b[0] - half[0], b[1])
         ax.annotate("", stop, start, arrowprops=style)

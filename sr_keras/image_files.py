@@ -33,6 +33,7 @@ _DISK_ERRORS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 _HEIF = (".heic", ".heif", ".hif")
 _LARGEST_TIFF = 3.5e9  # bytes of pixels; above it, BigTIFF is needed
 _PIECE = 64  # rows that are compressed at once
+_BAND = 256  # rows that are converted at once
 _TIFF_TILE = 256
 _pillow_limit = threading.RLock()
 
@@ -373,7 +374,9 @@ def _upright(array, orientation):
 
 def _to_array(image):
     is_inverted = image.format == "TIFF" and image.tag_v2.get(262) == 0
-    image = ImageOps.exif_transpose(image)
+    image.load()  # before the orientation: Pillow drops that of a TIFF
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         array = np.asarray(image)
         if array.min() < 0 or array.max() > 65535:
@@ -390,8 +393,22 @@ def _to_array(image):
         raise ValueError("its pixels are floats of unknown range")
     is_grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
-        return np.array(image.convert("LA" if is_grey else "RGBA"))
-    return np.array(image.convert("L" if is_grey else "RGB"))
+        return _converted(image, "LA" if is_grey else "RGBA")
+    return _converted(image, "L" if is_grey else "RGB")
+
+
+def _converted(image, mode):
+    """Returns the pixels in another mode, converted band by band.
+
+    Pillow would hold a large image three more times.
+    """
+    width, height = image.size
+    array = np.empty((height, width, len(mode)), np.uint8)
+    for top in range(0, height, _BAND):
+        box = 0, top, width, min(top + _BAND, height)
+        band = np.asarray(image.crop(box).convert(mode))
+        array[top : top + _BAND] = band.reshape(-1, width, len(mode))
+    return array[..., 0] if mode == "L" else array
 
 
 def check_pixels(path, image):

@@ -560,6 +560,7 @@ class _Job:
         if len(networks) > 1 or file.num_pixels <= _STREAM_ABOVE:
             return False
         image = file.read()
+        file.close()  # frees the decoder's copy
         strips = tiles.strips(networks[0], image, progress=progress, **options)
         first = next(strips)
         height = first.shape[1] // image.shape[1] * len(image)

@@ -121,3 +121,28 @@ def test_distill_stores_what_the_teacher_makes_and_resumes(tmp_path, monkeypatch
         np.testing.assert_allclose(hr, expected, atol=1)
         lrs.append(lr.tobytes())
     assert len(set(lrs)) == 6
+
+
+def test_distill_takes_whole_photos_and_keeps_some_for_validation(
+    tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    photos = rng.integers(0, 256, (22, 24, 20, 3), dtype="uint8")
+    for i, photo in enumerate(photos):
+        sr.images.write(tmp_path / f"photos/{i:02}.png", photo)
+    pairs = tmp_path / "pairs"
+    arguments = ["espcn-x2-bsds", "--data", f"{tmp_path}/photos", "--out", str(pairs)]
+    options = ["--whole", "--self-ensemble", "--precision", "float32"]
+    monkeypatch.setattr(sys, "argv", ["distill.py", *arguments, *options])
+    load("distill").main()
+
+    found = sr.datasets.folder(pairs, 2)
+    held_out = sr.datasets.folder(pairs / "validation", 2)
+    assert len(found) == 2 and len(held_out) == 20
+    kept = [held_out.hr(i).tobytes() for i in range(20)]
+    rest = [photo for photo in photos if photo.tobytes() not in kept]
+    assert len(rest) == 2
+    for (lr, hr), photo in zip(found, rest, strict=True):
+        np.testing.assert_array_equal(lr, sr.degradations.get("bicubic", 2)(photo))
+        expected = sr.upscale("espcn-x2-bsds", lr, self_ensemble=True)
+        np.testing.assert_array_equal(hr, expected)

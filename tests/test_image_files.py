@@ -278,3 +278,15 @@ def test_a_wrong_number_of_rows_leaves_no_file(rows, message, tmp_path):
 def test_other_formats_cannot_be_written_in_strips(tmp_path):
     with pytest.raises(ValueError, match=r"a.jpg: only files with the suffixes \.png"):
         write_strips(tmp_path / "a.jpg", [np.zeros((1, 1), np.uint8)], 1)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "CMYK", "RGBA", "LA"])
+def test_a_tall_image_is_converted_as_a_whole_one_is(tmp_path, mode):
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (600, 5, 3), dtype="uint8"))
+    photo = photo.quantize() if mode == "P" else photo.convert(mode)
+    path = tmp_path / ("image.tif" if mode in ("CMYK", "LA") else "image.png")
+    photo.save(path)
+    with ImageFile(path) as file:
+        expected = photo if mode in ("L", "RGBA", "LA") else photo.convert("RGB")
+        np.testing.assert_array_equal(file.read(), np.asarray(expected))

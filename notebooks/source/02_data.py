@@ -12,7 +12,7 @@
 #
 # - tell a good training photo from a bad one, by eye and by number;
 # - make aligned pairs and patches, and augment them without breaking the alignment;
-# - degrade photos by blur, noise, quantization and lost pixels by hand, and by these and JPEG with the package;
+# - write blur, noise, quantization and lost pixels by hand, and apply these and JPEG with the package;
 # - measure how fast a pipeline is and how fast it has to be, find its bottleneck, and remove it.
 #
 # **You need** [lesson 1](01_pixels.ipynb): LR and HR, bicubic downscaling, luma, PSNR.
@@ -45,8 +45,8 @@ here = sr.course.start(
 # ## What a good HR photo is
 #
 # A network learns to reproduce what is in its HR photos, including their faults. The photos should therefore be sharp, free of
-# noise, and stored without loss. What happens to an astronaut's face when it is saved as a JPEG file? **Predict:** at which quality
-# do the artefacts become visible?
+# noise, and stored without loss. What happens to an astronaut's face when it is saved as a JPEG file? JPEG has a quality setting
+# from 1 (smallest file) to 100 (least loss). **Predict:** at which quality do the artefacts become visible?
 
 # %%
 import time
@@ -79,19 +79,18 @@ sr.plotting.comparison(
 # %% [markdown]
 # At quality 10, the face consists of blocks: JPEG processes the brightness in blocks of 8 x 8 pixels, and the colours, which it
 # usually stores at half the resolution, in blocks that cover 16 x 16. At 50, the skin is patchy. At 90, the damage is invisible,
-# but the blocks are still there. A number detects them: are the brightness steps across block borders larger than those
-# elsewhere?
+# but a number can detect the blocks: are the brightness steps across block borders larger than those elsewhere?
 
 
 # %%
-def blockiness(image):
-    """Returns the mean step at borders of 8 x 8 blocks divided by that elsewhere."""
+def blockiness(image, block=8):
+    """Returns the mean step at the borders of blocks divided by that elsewhere."""
     luma = sr.images.luma(sr.images.to_float(image))[..., 0]
     ratios = []
     for rows in (luma, luma.T):
         steps = np.abs(np.diff(rows, axis=0)).mean(axis=1)
-        by_position = [steps[i::8].mean() for i in range(8)]  # 7 is the block border
-        ratios.append(by_position[7] / np.mean(by_position[:7]))
+        by_position = [steps[i::block].mean() for i in range(block)]
+        ratios.append(by_position[-1] / np.mean(by_position[:-1]))  # -1: the border
     return np.mean(ratios)
 
 
@@ -99,8 +98,8 @@ for name, image in {**saved, "lossless": astronaut}.items():
     print(f"{name}: {blockiness(image):.3f}")
 
 # %% [markdown]
-# The ratio is close to 1 without compression, and it rises as the quality falls. It finds only blocks of 8 x 8 that start at the
-# upper left corner, so a JPEG file that was cropped or resized afterwards may escape it.
+# The ratio is close to 1 for the lossless photo, and it rises as the quality falls. It finds only blocks of 8 x 8 that start at
+# the upper left corner, so a JPEG file that was cropped or resized afterwards may escape it.
 #
 # The second fault is missing detail. A photo that was enlarged, or is out of focus, has many pixels but nothing fine in them. A
 # Fourier transform writes an image as a sum of waves, from coarse to fine. We call waves fine detail if they repeat in fewer than
@@ -125,15 +124,21 @@ for name, image in {"astronaut": astronaut, "halved, then enlarged": enlarged}.i
     print(f"{name}: {fine_detail(image):.2%} of the energy is fine detail")
 
 # %% [markdown]
-# The lessons train on six photos that come with scikit-image. Here they are:
+# The lessons train on six photos that come with scikit-image. Here they are, each beside its centre, enlarged:
 
 # %%
 pairs = sr.datasets.samples(scale=4)
 photos = {name: pairs.hr(i) for i, name in enumerate(pairs.names)}
-fig, axes = plt.subplots(2, 3, figsize=(10, 6.4), layout="constrained")
-for ax, (name, photo) in zip(axes.flat, photos.items(), strict=True):
-    ax.imshow(sr.degradations.Downscale(2)(photo))
-    ax.set_title(f"{name}, {photo.shape[1]} x {photo.shape[0]}", fontsize=9)
+fig, axes = plt.subplots(3, 4, figsize=(11, 8.4), layout="constrained")
+panels = axes.reshape(6, 2)  # a photo and its centre
+for (whole, part), (name, photo) in zip(panels, photos.items(), strict=True):
+    height, width = photo.shape[:2]
+    whole.imshow(photo)
+    whole.set_title(f"{name}, {width} x {height}", fontsize=9)
+    centre = photo[height // 2 - 64 :, width // 2 - 64 :][:128, :128]
+    part.imshow(centre, interpolation="nearest")
+    part.set_title("its centre, 128 x 128", fontsize=9)
+for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 plt.show()
 
@@ -148,33 +153,41 @@ for name, photo in photos.items():
     )
 
 # %% [markdown]
-# The largest photo, `retina`, is the worst by both numbers: it has blocks, and hardly any detail. No photo is the best by both.
-# `rocket` and `hubble_deep_field` have the most fine detail, but `coffee` and `immunohistochemistry` are the cleanest. Let us see
-# what happens if we scale `retina` down to a quarter of its height and width.
+# The largest photo, `retina`, is the worst by both numbers: it has blocks, and the lowest share of fine detail. Its centre looks
+# blurred, too. No photo is the best by both: `rocket` and `hubble_deep_field` have the most fine detail, but `coffee` and
+# `immunohistochemistry` are the cleanest.
+#
+# The share of `retina` is so low partly because its black background adds coarse energy, so we now measure a square inside the
+# disc. **Predict:** what happens to both numbers at a quarter of the height and width?
 
 # %%
-smaller = sr.degradations.Downscale(4)(photos["retina"])
-print(f"retina / 4: fine detail {fine_detail(smaller):.2%}")
-both = {
-    "retina": photos["retina"][310:400, 680:800],
-    "retina / 4": smaller[140:230, 170:290],
-}
+retina = photos["retina"]
+smaller = sr.degradations.Downscale(4)(retina)
+disc = {"retina": retina[304:1104, 304:1104], "retina / 4": smaller[76:276, 76:276]}
+for name, image in disc.items():
+    print(f"{name}, inside the disc: fine detail {fine_detail(image):.2%}")
+print(f"retina / 4: blockiness {blockiness(smaller, block=2):.3f}, of 2 x 2 blocks")
+
+crops = {"retina": retina[310:400, 680:800], "retina / 4": smaller[43:133, 125:245]}
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.9), layout="constrained")
-for ax, (name, image) in zip(axes, both.items(), strict=True):
-    luma = sr.images.luma(image)
-    ax.imshow(luma[..., 0], cmap="gray", interpolation="nearest")
+for ax, (name, image) in zip(axes, crops.items(), strict=True):
+    ax.imshow(sr.images.luma(image)[..., 0], cmap="gray", interpolation="nearest")
     ax.set(title=f"{name}: 120 x 90 pixels, contrast stretched", xticks=[], yticks=[])
+box = plt.Rectangle((44.5, 34), 30, 22.5, fill=False, color="white")  # the left crop
+axes[1].add_patch(box)
 plt.show()
 
 # %% [markdown]
-# The blocks are no longer visible. (Each block has become 2 x 2 pixels, which `blockiness` cannot find, so we trust the picture
-# here.) The share of fine detail is many times higher, although it is still low. Downscaling is the cheapest repair if the photo
-# is large enough, and `sr.datasets.folder(path, scale, shrink=4)` does it for a whole folder.
+# The box marks the place of the left crop. At full size, the vessels are blurred. At a quarter of it, they are sharp, and the
+# share of fine detail is almost nine times as high. The blocks of `retina` are too faint to see, but the number finds them. In
+# the smaller photo, each block is 2 x 2 pixels, and the ratio is 1.009 instead of 1.229. Downscaling is the cheapest repair of
+# large photos, and `sr.datasets.folder(path, scale, shrink=4)` does it for a whole folder.
 #
-# The blockiness of `rocket` is raised, too. Three of the photos, `hubble_deep_field`, `retina` and `rocket`, come as JPEG files,
-# and two of them show it. We use these photos because they are part of the installation. For serious training, use better ones.
+# Three of the photos come as JPEG files: `retina`, which shows it clearly, `rocket`, which shows it weakly, and
+# `hubble_deep_field`. For serious training, use better photos.
 #
-# One caution: noise is fine detail, too. A high share does not prove that a photo is good, but a very low share is a warning.
+# One caution: the share depends on what a photo shows, and noise counts as fine detail. A very low share is a reason to look
+# closely, but a high one does not prove that a photo is good.
 #
 # ## Pairs
 #
@@ -203,12 +216,12 @@ for shift in (0, 1, 2, 4):
 print("chelsea, a cat, bicubic x4, PSNR on luma, 4 columns cut at each side, 8 bits")
 
 # %% [markdown]
-# One pixel costs almost a decibel, which is more than the 0.87 dB between SRCNN and VDSR in lesson 1. Yet a misaligned dataset
-# causes no error message. If all photos are shifted in the same way, the network learns the shift. If each photo is shifted
-# differently, it learns to blur, because it cannot know where an edge will be. A check of the sizes, which the package makes,
-# does not find such a shift. One function therefore makes every LR image from its HR image.
+# One pixel costs almost a decibel, which is more than the 0.87 dB between two published networks, SRCNN and VDSR, that lesson 1
+# quotes. Yet a misaligned dataset causes no error message, because the sizes still fit. If all photos are shifted in the same
+# way, the network learns the shift. If each photo is shifted differently, a network that minimizes pixel errors learns to blur,
+# because it cannot know where an edge will be. In the package, one function therefore makes every LR image from its HR image.
 #
-# You can use any folder of your own photos. Here we write two photos as PNG files, which are lossless:
+# You can also use a folder of your own photos. Here we write two as PNG files, which are lossless:
 
 # %%
 import pathlib
@@ -225,8 +238,7 @@ print(mine.names, "degraded by", mine.degradation)
 # ## Datasets of the field
 #
 # Most papers train on DIV2K: 800 photos of about 2000 pixels on the longer side, plus 100 for validation. They are stored without
-# loss, and may be used for academic research only. Many papers add Flickr2K, with 2,650 photos of similar size. The two together
-# are called DF2K.
+# loss, and may be used for academic research only. Many papers add the 2,650 photos of Flickr2K, and call the two together DF2K.
 #
 # Results are compared on smaller sets that must never be used for training:
 #
@@ -234,11 +246,11 @@ print(mine.names, "degraded by", mine.degradation)
 # |---|---|---|
 # | Set5 | 5 | none stated |
 # | Set14 | 14 | none stated |
-# | BSD100 | 100, the validation photos of BSDS500 | non-commercial research and education |
+# | BSD100 | 100: the test photos of BSDS300, which are the validation photos of BSDS500 | non-commercial research and education |
 # | Urban100 | 100 of buildings, with many regular patterns | photos from Flickr under Creative Commons licences |
 #
-# (A fifth set, Manga109, has 109 drawn pages, for academic use on request.) `sr.datasets.benchmark` reads the four sets, and
-# [data/README.md](../data/README.md) says where to get them. The files of DIV2K are large, so we do not download them here.
+# (A fifth set has one page from each of the 109 comic books of Manga109, for academic use on request.) `sr.datasets.benchmark`
+# reads the four sets, and [data/README.md](../data/README.md) says where to get them. The files of DIV2K are large.
 # `tensorflow_datasets` knows their sizes:
 
 # %%
@@ -249,9 +261,8 @@ for url in builder.builder_configs["bicubic_x4"].download_urls.values():
     print(url.rsplit("/", 1)[1], builder.url_infos[url].size)
 
 # %% [markdown]
-# `sr.datasets.div2k` downloads DIV2K once, verifies it, and can resume an interrupted download. It returns pairs like all other
-# datasets. Set `FETCH_DIV2K = True` if you have the time and 8 GB of disk space. The lesson continues with the photos from
-# scikit-image.
+# `sr.datasets.div2k` downloads DIV2K once, verifies it, and can resume an interrupted download. Set `FETCH_DIV2K = True` if you
+# have the time and 8 GB of disk space. The lesson continues without it.
 
 # %%
 FETCH_DIV2K = False
@@ -261,8 +272,8 @@ print(len(some_pairs), "pairs; as a tf.data.Dataset:")
 print(some_pairs.as_dataset().element_spec)
 
 # %% [markdown]
-# We need three sets: one for training, one for making choices (validation), and one for the final result (test). No photo may be in
-# two of them, and neither may a near duplicate. Could we train on one of the following two photos and test on the other?
+# We need three sets: one for training, one for making choices (validation), and one for the final result (test). No photo and no
+# near duplicate of it may be in two of them. Could we train on one of these two photos and test on the other?
 
 # %%
 left, right, _ = data.stereo_motorcycle()
@@ -310,20 +321,20 @@ plt.show()
 lr_patch, hr_patch = patches[0]
 downscaled = sr.degradations.Downscale(4)(hr_patch)
 difference = np.abs(downscaled.astype(int) - lr_patch).max(axis=2)
-plt.figure(figsize=(4.4, 3.6))
-plt.imshow(difference, cmap="magma")
-plt.colorbar(label="difference in grey levels (of 255)")
+plt.figure(figsize=(6, 5))
+plt.imshow(np.where(difference > 0, difference, np.nan), cmap="viridis_r")
+plt.colorbar(label="difference in grey levels (of 255); white: none")
 plt.show()
 np.testing.assert_array_equal(difference[2:-2, 2:-2], 0)
 
 # %% [markdown]
-# It differs only at the border, in two rows and columns of pixels, where the bicubic kernel would need pixels outside the patch. We
+# It differs only in the two outermost rows and columns on each side, where the bicubic kernel needs pixels outside the patch. We
 # therefore degrade whole images and cut the patches afterwards. Where this is not possible, `sr_keras` degrades the patch with a
 # margin around it and then cuts the margin off.
 #
-# A patch without content teaches a network nothing: black stays black with every method. We measure the contrast of a patch by the
-# standard deviation of its pixels, averaged over the three colours. **Predict:** in which of the six photos do you expect flat
-# patches?
+# A flat patch teaches a network almost nothing about upscaling: black stays black with every method. (For removing noise or JPEG
+# blocks, flat patches are useful.) We measure the contrast of a patch by the standard deviation of its pixels, averaged over the
+# three colours. **Predict:** in which of the six photos do you expect flat patches?
 
 
 # %%
@@ -354,12 +365,12 @@ plt.show()
 # %% [markdown]
 # More than half of the patches of `retina` are flat, and a quarter of those of `rocket`: the black corners, the smooth parts of
 # the eye, and the sky. With `min_contrast=0.03`, the package's pipeline draws such a patch again, from the same photo, up to ten
-# times. The training runs of lessons 3 to 9 use this option.
+# times. Lessons 3 to 9 use this option.
 #
 # ## Augmentation
 #
-# A flipped photo is as good as the original, and it costs nothing. A square has eight symmetries: four rotations, each with or
-# without a flip.
+# A flipped or rotated patch is an additional training patch, and it costs little time compared with training, as we will measure.
+# A square has eight symmetries: four rotations, each with or without a flip.
 
 
 # %%
@@ -378,7 +389,7 @@ plt.show()
 # %% [markdown]
 # Can we rotate both patches, instead of rotating HR and degrading it again? This is correct only if it makes no difference
 # whether we rotate or degrade first, and likewise for flips. Such a degradation is called *equivariant*. **Predict:** is bicubic
-# downscaling equivariant? And a blur that smears sideways?
+# downscaling equivariant? And what about a blur that smears sideways?
 
 # %%
 square = sr.images.to_float(hr[:128, 192:320])
@@ -392,9 +403,9 @@ for name, degrade in (("bicubic", downscale), ("smear", smear)):
     print(name, np.round(error, 3))
 
 # %% [markdown]
-# Bicubic downscaling is equivariant under all eight symmetries. The horizontal smear is equivariant under only half of them,
-# because a rotation by 90 degrees turns it into a vertical smear. If your camera always smears sideways, such augmented pairs
-# would be wrong.
+# Bicubic downscaling is equivariant under all eight symmetries if the sides of the image are multiples of the factor, as here.
+# The horizontal smear is equivariant under only half of them, because a rotation by 90 degrees turns it into a vertical smear. If
+# your camera always smears sideways, such augmented pairs would be wrong.
 #
 # ## Crappifying
 #
@@ -421,7 +432,7 @@ np.testing.assert_allclose(quantized, package, atol=1e-6)
 
 # %%
 def gaussian_blur(image, sigma):
-    """Blurs rows and then columns; the last pixel is repeated beyond the border."""
+    """Blurs vertically, then horizontally; repeats the last pixel beyond the border."""
     radius = int(np.ceil(3 * sigma))
     line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     line /= line.sum()
@@ -438,7 +449,7 @@ np.testing.assert_allclose(blurred, package, atol=1e-4)
 
 # %% [markdown]
 # The package has all of them, with the same interface: `Degradation(strength)(image, seed=...)`. Each row of the next figure shows
-# one of them in two strengths. **Predict:** which would be the hardest to undo?
+# one of them at two strengths. **Predict:** which would be the hardest to undo?
 
 # %%
 d = sr.degradations
@@ -452,7 +463,7 @@ kinds = {
     "quantization": {"16 levels": d.Quantize(16), "4 levels": d.Quantize(4)},
     "lost pixels": {"10%": d.DropPixels(0.1), "50%": d.DropPixels(0.5)},
 }
-eye = data.chelsea()[70:150, 125:245]
+eye = data.chelsea()[84:144, 125:245]
 rows = {}
 for name, strengths in kinds.items():
     rows[name] = {
@@ -461,12 +472,11 @@ for name, strengths in kinds.items():
 sr.plotting.degradations(eye, rows)
 
 # %% [markdown]
-# It depends on what is left, which we judge only by eye here. If half of the pixels are lost, they can be estimated from the
-# neighbours that remain. A strong blur and JPEG at quality 5 destroy fine detail everywhere, so there is nothing nearby to
-# estimate it from.
+# How hard a degradation is to undo depends on what it leaves of the photo. If half of the pixels are lost, they can be estimated
+# from the neighbours that remain. A strong blur and JPEG at quality 5 destroy fine detail everywhere, so there is nothing nearby
+# to estimate it from.
 #
-# Noise and lost pixels are random. The seed makes experiments repeatable: the same seed gives the same damage, and another seed
-# gives different damage.
+# Noise and lost pixels are random. A seed makes experiments repeatable: the same seed gives the same damage.
 
 # %%
 random_noise = d.GaussianNoise((0.0, 0.2))  # the strength is random, too
@@ -494,7 +504,8 @@ for name, degrade in orders.items():
 # quarter. The bicubic kernel covers more pixels.)
 #
 # The order matters, so a random order gives more varied images than a fixed one. `"crappify"` applies blur, downscaling, noise,
-# quantization and JPEG with random strengths in random order. Here are five draws for one photo:
+# quantization and JPEG with random strengths in random order. Here are five results for one photo, with seeds that we chose
+# because they differ. Which kind of damage dominates in each?
 
 # %%
 crappify = d.get("crappify", scale=2)
@@ -503,27 +514,31 @@ draws = {f"seed {seed}": crappify(cat, seed=seed) for seed in (4, 8, 12, 18, 20)
 sr.plotting.degradations(cat, draws, crop=(50, 110, 120, 176))
 
 # %% [markdown]
-# A network that is trained on such pairs sees many kinds of damage, and has to infer which ones are present in its input. A network
-# trained on bicubic downscaling alone knows only one kind. Which is better depends on the photos that you want to restore: train on
-# the damage that you expect.
+# JPEG blocks dominate with seed 8, blur with 12, and noise with 20. A network that is trained on such pairs sees many kinds of
+# damage, and has to infer which ones are present in its input. A network trained on bicubic downscaling alone knows only one
+# kind. Train on the damage that you expect in the photos that you want to restore.
 #
 # Photos from the internet have often been resized and compressed more than once. Real-ESRGAN therefore applies a chain of random
 # strengths, in a fixed order, twice. This is called *second-order degradation*. `Compose` can chain any two degradations; ours
-# keep their random order:
+# keep their random order. What does the second pass do to the damage of the first?
 
 # %%
-second_order = d.Compose([d.get("crappify", scale=1), crappify])
-draws = {f"seed {seed}": second_order(cat, seed=seed) for seed in (4, 9, 12, 18, 29)}
-sr.plotting.degradations(cat, draws, crop=(50, 110, 120, 176))
+first_pass = d.get("crappify", scale=1)
+second_order = d.Compose([first_pass, crappify])
+passes = {}
+for seed in (20, 25, 28):  # the same seed gives the same first pass
+    once, twice = first_pass(cat, seed=seed), second_order(cat, seed=seed)
+    passes[f"seed {seed}"] = {"first pass": once, "both passes": twice}
+sr.plotting.degradations(cat, passes, crop=(50, 110, 120, 176))
 
 # %% [markdown]
-# The images that were degraded twice mix the artefacts of both passes: noise or blocks from the first pass are blurred or
-# compressed again by the second. Lesson 16 builds the degradation of Real-ESRGAN in full and trains on it.
+# With seed 20, the second pass blurs the noise of the first. With 25, it adds noise to faint blocks, and with 28, it adds noise
+# to a blurred image and compresses the result. Lesson 16 builds the degradation of Real-ESRGAN in full and trains on it.
 #
 # ## A pipeline, measured
 #
 # While a network waits for data, its processor is idle. We build several pipelines that deliver patches of the same size, and
-# measure their speed in patches per second. We start by writing our photos to PNG files, as they would be stored on disk:
+# measure their speed in patches per second. First, we write our photos to PNG files, as they would be stored on disk:
 
 # %%
 lr_files, hr_files = [], []
@@ -535,8 +550,9 @@ for name, (lr_image, hr_image) in zip(pairs.names, pairs, strict=True):
 print(len(lr_files), "pairs of files")
 
 # %% [markdown]
-# The most obvious pipeline in `tf.data` reads and decodes a pair, cuts one patch, and repeats. `map` applies a function to every
-# element, `repeat` starts again at the end, and `batch` joins elements.
+# The most obvious pipeline in `tf.data` reads and decodes a pair, cuts one patch, and repeats. `from_tensor_slices` makes a dataset
+# of the file names. `shuffle(n)` holds the next `n` elements in a buffer and returns a random one of them each time, `map` applies
+# a function to every element, `repeat` starts again at the end, and `batch` joins elements.
 
 
 # %%
@@ -590,8 +606,8 @@ rates["cache, threads, prefetch"] = rate(parallel)
 print({name: round(value) for name, value in rates.items()})
 
 # %% [markdown]
-# The package crops a whole batch in one NumPy call from decoded arrays of integers, and converts it to floats at the very end. With
-# `cache=`, these arrays are memory-mapped files on disk, so that DIV2K does not need 7 GB of memory.
+# The package crops a whole batch in one NumPy call from decoded arrays of integers, and converts it to floats at the very end.
+# With `cache=`, these arrays stay in files on disk, of which only the parts in use are read (*memory mapping*).
 
 # %%
 training_batches = sr.pipeline.training_batches
@@ -610,13 +626,13 @@ ax.set_xlabel("patches per second, 48 x 48 LR and 192 x 192 HR, on this machine"
 plt.show()
 
 # %% [markdown]
-# Decoding each photo only once makes by far the largest difference. In comparison, the other variants differ little on these six
-# small photos, by less than a factor of two, and their order may change from run to run.
-# [benchmarks/README.md](../benchmarks/README.md) has a comparison with 40 large photos, in which the package's pipeline is the
-# fastest.
+# Decoding each photo only once makes by far the largest difference. The other variants differ by about a factor of two on these
+# six small photos, and their order may change from run to run. [benchmarks/README.md](../benchmarks/README.md) has a comparison
+# with 40 large photos, in which the package's pipeline is the fastest.
 #
-# How many patches per second are enough? As many as the network consumes. **Predict:** which of the pipelines above can keep up with
-# a small ESPCN (lesson 4) and a small EDSR (lesson 8) on this machine?
+# How many patches per second are enough? As many as the network consumes. We measure a small ESPCN (lesson 4; three convolutions
+# with 37,200 parameters) and a small EDSR (lesson 8; 21 convolutions with 232,963). **Predict:** which of the pipelines can keep
+# up with them on this machine?
 
 # %%
 batch = next(iter(plain))
@@ -635,11 +651,12 @@ for name, network in networks.items():
 
 # %% [markdown]
 # On this machine, the network is the bottleneck: the cached pipelines deliver many times more patches than either network
-# consumes. (We measured both rates separately. In training, the two share the cores.) Decoding for each patch keeps up with EDSR,
-# but ESPCN would wait for data about half of the time. A GPU trains much faster, and the pipeline has to keep up with it.
+# consumes. Decoding for each patch is enough for EDSR, but for ESPCN only if loading and training overlap. (We measured both
+# rates separately, on a machine that was busy with other work, too. In training, pipeline and network share the cores.) A GPU
+# trains much faster, and the pipeline has to keep up with it.
 #
-# Another useful property concerns interrupted training: batch `k` depends only on the seed and on `k`. A training run that is
-# resumed therefore continues with exactly the batches that it would have seen.
+# The package's pipeline has another useful property: its batch `k` depends only on the seed and on `k`. If training is
+# interrupted and resumed, it continues with exactly the batches that it would have seen.
 
 
 # %%
@@ -688,8 +705,8 @@ for name, dataset in (("without", slow), ("with", slow.prefetch(2))):
     print(f"a step takes {1000 * seconds_per_step(dataset):.0f} ms {name} prefetch")
 
 # %% [markdown]
-# Without prefetching, a step takes the sum of both times. With it, they overlap, and a step takes as long as the network alone. If the
-# pipeline is faster than the network, making it even faster gains nothing.
+# Without prefetching, a step takes the sum of both times. With prefetching, they overlap, and a step takes as long as the network
+# alone. A pipeline that is even faster would gain nothing.
 
 # %% [markdown]
 # ## Exercises
@@ -698,11 +715,25 @@ for name, dataset in (("without", slow), ("with", slow.prefetch(2))):
 #
 # **Exercise 1.** A photo of DIV2K has 2040 x 1356 pixels, and its LR image at x4 has 510 x 339. How many different patches of
 # 48 x 48 LR pixels can be cut from it, not counting augmentation?
+#
+# The next cell also cuts a patch out of the *flipped* LR image of `retina`. Cut the HR patch that belongs to it out of
+# `retina_hr`, which is not flipped, and flip it afterwards.
+
 
 # %%
-answer = None  # your number
+def is_aligned(lr_patch, hr_patch):
+    inside = slice(2, -2), slice(2, -2)  # without the border, as above
+    downscaled = sr.degradations.Downscale(4)(hr_patch)
+    return np.array_equal(downscaled[inside], lr_patch[inside])
 
+
+answer = None  # your number
 sr.course.check(answer, 135_196)
+
+retina_lr, retina_hr = pairs[pairs.names.index("retina")]
+flipped_lr_patch = retina_lr[:, ::-1][100:148, 200:248]
+flipped_hr_patch = np.zeros((192, 192, 3), "uint8")  # your code
+print("aligned:", is_aligned(flipped_lr_patch, flipped_hr_patch))
 
 # %% tags=["solution"]
 # @title Solution 1
@@ -710,10 +741,15 @@ answer = (510 - 48 + 1) * (339 - 48 + 1)
 sr.course.check(answer, 135_196)
 print(answer)
 
+# the image has 352 columns: column x becomes column 351 - x, so 200-247 were 104-151
+flipped_hr_patch = retina_hr[4 * 100 : 4 * 148, 4 * 104 : 4 * 152][:, ::-1]
+print("aligned:", is_aligned(flipped_lr_patch, flipped_hr_patch))
+assert is_aligned(flipped_lr_patch, flipped_hr_patch)
+
 # %% [markdown]
 # **Exercise 2.** How many GB (of 10^9 bytes) do the 800 training photos take in memory, decoded to 8 bits, if each has 2040 x
 # 1356 pixels? And how many as float32? Give the first number, to 0.1 GB. Then look at the chart of the lesson again: which
-# pipelines could feed a GPU that trains on 5,000 patches per second, and what is the bottleneck otherwise?
+# pipelines could feed a GPU that trains on 3,000 patches per second, and what is the bottleneck otherwise?
 
 # %%
 answer = None  # your number
@@ -727,13 +763,13 @@ sr.course.check(answer, 6.64, tolerance=0.06)
 print(f"{answer:.1f} GB as integers, {4 * answer:.1f} GB as float32")
 
 # %% [markdown] tags=["solution"]
-# In our run, the threads with prefetching and the package's pipelines would keep up. With the cache alone, cutting the patches in one
-# thread is the bottleneck, and without it, decoding.
+# In our run, the threads with prefetching and the package's pipelines would keep up. With the cache alone, preparing the patches
+# (cutting, conversion to floats, batching) in one thread is the bottleneck, and without it, decoding.
 
 # %% [markdown]
 # **Exercise 3.** The next cell makes six crops of one photo: some are original, some were saved as JPEG first, and some were
-# enlarged. Find one rule, with a threshold for `blockiness` and one for `fine_detail`, that sorts all six correctly. Then look at
-# them.
+# enlarged. Write one rule, with a threshold for `blockiness` and one for `fine_detail`, that sorts all six correctly. Then look
+# at them.
 
 # %%
 source = data.immunohistochemistry()
@@ -746,28 +782,38 @@ suspects = [
     sr.degradations.JPEG(85)(quarters[2]),
     sr.upscale(sr.models.bilinear(4), sr.degradations.Downscale(4)(quarters[1])),
 ]
+truth = ["original", "JPEG", "enlarged", "original", "JPEG", "enlarged"]
+
+
+def sort(image):
+    return "original"  # your rule
+
+
+correct = np.array([sort(image) for image in suspects]) == truth
+print(correct.sum(), "of 6 are right")
+
 
 # %% tags=["solution"]
 # @title Solution 3
-titles = []
-for image in suspects:
-    blocks, detail = blockiness(image), fine_detail(image)
+def sort(image):
     # test for detail first: enlarging by 2 or 4 leaves a period that looks like blocks
-    if detail < 2e-3:
-        kind = "enlarged"
-    else:
-        kind = "JPEG" if blocks > 1.03 else "original"
-    titles.append(f"{kind}: {blocks:.3f}, {detail:.2%}")
+    if fine_detail(image) < 5e-3:
+        return "enlarged"
+    return "JPEG" if blockiness(image) > 1.06 else "original"
+
+
+assert [sort(image) for image in suspects] == truth
 fig, axes = plt.subplots(2, 3, figsize=(11, 7.8), layout="constrained")
-for ax, image, title in zip(axes.flat, suspects, titles, strict=True):
+for ax, image in zip(axes.flat, suspects, strict=True):
     ax.imshow(image[80:200, 80:200])
-    ax.set_title(title, fontsize=9)
+    numbers = f"blockiness {blockiness(image):.3f}, detail {fine_detail(image):.2%}"
+    ax.set_title(f"{sort(image)}: {numbers}", fontsize=9)
     ax.set(xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown] tags=["solution"]
-# All six are found. (The thresholds were read off the six pairs of numbers; other photos need others.) Blockiness alone is not
-# enough: enlarging by 2 or 4 leaves a pattern whose period divides 8, so the enlarged crops have a raised blockiness as well.
+# All six are right. (The thresholds lie between the numbers of these six crops; other photos need others.) Blockiness alone is
+# not enough: enlarging by 2 or 4 leaves a pattern whose period divides 8, so the enlarged crops have a raised blockiness as well.
 # Their lack of fine detail gives them away.
 
 # %% [markdown]
@@ -814,9 +860,9 @@ sr.plotting.degradations(eye, pictures)
 
 # %% [markdown]
 # **Exercise 5.** `shuffle(6)` shuffles photos. Suppose that you cut 64 patches from each decoded photo before going on to the
-# next, to save decoding. What is wrong with the batches of 16, and what does a buffer of `shuffle(n)` patches change? Count how
-# many different photos a batch contains. The next cell makes the numbers of the photos from which the patches come, in this
-# order.
+# next, to save decoding. What is wrong with the batches of 16, and what does `shuffle(n)` change if it shuffles the patches?
+# Count how many different photos a batch contains. The next cell makes a dataset of the patches in this order, each represented
+# by the number of its photo.
 
 # %%
 per_photo = 64  # patches of one photo in a row
@@ -833,17 +879,18 @@ for buffer in (1, 64, 256, 1024):
 
 # %% [markdown] tags=["solution"]
 # Without a buffer, all patches of a batch come from one photo, so each step fits the network to that photo alone. A buffer mixes
-# well if it is several times as large as the run of patches from one photo, at the cost of the memory that it holds.
+# well if it is several times as large as the run of patches from one photo, but it needs memory. (Perfect mixing would give 5.7
+# photos, too.)
 
 # %% [markdown]
 # ## Summary
 #
 # - A good HR photo is sharp, clean and lossless. Blocks and missing detail can be measured, and downscaling repairs both in part.
 # - Pairs must be aligned to a fraction of a pixel. Degrade whole images first, then cut patches, and leave out flat ones.
-# - The eight symmetries are free augmentation, as long as the degradation is equivariant.
+# - The eight symmetries give more training patches at little cost, as long as the degradation is equivariant.
 # - Degradations have strengths, an order and seeds. Train on the damage that you expect.
-# - Measure a pipeline in patches per second, and compare it with what the network consumes. Decode once, cut patches and convert to
-#   floats as late as possible, and prefetch.
+# - Measure a pipeline in patches per second, and compare it with what the network consumes. Decode once, prepare patches in several
+#   threads, and prefetch.
 #
 # ## Further reading
 #

@@ -2,7 +2,7 @@
 # # 5. Autoencoders and losses
 #
 # What a bottleneck keeps and what it loses, from principal components to a deep decoder; what each kind of skip connection is worth;
-# and what a loss does not see.
+# and which errors a loss does not measure.
 #
 # ![The tank of a motorcycle, stored in 1, 3, 12 and 48 numbers per tile](figures/05_goal.jpg)
 #
@@ -13,10 +13,10 @@
 # - explain stride and dilation, and compute the receptive field of a stack of convolutions;
 # - find the best linear autoencoder by PCA, train one that equals it, and improve it with a deep decoder;
 # - build an encoder and decoder with skip connections, and measure what each kind of skip is worth;
-# - write the Charbonnier loss, and find out what a loss does not see.
+# - compare L1, L2 and Charbonnier by their derivatives, write a loss of your own, and find out which errors a loss does not measure.
 #
 # **You need** lesson 1 (PSNR, SSIM, bicubic interpolation), lesson 3 (convolutions, residual learning) and lesson 4 (pixel shuffle,
-# transposed convolution).
+# transposed convolution). From linear algebra: eigenvectors and, once, singular values.
 #
 # **Time:** about 50 minutes to read the core, 50 for the exercises; 4 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
@@ -94,8 +94,7 @@ print(hr[None].shape, "->", strided.shape)
 
 # %% [markdown]
 # It is the same, at a quarter of the cost. Which rows are kept is a convention: TensorFlow keeps rows 1, 3, 5 and so on if the size
-# is even. Kernels that are trained with this convention adapt to it. After a stride of 2, neighbouring values are two input pixels
-# apart, so every later kernel reaches twice as far.
+# is even. After a stride of 2, neighbouring values are two input pixels apart, so every later kernel reaches twice as far.
 #
 # One 3 x 3 convolution sees one pixel to each side, and each further one adds another pixel. *Dilation* leaves gaps between the
 # nine pixels of the kernel. **Predict:** how wide is the *receptive field*, the area of the input that one output pixel depends on,
@@ -104,7 +103,7 @@ print(hr[None].shape, "->", strided.shape)
 
 # %%
 def receptive_field(dilations):
-    """Counts the paths from each input pixel to the centre of the output."""
+    """Counts the paths from the central input pixel to each output pixel."""
     image = np.zeros((1, 19, 19, 1), "float32")
     image[0, 9, 9] = 1
     for rate in dilations:
@@ -125,8 +124,9 @@ for ax, dilations in zip(axes, ((1,), (1, 1, 1), (1, 2, 4)), strict=True):
 plt.show()
 
 # %% [markdown]
-# Three plain layers see 7 x 7 pixels, with the most paths from the middle (yellow). With dilations 1, 2 and 4, the receptive field
-# is 15 x 15 for the same number of weights. It is covered unevenly, but without holes.
+# (By symmetry, one output pixel sees as many input pixels as one input pixel reaches.) Three plain layers see 7 x 7 pixels, with the
+# most paths from the middle (yellow). With dilations 1, 2 and 4, the receptive field is 15 x 15 for the same number of weights. It is
+# covered unevenly, but without holes.
 #
 # ## The best linear bottleneck
 #
@@ -134,8 +134,8 @@ plt.show()
 # training: principal component analysis (PCA).
 #
 # We cut photos into tiles of 8 x 8 pixels, which are 192 numbers each, and look for the directions in which these tiles vary most.
-# They are the eigenvectors of the covariance matrix with the largest eigenvalues. Two of the photos, the sky and the retina, are
-# mostly black, so we leave nearly black tiles out.
+# They are the eigenvectors of the covariance matrix with the largest eigenvalues. The photo of the sky is black over almost half of
+# its area, and the retina has black corners, so we leave nearly black tiles out.
 
 # %%
 size, depth = 8, 8 * 8 * 3
@@ -170,8 +170,8 @@ for k, ax in enumerate(axes.flat):
 plt.show()
 
 # %% [markdown]
-# They are mostly flat tiles of one colour, followed by slopes and stripes: slow waves come first, and detail comes last. (The sign
-# is arbitrary.)
+# Three of them are flat tiles of one colour (0, 1 and 4). The others are slopes, stripes and spots: slow waves come first, and detail
+# comes last. (The sign is arbitrary.)
 #
 # The encoder multiplies a tile by the first `k` directions. This is a convolution with 8 x 8 kernels and stride 8. The decoder is a
 # transposed convolution (lesson 4) with *the same* kernels.
@@ -219,10 +219,10 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # With one number per tile we get a mosaic in shades of one colour, and with 48 nearly the original photo. Our twelve numbers score
-# higher than the twelve of LR. (Part of this is due to the decoder: bicubic interpolation is not the best one for LR.) However,
-# each tile is coded independently of its neighbours, so the borders between tiles are visible.
+# higher than the twelve of LR. (Part of this is due to the decoder: bicubic interpolation is not the best one for LR. Also, we count
+# numbers here, not bits.) However, each tile is coded independently of its neighbours, so the borders between tiles are visible.
 #
-# ## A linear autoencoder finds the same code
+# ## A linear autoencoder finds the same space
 #
 # Now we train the two matrices instead of computing them: a `Dense` layer from 192 numbers to 12, and one from 12 to 192, without
 # activations. The optimizer is SOAP, as in lessons 3 and 4. **Predict:** can it be better than PCA with 12 numbers? Will its
@@ -356,7 +356,7 @@ print("mean squared error in each fifth of the training:", np.round(fifths, 6))
 
 # %% [markdown]
 # The error varies with the photos in the batches, but it falls. (It cannot be compared with the errors above, because
-# `min_contrast` leaves out the flat patches, which are easy.) Both can be compared on the motorcycle:
+# `min_contrast` leaves out the flat patches, which are easy.) PCA and the network can be compared on the motorcycle:
 
 # %%
 compared = {
@@ -376,10 +376,11 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # With 12 numbers per tile as well, the network is 0.8 dB better than PCA, and the borders between the tiles have almost
-# disappeared. Each tile is now decoded together with its neighbours. A fine grain is left in smooth areas.
+# disappeared: each tile is now decoded together with its neighbours. (The encoder was trained as well, which may be part of the gain.)
 #
 # Therefore, compute first what the linear method can do with the same bottleneck, start from it, and let the network add what it
-# can. An autoencoder that contains PCA as a special case, as this one does, and scores below it has a problem in its training.
+# can. An autoencoder that contains PCA as a special case, as this one does, and has a larger error than PCA on the training data has a
+# problem in its training.
 #
 # ## Encoder, decoder and skips
 #
@@ -433,8 +434,8 @@ print(f"{ours.count_params():,} weights; 8 numbers in the code for each 8 x 8 ti
 
 # %% [markdown]
 # The code of 8 numbers per tile is smaller than LR, which has 12. **Predict:** we train all four combinations from the same initial
-# weights, on the same batches, for the same number of steps. Rank them, and say which will beat bicubic interpolation. (The scores
-# are now on luma, which does not see wrong colours.)
+# weights, on the same batches, for the same number of steps. Rank them, and say which will beat bicubic interpolation. (*PCA (8)* is
+# the bicubic picture, encoded and decoded by PCA with 8 numbers per tile. The scores are now on luma, which does not see wrong colours.)
 
 # %%
 batches = sr.pipeline.training_batches(
@@ -476,17 +477,24 @@ def luma_scores(images, hr_file):
     return {name: (row["psnr_y"], row["ssim_y"]) for name, row in rows.items()}
 
 
+# %%
+enlarged = {}
 for place, (lr_part, hr_part) in parts.items():
-    found = {n: enlarge(m, sr.images.to_float(lr_part)) for n, m in networks.items()}
+    x = sr.images.to_float(lr_part)
+    found = {name: enlarge(model, x) for name, model in networks.items()}
+    through_pca = squeeze(sr.images.to_float(found["bicubic"]), 8)[1]
+    found["PCA (8)"] = sr.images.to_integer(np.clip(through_pca, 0, 1))
     for name, (psnr, ssim) in luma_scores(found, hr_part).items():
         print(f"{place:11}{name:10} {psnr:.2f} dB / {ssim:.4f}")
+    enlarged[place] = found
 print("x4, luma, 4 pixels cut, 8 bits; parts of both photos")
 
 # %%
-enlarged = {name: enlarge(model, lr) for name, model in networks.items()}
+names_shown = ("bicubic", "PCA (8)", "neither", "symmetric", "both")
+shown = {name: enlarged["motorcycle"][name] for name in names_shown}
 sr.plotting.comparison(
-    {**enlarged, "HR": hr_file},
-    scores=luma_scores(enlarged, hr_file),
+    {**shown, "HR": hr_file},
+    scores=luma_scores(shown, hr_file),
     crop=tank,
     columns=3,
     title="part of the motorcycle, x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
@@ -494,33 +502,34 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# How did they get there? This is the first tenth of the training of the two networks without the skip from the image, beside
-# their final pictures:
+# How did they get there? These are the two networks without the skip from the image, after a tenth of their training and at its end:
 
 # %%
 first, last_step = here.skip_steps // 10, here.skip_steps
 learned = {
     f"neither, {first} steps": early[f"neither, {first} steps"],
+    f"neither, {last_step} steps": enlarged["motorcycle"]["neither"],
     f"symmetric, {first} steps": early[f"symmetric, {first} steps"],
-    "bicubic": enlarged["bicubic"],
-    f"neither, {last_step} steps": enlarged["neither"],
-    f"symmetric, {last_step} steps": enlarged["symmetric"],
+    f"symmetric, {last_step} steps": enlarged["motorcycle"]["symmetric"],
 }
 sr.plotting.comparison(
-    {**learned, "HR": hr_file},
+    learned,
     crop=tank,
-    columns=3,
+    columns=2,
     title="part of the motorcycle x4, as the networks learn",
     whole=False,
 )
 
 # %% [markdown]
-# Without any skip, the picture has to pass through the code, and after 250 steps the network is 3.9 to 6.7 dB below bicubic
-# interpolation. With the skip from the image alone, its scores equal those of bicubic interpolation in every digit: it has learned
-# no correction, which would also have to pass through the code. With symmetric skips alone, the network must first learn to
-# reproduce the picture. After 250 steps, it is 0.2 dB below bicubic on the cat and 0.15 dB above it on the motorcycle, where its
-# red is still too orange. Both kinds together are above bicubic on both photos. With one random seed and 250 steps, the differences
-# between the last two (0.24 and 0.09 dB, in opposite directions) mean little. The gap to "neither" is far larger.
+# Without any skip, the network is 3.9 to 6.7 dB below bicubic interpolation after 250 steps. The size of its code is not the main
+# reason: PCA with as many numbers loses less than 0.4 dB and keeps the red. Most of the gap is due to the training, which was short and
+# started from random weights. With the skip from the image alone, the scores equal those of bicubic interpolation: the network adds
+# practically nothing. (A longer training might find a correction that fits through the code.)
+#
+# With symmetric skips alone, the network must first learn to reproduce the picture. After 250 steps, its PSNR is 0.2 dB below bicubic on
+# the cat and 0.15 dB above it on the motorcycle, where its red is still too orange. Both kinds together are above bicubic on both
+# photos. With one random seed and 250 steps, "symmetric" and "both" cannot be ranked: in PSNR, each is ahead on one photo (by 0.09 and
+# 0.24 dB), and in SSIM, "symmetric" is ahead on both.
 #
 # ## What does each skip carry?
 #
@@ -570,6 +579,10 @@ for name in ("skip_0", "skip_1", "skip_2", "code", "skip"):
     without = {name: sr.images.to_integer(np.clip(image, 0, 1))}
     cut_scores.update(luma_scores(without, hr_file))
 
+to_code = keras.Model(with_skips.input, with_skips.get_layer("code_0").output)
+zeros = np.mean(np.array(to_code(lr[None])) == 0)
+print(f"{100 * zeros:.1f} % of the values of the code are 0")
+
 # %%
 top, left, height, width = tank
 window = np.s_[top : top + height, left : left + width]
@@ -596,22 +609,22 @@ plt.show()
 # %% [markdown]
 # In this network, `skip` carries the picture itself: without it, the PSNR falls to 9 dB. The symmetric skips carry corrections at
 # edges, worth 0.2 to 0.6 dB each, and flat areas change little (mid-grey). Setting the code to 0 changes the score by less than a
-# hundredth of a decibel. (Its picture is amplified most, from a change of 0.04 grey levels; in most tiles, the code is 0 anyway.)
-# Information can flow around the bottleneck, and this network makes no use of the code. Removing a connection shows what a
-# *trained* network relies on. The four trainings above showed what networks can learn without it: there, symmetric skips alone
+# hundredth of a decibel. (Its picture is amplified most, from a change of 0.04 grey levels.) The code ends in a ReLU, and nearly all
+# of its values are 0 anyway: this network, after only 700 steps, makes practically no use of its code. Removing a connection shows what
+# a *trained* network relies on. The four trainings above showed what networks can learn without it: there, symmetric skips alone
 # carried the picture.
 #
 # A network with skips does not compress the image, because everything that goes around the code would have to be stored as well.
 #
-# ## What a loss sees
+# ## Which errors does a loss measure?
 #
-# Training minimizes one number, and this number is all it knows about pictures. For a difference $d$ of two values, the common losses
-# of single pixels are
+# Training minimizes the loss, so a network does not learn to avoid errors that its loss does not measure. For a difference $d$ of two
+# values, the common losses of single pixels are
 #
 # $$\mathrm{L1} = |d|, \qquad \mathrm{L2} = d^2, \qquad \mathrm{Charbonnier} = \sqrt{d^2 + \varepsilon^2}$$
 #
-# *Charbonnier* is common in super-resolution. What counts in training is the derivative. **Predict:** with $\varepsilon = 0.01$,
-# how large is the derivative of each loss for a difference of 0, of 0.001, and of 0.2?
+# *Charbonnier* has been common in super-resolution since LapSRN (lesson 9). What counts in training is the derivative. **Predict:**
+# with $\varepsilon = 0.01$, how large is the derivative of each loss for a difference of 0, of 0.005, and of 0.05?
 
 # %%
 d = np.linspace(-0.06, 0.06, 601).astype("float32")
@@ -638,16 +651,16 @@ for name, epsilon_of_loss in (("by default", 1e-3), ("in the plot", epsilon)):
 print(f"L1: {np.abs(true - pred).mean():.4f}")
 
 # %% [markdown]
-# At 0.001 and 0.2, the derivatives are 1 and 1 (L1), 0.002 and 0.4 (L2), and 0.10 and 0.999 (Charbonnier). At 0, L1 has none, and
+# At 0.005 and 0.05, the derivatives are 1 and 1 (L1), 0.01 and 0.1 (L2), and 0.45 and 0.98 (Charbonnier). At 0, L1 has none, and
 # the other two are 0. With L2, small errors hardly count, and large ones dominate. Charbonnier behaves like L1 for large errors and
 # like L2 for those below $\varepsilon$, without the jump of L1 at 0.
 #
-# Scores can be losses, too. The loss `"ssim"` is 1 - SSIM, and `"psnr"` is the negative PSNR, capped at 100 dB so that equal images
-# have a finite value. Our last example compares edges only: *HFENN* filters both images with a Laplacian of Gaussian (a blur, then
-# the centre minus its surroundings, as in lesson 3) and compares the results.
+# Scores can be losses, too: `"ssim"` is 1 - SSIM. Our last example compares edges only: *HFENN*, the normalized high-frequency error
+# norm, filters both images with a Laplacian of Gaussian (a blur, then the centre minus its surroundings, as in lesson 3) and compares
+# the results.
 #
-# **Predict:** we damage the photo in five ways. Which losses hardly notice that everything is brighter? Which loss does not see
-# stripes that are one pixel wide?
+# **Predict:** we damage the photo in five ways. Which losses hardly change if everything is brighter? Which loss is blind to stripes
+# that are one pixel wide?
 
 # %%
 from scipy.ndimage import gaussian_filter
@@ -685,15 +698,16 @@ plt.show()
 assert (relative[3:, 4] < 0.02).all()  # HFENN sees neither stripes nor brightness
 
 # %% [markdown]
-# HFENN is blind in two ways. It does not see brightness, because its kernel sums to 0, and it does not see the finest stripes,
-# because its blur removes them. SSIM hardly notices the change in brightness. All five losses rate a sharp photo that is shifted by
+# HFENN is blind in two ways. It does not measure brightness, because its kernel sums to 0, and it does not measure the finest stripes,
+# because its blur removes them. SSIM hardly changes with the brightness. All five losses rate a sharp photo that is shifted by
 # one pixel about as bad as a blurred one, or worse.
 #
-# ## What a loss wants
+# ## Minimizing a loss over the pixels
 #
-# A network can hide what its loss asks for, so we leave out the network here. We start from a grey picture and let each loss change
-# the *pixels* by gradient descent, with Adam. (A `GradientTape` records the computation inside its block. `tape.gradient(value, x)`
-# then returns the derivative of `value` with respect to each number in `x`.) **Predict:** what will HFENN never bring back?
+# A network limits which pictures are possible, so we leave it out here. We start from a grey picture and change the *pixels*
+# directly, by gradient descent on each loss, with Adam. (A `GradientTape` records the computation inside its block.
+# `tape.gradient(value, x)` then returns the derivative of `value` with respect to each number in `x`.) **Predict:** what will HFENN
+# never bring back?
 
 # %%
 import tensorflow as tf
@@ -739,50 +753,16 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# HFENN brings back the edges but not the colours between them, because its value hardly depends on these. SSIM restores edges and
-# texture first, and the colour of large areas last. Charbonnier moves every pixel towards its target from the first step on. A loss
-# that is blind to something can be used together with one that is not: exercise 4 does this.
+# HFENN brings back the edges but not the colours between them, because its value hardly depends on these. Fine ripples stay, because
+# the blur in HFENN hides them, and a border stays grey, because the kernel is used only where it fits into the image. SSIM restores edges
+# and texture first, and the colour of large areas last. Charbonnier moves every pixel towards its target from the first step on. A
+# loss that is blind to something can be used together with one that is not: exercise 4 does this.
 #
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** How many weights do the encoder and the decoder of the linear autoencoder have together, with 12 numbers per tile?
-# The encoder has no biases.
-
-# %%
-answer = None  # your number
-
-sr.course.check(answer, 4800)
-
-# %% tags=["solution"]
-# @title Solution 1
-answer = 192 * 12 + 12 * 192 + 192
-sr.course.check(answer, 4800)
-assert answer == linear.count_params()
-print(answer)
-
-# %% [markdown]
-# **Exercise 2.** `sr.models.autoencoder(1)` has the filters `(64, 64, 32)`, with one stride of 2 for each. How many numbers of an
-# RGB image are there for each number of its code?
-
-# %%
-answer = None  # your number
-
-sr.course.check(answer, 6)
-
-# %% tags=["solution"]
-# @title Solution 2
-answer = 8 * 8 * 3 / 32  # three strides of 2: tiles of 8 x 8 pixels
-sr.course.check(answer, 6)
-large = sr.models.autoencoder(1)
-encoder = keras.Model(large.input, large.get_layer("code_0").output)
-patch = hr[None, :64, :64]
-assert answer == patch.size / np.size(encoder(patch))
-print(answer)
-
-# %% [markdown]
-# **Exercise 3.** How many pixels wide is the receptive field of one number in the code of an encoder with 3 x 3 convolutions of strides
+# **Exercise 1.** How many pixels wide is the receptive field of one number in the code of an encoder with 3 x 3 convolutions of strides
 # 1, 2, 1, 2, 1 and 1?
 
 # %%
@@ -791,7 +771,7 @@ answer = None  # your number
 sr.course.check(answer, 29)
 
 # %% tags=["solution"]
-# @title Solution 3
+# @title Solution 1
 answer, step = 1, 1  # step: distance in pixels between neighbours of this layer
 for stride in (1, 2, 1, 2, 1, 1):
     answer += 2 * step  # one more neighbour on each side
@@ -807,6 +787,58 @@ ones = tf.Variable(tf.ones((1, 64, 64, 3)))
 with tf.GradientTape() as tape:
     in_code = encoder(ones)[0, 8, 8, 0]
 assert tape.gradient(in_code, ones).numpy()[0].any(axis=(0, 2)).sum() == answer
+
+# %% [markdown]
+# **Exercise 2.** `sr.models.autoencoder(1)` has the filters `(64, 64, 32)`, with one stride of 2 for each. How many numbers of an
+# RGB image are there for each number of its code? And how many numbers per tile of 8 x 8 pixels do its three symmetric skips carry?
+
+# %%
+in_image = None  # numbers of the image for each number of the code
+around = None  # numbers in the three skips for each tile
+
+sr.course.check(in_image, 6)
+sr.course.check(around, 5376)
+
+# %% tags=["solution"]
+# @title Solution 2
+in_image = 8 * 8 * 3 / 32  # three strides of 2: tiles of 8 x 8 pixels
+around = 64 * 8**2 + 64 * 4**2 + 64 * 2**2  # at full, half and quarter size
+sr.course.check(in_image, 6)
+sr.course.check(around, 5376)
+print(f"{in_image} and {around}, which is {around / depth:g} times the image")
+
+large = sr.models.autoencoder(1)
+layers = ("code_0", "head", "encoder_0", "encoder_1")
+outputs = [large.get_layer(name).output for name in layers]
+patch = hr[None, :64, :64]  # 64 tiles
+in_code, *in_skips = (np.size(x) for x in keras.Model(large.input, outputs)(patch))
+assert in_image == patch.size / in_code and around == sum(in_skips) / 64
+
+# %% [markdown]
+# **Exercise 3.** Remove the three symmetric skips of `with_skips` together. By how many decibels does the PSNR of the motorcycle fall,
+# and is this more or less than the three separate losses together? Which picture is left?
+
+# %%
+fall = None  # in dB; use run, sr.images.to_integer and luma_scores, as above
+
+sr.course.check(fall, 1.21, tolerance=0.01)
+
+# %% tags=["solution"]
+# @title Solution 3
+three = ("skip_0", "skip_1", "skip_2")
+image = np.array(run(with_skips, lr[None], cut=three))[0]
+rest = sr.images.to_integer(np.clip(image, 0, 1))
+cut_scores.update(luma_scores({"three": rest}, hr_file))
+falls = {name: cut_scores["all"][0] - cut_scores[name][0] for name in cut_scores}
+fall = falls["three"]
+sr.course.check(fall, 1.21, tolerance=0.01)
+print(f"together {fall:.2f} dB, one at a time {sum(falls[n] for n in three):.2f} dB")
+change = np.abs(rest.astype(int) - enlarged["motorcycle"]["bicubic"]).max()
+print(f"largest difference from bicubic interpolation: {change} of 255 grey levels")
+
+# %% [markdown] tags=["solution"]
+# The separate losses almost add up. What is left is almost exactly the bicubic picture, because only the code reaches the decoder now,
+# and it is almost 0. All that this network has learned passes through the symmetric skips.
 
 # %% [markdown]
 # **Exercise 4.** Write a loss that compares the *differences between neighbouring pixels*, vertically and horizontally, by their
@@ -843,12 +875,14 @@ sr.plotting.comparison(
 )
 
 # %% [markdown] tags=["solution"]
-# Alone, the loss restores the edges but not the colour of large areas, because it is blind to brightness. With L1, the picture is
+# Alone, the loss restores the edges, but after 200 steps not the colours of large areas. An error that is the same everywhere does not
+# count at all, and one that changes slowly over the picture has small differences, so it hardly counts. With L1, the picture is
 # complete.
 
 # %% [markdown]
 # **Exercise 5.** A bottleneck can be useful. Add noise with a standard deviation of 0.1 to `hr`, and pass it through `squeeze` with
-# several values of `k`. Which `k` gives the highest PSNR against the clean photo, and why is it neither the smallest value nor 192?
+# `k` = 1, 3, 6, 12, 24, 48, 96 and 192. Which of them gives the highest PSNR against the clean photo, and why is it neither the smallest
+# nor the largest?
 
 # %%
 noisy = hr + generator.normal(0, 0.1, hr.shape).astype("float32")
@@ -862,19 +896,19 @@ for name, image in (("clean", hr), ("noisy", noisy)):
     curve = [psnr_rgb(squeeze(image, k)[1]) for k in sizes]
     ax.plot(sizes[:-1], curve[:-1], "o-", label=f"from the {name} photo")
     best = sizes[int(np.argmax(curve))]
-    print(f"{name}: best with {best} numbers per tile")
+    print(f"{name}: best of these with {best} numbers per tile")
 ax.axhline(psnr_rgb(noisy), color="0.4", linestyle="--", label="noisy photo itself")
 ax.set(xscale="log", xlabel="numbers per tile", ylabel="PSNR on RGB (dB)")
 ax.set_xticks(sizes[:-1], sizes[:-1])
 ax.minorticks_off()
 ax.legend(frameon=False)
 plt.show()
-# The noise is distributed evenly over all 192 directions, and the photo is mostly in
-# the first ones. Each further number adds less of the photo, and as much noise as
-# every other number.
 assert 1 < best < 192
 
 # %% [markdown] tags=["solution"]
+# The noise is distributed evenly over all 192 directions, and the photo is mostly in the first ones. Each further number adds less of
+# the photo, and as much noise as every other number. The maximum is flat: 24 numbers are almost as good as 48.
+#
 # The curves end at 96. With all 192 numbers, the clean photo returns unchanged, and the noisy one remains noisy (dashed line).
 
 # %% [markdown]
@@ -885,8 +919,8 @@ assert 1 < best < 192
 #   autoencoder finds the same space with other coordinates.
 # - A nonlinear autoencoder should be compared with PCA at the same number of values. A network that sees neighbouring codes can do
 #   better than PCA, which treats each tile alone.
-# - Symmetric skips lead around the bottleneck, and the skip from the image to the output makes the network learn a correction. Test
-#   them separately.
+# - Symmetric skips lead around the bottleneck, and the skip from the image to the output leaves the network only a correction to learn.
+#   Test each connection: a trained network can ignore its code, as ours did.
 # - Charbonnier is a smooth L1. A loss can be blind to some errors, as HFENN is to brightness, and a pixel loss beside it fixes this.
 #
 # ## Further reading
@@ -903,6 +937,7 @@ assert 1 < best < 192
 # - Charbonnier and others, [Two deterministic half-quadratic regularization algorithms for computed
 #   imaging](https://doi.org/10.1109/ICIP.1994.413553), 1994: the origin of the Charbonnier loss.
 # - Zhao, Gallo, Frosio and Kautz, [Loss functions for image restoration with neural networks](https://arxiv.org/abs/1511.08861),
-#   2017: L1, SSIM and their sum, compared on one network.
+#   2017: L2, L1, SSIM, MS-SSIM, and a weighted sum of MS-SSIM and L1, compared on one network.
 # - Ravishankar and Bresler, [MR image reconstruction from highly undersampled k-space data by dictionary
-#   learning](https://doi.org/10.1109/TMI.2010.2090538), 2011: the origin of HFENN.
+#   learning](https://doi.org/10.1109/TMI.2010.2090538), 2011: the origin of HFEN, which HFENN divides by
+#   the norm of the filtered original.

@@ -4,10 +4,9 @@
 # Attention, from a weighted mean to shifted windows, its cost and its effect in trained networks,
 # and how to fold a wide network into a fast one.
 #
-# ![A brick wall: the pixels to which one pixel attends](figures/17_goal.jpg)
+# ![A noisy brick wall, averaged over neighbours and over pixels that look alike](figures/17_goal.jpg)
 #
-# *A noisy brick wall. The right panel shows the weights with which the marked pixel averages all
-# others: it finds pixels that look alike, near and far.*
+# *A noisy brick wall, the mean of neighbours, and the mean of pixels that look alike.*
 #
 # **You will be able to**
 #
@@ -18,7 +17,7 @@
 # - compare networks by measured time instead of parameters.
 #
 # **You need** lesson 4 (the sub-pixel layer, Mult-Adds) and lesson 8 (residual blocks). Lesson 9
-# has more on receptive fields.
+# has more on receptive fields. A good place for a break is before *Attention over channels*.
 #
 # **Time:** about 60 minutes to read the core, 40 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -134,20 +133,22 @@ for ax, (name, image) in zip(axes, results.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The weights follow the vertical joints, near the marked pixel and far from it. Most of the
-# bricks and of the horizontal joints get hardly any. Averaging pixels that look alike removes
-# more of the noise than averaging neighbours (25.16 dB against 23.91). The vertical joints stay
-# sharp, but the short horizontal ones fade, because few pixels look like them.
+# The weights follow the vertical joints, near and far. Each pixel of a brick gets little weight,
+# but all of them together get more than half. So the vertical joints stay narrow but become
+# darker, and the short horizontal ones, which few pixels resemble, nearly vanish. The error is
+# smaller than that of the mean of 3 x 3 (25.16 dB against 23.91), which is mostly blur. Both
+# averages have a width to choose: here, a Gaussian blur of standard deviation 0.6 reaches 26.1
+# dB, and non-local means with $h = 0.28$ 27.2 dB.
 #
 # ## Queries, keys, values
 #
 # Non-local means has three steps: compare, normalize and average. We expand the square:
 # $-\lVert p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$.
 # The last term is the same for all $j$, so the normalization removes it. What is left is a dot
-# product and a term that depends on $p_j$ only. *Attention* is the general form: pixel $i$ has a
-# *query* $q_i$ (what it looks for), and pixel $j$ has a *key* $k_j$ (what it can be found by) and
-# a *value* $v_j$ (what it hands over). They are the rows of $Q$, $K$ and $V$, and $d$ is the
-# length of a query:
+# product and a term that depends on $p_j$ only. *Scaled dot-product attention* is the general form:
+# pixel $i$ has a *query* $q_i$ (what it looks for), and pixel $j$ has a *key* $k_j$ (what it can be
+# found by) and a *value* $v_j$ (what it contributes). They are the rows of $Q$, $K$ and $V$, and
+# $d$ is the length of a query:
 #
 # $$\mathrm{attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V$$
 #
@@ -166,10 +167,9 @@ package = ops.dot_product_attention(q[:, :, None], k[:, :, None], v[:, :, None])
 np.testing.assert_allclose(attention(q, k, v), package[:, :, 0], atol=1e-5)
 
 # %% [markdown]
-# These few lines compute the same as Keras. With the right queries and keys, they *are* non-local
-# means. We append one component: 1 to each query, and $-\tfrac12 \lVert p_j \rVert^2$ to each
-# key, so that their product is minus half of the squared distance, up to a term that is the same
-# for all keys.
+# With the right queries and keys, this *is* non-local means. We append one component: 1 to each
+# query, and $-\tfrac12 \lVert p_j \rVert^2$ to each key, so that their product is minus half of
+# the squared distance, up to a term that is the same for all keys.
 
 # %%
 ones = np.ones((len(patches), 1), "float32")
@@ -183,7 +183,7 @@ print("non-local means is attention with fixed queries and keys")
 # %% [markdown]
 # In a network, queries, keys and values are learned: each comes from a dense layer that is
 # applied to the features of a pixel. Nothing in the formula depends on where a pixel is. Why does
-# it contain a root? **Predict:** the components of $q$ and $k$ have variance 1. How does the
+# it divide by $\sqrt d$? **Predict:** the components of $q$ and $k$ have variance 1. How does the
 # largest weight of 64 pixels change as $d$ grows?
 
 # %%
@@ -196,16 +196,16 @@ for d in (4, 64, 1024):
         print(f"largest weight {largest:.2f} (mean of 1000)")
 
 # %% [markdown]
-# Without the root, the standard deviation of the products is $\sqrt d$. With 1024 components, one
-# of the 64 pixels, chosen by chance, takes nearly all of the weight, and the softmax is so
-# saturated that it passes almost no gradient. With the root, the weights stay soft for any $d$.
+# Without the square root, the standard deviation of the products is $\sqrt d$. With 1024
+# components, one of the 64 pixels, chosen by chance, takes nearly all of the weight, and the
+# saturated softmax passes almost no gradient. With the root, no pixel dominates, for any $d$.
 #
 # ## A task for attention
 #
-# When does it help to look far? We construct a task in which it must. Each example is one line of
-# 64 pixels: random grey values that repeat after 12 to 19 pixels, with a period that differs from
-# line to line. Four holes of three pixels are cut into it. The values in a hole cannot be guessed
-# from their neighbours, but they occur elsewhere in the line.
+# When does it help to look far? We construct a task that requires it. Each example is a line of
+# 64 random grey values that repeat after 12 to 19 pixels, with a period that differs from line to
+# line. Four holes of three pixels are cut into it. The values in a hole cannot be guessed from
+# their neighbours, but they occur elsewhere in the line.
 
 
 # %%
@@ -257,9 +257,10 @@ class LineAttention(layers.Layer):
 
 
 # %% [markdown]
-# We compare it with two convolutions in the same place. One has a kernel of width 3, so its
-# network sees 11 pixels in all. The other has a kernel of width 41 and many more parameters, and
-# its network sees 49 pixels, enough for every repetition. **Predict:** which network fills the
+# We compare it with two convolutions. (They work on the features. Attention works on the line
+# itself, and its result is appended to the features.) With a kernel of width 3, the network sees
+# 11 pixels in all. With one of width 41, it has many more parameters and sees 49 pixels, 24 to
+# each side, enough for the nearest repetition on both sides. **Predict:** which network fills the
 # holes?
 
 
@@ -312,12 +313,13 @@ for ax, (name, image) in zip(axes, shown.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The small convolution learns only to predict grey, because what it needs lies outside of its
-# receptive field. The large one sees every repetition and has nine times the parameters of
-# attention, but removes only a fifth of the error: its weights belong to fixed distances, and the
-# period differs from line to line. (A deeper network might do better.) Attention removes more
-# than half of the error: it first compares, and then copies from any distance. **Predict:** for a
-# pixel in a hole, how many pixels get a large weight in the trained network, and where are they?
+# Compare the places that are orange in the first panel. The small convolution learns only to
+# predict grey, because what it needs lies outside of its receptive field. The large one has nine
+# times the parameters of attention, but removes only a fifth of the error: its weights belong to
+# fixed distances, and the period differs from line to line. Attention first compares and then
+# copies from any distance, and removes more than half of the error. (This is one run at one
+# learning rate; a deeper network might do better.) **Predict:** for a pixel in a hole, how many
+# pixels get a large weight in the trained network, and where are they?
 
 # %%
 model = fillers["attention"]
@@ -339,17 +341,18 @@ distances_of_best = [int(abs(j - pixel)) for j in best]
 print(f"largest weights {weight[best].round(2)} at distances {distances_of_best}")
 
 # %% [markdown]
-# Two pixels get nearly all of the weight: the pixel itself, which has no grey value to hand over,
-# and the pixel with the same surroundings one period away. A later layer only has to scale the
-# result. The network was never told what a period is.
+# Two pixels get nearly all of the weight: the pixel itself, whose grey value is missing, and the
+# pixel with the same surroundings one period away. A later layer only has to scale the result.
+# The network was not told what a period is, but its start (equal kernels) makes it look for
+# similar surroundings.
 #
 # ## The cost
 #
 # $n$ pixels form $n^2$ pairs, and every pair costs $2d$ multiplications: $d$ for the score and
 # $d$ for the mean. **Predict:** if the side of an image doubles, what happens to the time of a
-# convolution, and to that of attention? (We measure *processor time*, the sum over all cores.
-# Unlike the time on the clock, it hardly depends on other programs, but it leaves out the work of
-# a GPU.)
+# convolution, and to that of attention? (We measure *processor time*, the sum over all cores,
+# which hardly depends on other programs. It leaves out the work of a GPU: in Colab, use a CPU
+# runtime to compare times in this lesson.)
 
 
 # %%
@@ -375,12 +378,12 @@ for pixels in here.sides:
 
 # %% [markdown]
 # By count, twice the side means 4 times the work for the convolution and 16 times the work for
-# attention. The convolution needs about 1 ms or less at all these sizes, and most of that is
-# overhead. Attention needs more than four times as long at 48 x 48 as at 32 x 32, where there are
-# five times the pairs. The weights of an LR photo of 320 x 180 pixels would fill 13 GB.
-# FlashAttention (2022) computes them block by block without storing them, but its time still
-# grows with the square. So networks for photos avoid attention among all pixels. We look at three
-# ways: windows, means, and gates without pairs.
+# attention. The convolution needs about 1 ms or less at all these sizes, most of it overhead. At
+# 48 x 48 there are five times as many pairs as at 32 x 32, and attention takes more than four
+# times as long. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. FlashAttention
+# (2022) computes them block by block without storing them, but its time still grows with the
+# square. So networks for photos avoid attention among all pixels. We look at three ways:
+# attention in windows, weights of channels, and gates computed from single pixels.
 #
 # ## Windows
 #
@@ -436,6 +439,9 @@ print(positions(2))
 print("a window of 8 x 8:", positions(8).shape, "pairs,", 15 * 15, "distances")
 
 # %% [markdown]
+# Entry $(i, j)$ is the row of the table for pixels $i$ and $j$: 4 stands for no distance, and 3
+# for "$j$ is one pixel to the right of $i$".
+#
 # ### Shifted windows
 #
 # No information crosses the borders of the windows, so every second layer moves them by half a
@@ -465,8 +471,10 @@ plt.show()
 
 # %% [markdown]
 # In the third panel, pixels of a window with different colours do not attend to each other. We
-# now put everything into one layer, with several *heads*: the channels are divided among them,
-# and each head computes its own weights.
+# now put everything into one layer, with several *heads* (*multi-head attention*): the channels
+# are divided among them, and each head computes its own weights, so that a pixel can look for
+# several things at once. (After the second `reshape`, the axes are windows, pixels, q/k/v, heads,
+# channels. `add_mask` follows in the next cell.)
 
 
 # %%
@@ -611,19 +619,24 @@ plt.show()
 # %% [markdown]
 # After one block the central pixel depends on its own window, in whose corner it lies. The
 # shifted windows of the second block reach into four windows, and the third block adds another
-# eight pixels to the width. In these untrained blocks, near pixels of a window count no more than
-# distant ones, because the table of biases has not been trained.
+# eight pixels to the width. (The colours are logarithmic: yellow is the largest gradient, that of
+# the pixel itself, which the skips pass on.) All other pixels of a window count about equally,
+# near or far, because the table of biases has not been trained.
+#
+# Is it worth its cost? SwinIR's paper reports 32.44 dB on Set5 at x4 for the lightweight network
+# (897,000 parameters), and 32.21 dB for IMDN, a convolutional network (715,000).
 #
 # ## Attention over channels
 #
-# The second way uses means. RCAN's *channel attention* takes the mean $\bar x$ of each channel,
-# passes the means through two small layers (1 x 1 convolutions, called `squeeze` and `excite` in
-# the package), and multiplies each channel by the result:
+# The second way uses means. RCAN's *channel attention* (from squeeze-and-excitation networks,
+# 2018) takes the mean $\bar x$ of each channel, passes the means through two small layers (1 x 1
+# convolutions, called `squeeze` and `excite` in the package), and multiplies each channel by the
+# result:
 #
 # $$y_c = x_c\, s_c, \qquad s = \sigma\left(W_2\,\mathrm{relu}(W_1 \bar x + b_1) + b_2\right)$$
 #
-# There are no pairs and no softmax, and the cost is negligible. How much do the weights $s$ of a
-# shipped network depend on the photo?
+# There are no pairs and no softmax, and the cost is negligible. **Predict:** the weights $s$ lie
+# between 0 and 1. By how much do those of the cat and the motorcycle differ in a shipped network?
 
 # %%
 rcan = sr.models.load("rcan-x4-bsds-small")
@@ -673,10 +686,11 @@ for name, model in variants.items():
 print("motorcycle x4, PSNR / SSIM on luma, 4 pixels cut, 8 bits")
 
 # %% [markdown]
-# Nothing is lost, to three decimals. So this attention is a constant factor, which could be
-# folded into the convolution before it. This says nothing against RCAN, because ours is small and
-# was trained for seven minutes. But an attention layer in a diagram does not show that the
-# network makes use of it.
+# Nothing is lost on this photo, to three decimals. So here the attention is a constant factor,
+# which could be folded into the convolution before it. One half is the sigmoid of zero, from
+# which the training starts; it has hardly moved the weights. This says nothing against RCAN,
+# because ours is small and was trained for seven minutes. But an attention layer in a diagram
+# does not show that the network makes use of it.
 #
 # ## Attention without parameters, and a network that is folded
 #
@@ -685,6 +699,8 @@ print("motorcycle x4, PSNR / SSIM on luma, 4 pixels cut, 8 bits")
 # block and its features $f$:
 #
 # $$y = (f + x) \cdot \left(\sigma(f) - \tfrac12\right)$$
+#
+# We call $\sigma(f) - \tfrac12$ the *gate*.
 
 # %%
 f = np.linspace(-6, 6, 200)
@@ -699,16 +715,16 @@ axes[1].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The gate is odd, so for $x = 0$ the output is even: a strong feature of either sign becomes a
-# positive one of half its size, and a weak one fades like a square. With $x = 2$, the two signs
-# give different outputs. SPAN's second idea concerns its convolutions, which are trained *wide*
-# and used *narrow*:
+# The gate is an odd function of $f$, so for $x = 0$ the output is even: a strong feature of
+# either sign becomes a positive one of half its size, and a weak one fades like a square. With
+# $x = 2$, the two signs give different outputs. SPAN's second idea concerns its convolutions,
+# which are trained *wide* and used *narrow*:
 #
 # ![A wide block of convolutions and the convolution into which it is folded](figures/17_folding.svg)
 #
 # There is no activation between these convolutions. So the block is linear, and equals a single
-# 3 x 3 convolution. Replacing it by this convolution is called *re-parameterization*. We do it by
-# hand.
+# 3 x 3 convolution. Replacing it by this convolution is called *structural re-parameterization*.
+# We do it by hand.
 #
 # ### A 1 x 1 convolution beside a 3 x 3 one
 #
@@ -763,8 +779,9 @@ print("largest difference at the border:", f"{difference[0].max():.3f}")
 # %% [markdown]
 # **Why do they differ at the border?** In the chain, the 3 x 3 convolution pads the *widened*
 # features with zeros. The folded convolution pads the input with zeros, whose widened features
-# would be $b_1$. The package avoids this trap: its layer folds first and convolves afterwards, in
-# training too, so that there is only one function.
+# would be $b_1$. SPAN's authors therefore pad the input, before the first 1 x 1 convolution. The
+# package's layer folds first and convolves afterwards, in training too, so that there is only one
+# function.
 
 # %%
 from sr_keras.models.span import FoldableConv2D
@@ -848,15 +865,15 @@ for name, model in (("span", span), ("folded", folded_span)):
 # %% [markdown]
 # The folded stack has less than a quarter of the Mult-Adds and takes less than a quarter of the
 # time. (Here the two stacks have independent random weights.) The package's network saves only
-# the folding itself, because it always convolves with folded kernels.
+# the folding itself.
 #
 # ### Is training wide worth it?
 #
 # The wide and the narrow network can compute the same functions, but their training takes
 # different paths: a step changes the factors, and their product changes in another direction than
 # a single kernel would. We compare the two from the same start: the narrow network is the wide
-# one, folded before the first step. Both see the same batches for equally many steps, at two
-# learning rates and with two seeds. **Predict:** which one scores higher?
+# one, folded before the first step. Both see the same batches, at two learning rates and with two
+# seeds. **Predict:** which one scores higher?
 
 
 # %%
@@ -890,21 +907,19 @@ print(f"bicubic: {floor:.2f} dB; cat and motorcycle x4, luma, 4 pixels cut, 8 bi
 print(f"two seeds, {here.steps_of_span} steps")
 
 # %% [markdown]
-# It depends on the learning rate. At 0.003, the wide network is ahead with both seeds, by 0.28
-# and 0.11 dB. At 0.01, the narrow one is ahead with one seed, by 0.35 dB, and they are equal with
-# the other. If each has its better rate, the means are 28.67 dB (wide) and 28.76 dB (narrow). Two
-# seeds of one setting differ by up to 0.28 dB, so this difference says little, and this page
-# shows no gain from training wide. A comparison at 0.003 alone would have shown one: at the same
-# learning rate, a product of factors takes other steps than a single kernel, so each of them
-# needs its own.
+# It depends on the learning rate. At 0.003, the wide network is ahead with both seeds; at 0.01,
+# the narrow one is ahead with one, and they are equal with the other. If each has its better rate
+# (chosen on these two photos), the means are 28.67 dB (wide) and 28.76 dB (narrow), only 0.3 dB
+# above bicubic interpolation. Two seeds, which change only the initial weights, differ by up to
+# 0.28 dB. So this page shows no gain from training wide. A comparison at 0.003 alone would have
+# shown one: a product of factors takes other steps than a single kernel, so each of them needs
+# its own rate.
 #
 # The papers report gains after training that is many times longer, which this page cannot check.
-# It does show that a wide network costs nothing extra when it is used, because it is folded by
-# then.
 #
-# What does the attention without parameters look at? We take the wide network that was trained at
-# 0.003 with seed 0, and draw the mean absolute value of the gates over the channels, for both
-# blocks. **Predict:** where will it be large?
+# What does the attention without parameters look at? We draw the mean absolute value of the gates
+# over the channels, for both blocks of the wide network that was trained at 0.003 with seed 0.
+# **Predict:** where will it be large?
 
 # %%
 network = trained["wide", 3e-3, 0]
@@ -923,16 +938,17 @@ plt.show()
 
 # %% [markdown]
 # In the first block, the gates follow the edges of the motorcycle, and are larger on the bright
-# floor than on the red tank. In the second block, they are nearly the same everywhere, so after
-# this short training the mean gate is almost a constant factor.
+# floor than on the red tank. In the second block, their mean hardly depends on the place. This
+# does not show that the gates of single channels are constant: to know that, replace them, as
+# above.
 #
 # ## Quality against time
 #
-# Parameters and Mult-Adds are easy to count, but they predict the time only roughly. It also
-# depends on the machine, on how well a layer uses it, and on memory. We again measure processor
-# time; for a product, measure the time on the clock, on its machine. **Predict:** the shipped
-# networks have 24,752 (ESPCN), 12,809 (FSRCNN), 232,963 (EDSR small), 338,195 (RCAN small) and
-# 1,517,571 parameters (EDSR). Sort them by their time.
+# Parameters and Mult-Adds are easy to count, but they predict the time only roughly. The time
+# also depends on the machine, on how well a layer uses it, and on memory. We again measure
+# processor time; for a product, measure the time on the clock, on its machine. **Predict:** the
+# shipped networks have 24,752 (ESPCN), 12,809 (FSRCNN), 232,963 (EDSR small), 338,195 (RCAN
+# small) and 1,517,571 parameters (EDSR). Sort them by their time.
 
 
 # %%
@@ -968,18 +984,22 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# The order is not that of the parameters: FSRCNN has half as many as ESPCN and takes nearly twice
-# as long, probably because it has more layers, and because its last one is a 9 x 9 transposed
-# convolution. EDSR gains another 0.3 dB, and takes several times as long as the small networks.
-# (The networks called small were trained for minutes, see the
-# [cards](../sr_keras/pretrained/README.md), so the plot compares trainings as well as designs.)
+# The order is not that of the parameters. FSRCNN has half as many as ESPCN, and also half of the
+# Mult-Adds, because both use each weight once for each LR pixel. It still takes nearly twice as
+# long, probably because it has more layers, and a 9 x 9 transposed convolution at the end. EDSR
+# gains another 0.3 dB, and takes several times as long as the small networks. (The networks
+# called small were trained for minutes, see the [cards](../sr_keras/pretrained/README.md), so the
+# plot compares trainings as well as designs.)
 #
 # ## Optional: networks that others published
 #
-# The authors of SPAN and RLFN have published trained weights, which `sr.models.load` reads. If
-# you have the files, put them into the folder `official` of your data folder (`SR_KERAS_DATA`).
-# These networks were trained for days on thousands of photos, so not only their design differs
-# from ours.
+# The organizers of the NTIRE 2026 challenge have published a small SPAN, their baseline
+# ([code](https://github.com/Amazingren/NTIRE2026_ESR)), and the authors of RLFN [their network
+# RLFN-S](https://github.com/bytedance/RLFN/blob/main/model_zoo/rlfn_s_x4.pth). To run these
+# cells, put the files into the folder `official` of your data folder (`SR_KERAS_DATA`), under the
+# names below. Without them, read on: SPAN (150,688 parameters) takes 88 ms and reaches 30.00 dB,
+# RLFN-S (470,208) 206 ms and 30.20 dB. Both were trained for much longer, on thousands of photos,
+# so not only their design differs from ours.
 
 # %%
 folder = os.path.join(os.environ.get("SR_KERAS_DATA", "data"), "official")
@@ -1027,9 +1047,11 @@ for model in [published[name] for name in published if name == "SPAN"]:
         print(f"SPAN, {kind:14} {value:.2f} dB (motorcycle x4, luma, 4 pixels cut)")
 
 # %% [markdown]
-# No: with constant gates the network loses 1.6 dB. But this does not prove that it attends to
-# what matters: the gate also makes a block non-linear after its last convolution, and a constant
-# does not. A control experiment would put another non-linearity in its place.
+# No: the network loses 1.6 dB (26.00 instead of 27.62). But this does not prove that it attends
+# to what matters. The mean of a gate can be near zero in a channel whose features change sign,
+# and there the constant removes the channel. The gate also makes a block non-linear after its
+# last convolution, and a constant does not. A control experiment would put another non-linearity
+# in its place.
 #
 # ## Exercises
 #
@@ -1038,7 +1060,8 @@ for model in [published[name] for name in published if name == "SPAN"]:
 # **Exercise 1.** An LR photo of 320 x 200 pixels goes through one attention layer with 60
 # channels. How many multiplications do the scores and the means take, at $2d$ for each pair, for
 # attention among all pixels, and for windows of 8 x 8? Give both numbers in units of 10⁹, with
-# two decimals.
+# two decimals. Then, on paper: after how many layers can the first column affect the last one, if
+# every second layer shifts its windows by 4, and if none does?
 
 # %%
 answer = None  # two numbers
@@ -1052,10 +1075,15 @@ answer = [pixels**2 * 2 * 60 / 1e9, pixels * 64 * 2 * 60 / 1e9]
 sr.course.check(answer, [491.52, 0.49152], tolerance=0.01)
 print(answer, "- a factor of 1000, the number of windows")
 
+# %% [markdown] tags=["solution"]
+# The first layer spreads a column over 8, and each further one over 4 more, so
+# $8 + 4(k - 1) \ge 320$ needs $k = 79$ layers. Without shifts, no number is enough.
+
 # %% [markdown]
 # **Exercise 2.** Three pixels have the keys 0, 1 and 2 and the values 1, 0 and 4, each a single
 # number. What is the output of attention for a pixel whose query is 0, and for one whose query is
-# $\log 2$? ($d = 1$.)
+# $\log 2$? ($d = 1$; give three decimals.) What changes if the three trade places, without and
+# with a position bias?
 
 # %%
 answer = None  # two numbers
@@ -1070,10 +1098,15 @@ answer = ops.convert_to_numpy(attention(queries, keys, numbers))[:, 0]
 sr.course.check(answer, [1.66667, 2.42857], tolerance=1e-3)
 print("the mean of all, and (1 x 1 + 2 x 0 + 4 x 4) / 7:", answer.round(3))
 
+# %% [markdown] tags=["solution"]
+# Without a bias nothing changes, because a sum has no order. With one the outputs change, because
+# biases belong to distances, not to pixels.
+
 # %% [markdown]
 # **Exercise 3.** A block of RepVGG adds three branches: a 3 x 3 convolution, a 1 x 1 convolution,
-# and the input itself. Its 3 x 3 kernel is all 0.1, its 1 x 1 kernel is 0.5, for one channel
-# without bias. What is the middle of the folded kernel, and what is the sum of its nine entries?
+# and the input itself. (We leave out the batch normalization at the end of each branch.) Its
+# 3 x 3 kernel is all 0.1, its 1 x 1 kernel is 0.5, for one channel without bias. What is the
+# middle of the folded kernel, and what is the sum of its nine entries?
 
 # %%
 answer = None  # two numbers
@@ -1128,8 +1161,8 @@ print(f"right: {right.mean():.0%}, known: {visible.mean():.0%}", end=" ")
 print(f"of {len(right)} pixels in holes")
 
 # %% [markdown] tags=["solution"]
-# For seven of ten pixels the place is exactly right. For 15%, the place is in a hole itself,
-# where there is nothing to copy.
+# For seven of ten pixels, the place has the right value. But 15% of the places are in a hole
+# themselves, some of the right ones among them, and there is nothing to copy there.
 
 # %% [markdown]
 # ## Summary
@@ -1143,7 +1176,8 @@ print(f"of {len(right)} pixels in holes")
 # - What attention *can* do says nothing about what it *does* in a trained network. Replace it by
 #   a constant, and measure.
 # - Convolutions without an activation between them equal a single one. Fold them after training,
-#   and take care of the padding.
+#   and take care of the padding. In our short trainings, a wide network gained nothing once each
+#   had its better learning rate.
 # - Measure the time, because parameters and Mult-Adds predict it only roughly.
 #
 # ## Further reading
@@ -1151,16 +1185,22 @@ print(f"of {len(right)} pixels in holes")
 # - Buades, Coll and Morel, [A non-local algorithm for image
 #   denoising](https://doi.org/10.1109/CVPR.2005.38), 2005: non-local means.
 # - Vaswani and others, [Attention is all you need](https://arxiv.org/abs/1706.03762), 2017: the
-#   formula, its root, and heads.
+#   formula, its scale, and heads.
+# - Wang and others, [Non-local neural networks](https://arxiv.org/abs/1711.07971), 2018: how
+#   attention and non-local means are related.
 # - Dao and others, [FlashAttention](https://arxiv.org/abs/2205.14135), 2022.
 # - Liu and others, [Swin transformer](https://arxiv.org/abs/2103.14030), 2021: shifted windows
 #   and the table of biases.
 # - Liang and others, [SwinIR: image restoration using Swin
 #   transformer](https://arxiv.org/abs/2108.10257), 2021.
+# - Hu, Shen and Sun, [Squeeze-and-excitation networks](https://arxiv.org/abs/1709.01507), 2018:
+#   channel attention.
 # - Zhang and others, [Image super-resolution using very deep residual channel attention
 #   networks](https://arxiv.org/abs/1807.02758), 2018: RCAN.
 # - Ding and others, [RepVGG: making VGG-style ConvNets great
 #   again](https://arxiv.org/abs/2101.03697), 2021: branches that are folded.
+# - Zhang, Zeng and Zhang, [Edge-oriented convolution block for real-time super resolution on
+#   mobile devices](https://doi.org/10.1145/3474085.3475291), 2021: folded blocks for SR.
 # - Kong and others, [Residual local feature network for efficient
 #   super-resolution](https://arxiv.org/abs/2205.07514), 2022: RLFN.
 # - Wan and others, [Swift parameter-free attention network for efficient

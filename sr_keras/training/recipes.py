@@ -395,6 +395,28 @@ _TABLE = {
         ema_momentum=0.998,
         precision="float32",
     ),
+    # For clean photos. It learns from outputs of RLFN-S, which `examples/distill.py` puts
+    # into these folders: one for `PHOTOS`, the other for the rest of `ALL_PHOTOS`.
+    "span-x4-photos": Recipe(
+        network="span",
+        scale=4,
+        data=("rlfn-pairs", "rlfn-pairs-more"),
+        validation="rlfn-pairs/validation",
+        num_validation=0,
+        skip_bad=True,
+        min_contrast=0.03,
+        options={"filters": 48, "folded": True},
+        weights="photos-real",
+        loss=((1.0, "l1"), (0.05, "frequency")),
+        batch_size=16,
+        lr_patch_size=40,
+        steps=11_000,
+        optimizer="soap",
+        optimizer_options={"beta_2": 0.99},
+        learning_rate=2e-3,
+        warmup_steps=100,
+        ema_momentum=0.999,
+    ),
     # It learns from outputs of RealESRGAN_x4plus, which `examples/distill.py` puts into
     # the folder `realesrgan-pairs`.
     "span-x4-photos-distilled": Recipe(
