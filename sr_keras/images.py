@@ -79,7 +79,7 @@ def color_profile(path):
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is not a readable image.
     """
-    with image_files.ImageFile(path) as file:
+    with image_files.ImageFile(path, max_pixels=0) as file:  # decodes no pixels
         profile = file.metadata.icc_profile or b""
         space = b"GRAY" if file.is_grey else b"RGB "
         return profile if profile[16:20] == space else None

@@ -113,9 +113,10 @@ def upscale(
         channels, or a Pillow image. Floats are clipped to [0, 1].
 
     Raises:
-        ValueError: If the image is of another kind or does not fit the network, the
-            network returns integers, NaN or infinite values, or `scale` and `size`
-            are not as described or both given.
+        ValueError: If the image or `model` is of another kind, the image does not fit
+            the network, the network returns integers, NaN or infinite values, or
+            another argument is not as described. Also if `scale` and `size` are both
+            given.
 
     Warns:
         UserWarning: If tiles cannot equal the whole image, because the network
@@ -180,13 +181,20 @@ class Networks:
         detail: How much of these may be invented, see `models.load`.
 
     Raises:
-        ValueError: If `model` is empty or an argument does not fit.
+        ValueError: If `model` is empty or of another kind, or an argument does not fit.
     """
 
     def __init__(self, model, precision="float32", engine="keras", detail=None):
         self._models = model if isinstance(model, (list, tuple)) else [model]
         if not self._models:
             raise ValueError(f"`model` must not be empty. Received: model={model!r}")
+        for each in self._models:
+            is_alone = each is None and len(self._models) == 1
+            if not (is_alone or isinstance(each, (str, os.PathLike)) or callable(each)):
+                raise ValueError(
+                    "`model` must be a name, a path, a `keras.Model`, a callable, a"
+                    f" list of these, or None. Received: model={model!r}"
+                )
         check_name("an engine", engine, ["auto", *engines.ENGINES])
         if engine != "keras" and precision != "float32":
             raise ValueError(
@@ -444,14 +452,16 @@ def upscale_video(
 
 
 def _digest(network):
-    """Returns a string that differs for networks of other weights, or None."""
-    keras_network = getattr(network, "network", network)  # of an `Engine`
-    get_weights = getattr(keras_network, "get_weights", None)
-    if get_weights is None:
+    """Returns a string that changes with what a network computes, or None."""
+    engine, model, path = "keras", network, None
+    if isinstance(network, engines.Engine):
+        engine, model, path = network.engine, network.network, network.path
+    try:
+        # The name of a file has the digest of the network and that of the photos with
+        # which it was calibrated.
+        return f"{engine} {path.name if path else engines.digest(model)}"
+    except Exception:  # whatever the model's own code raises if it has no graph
         return None
-    return files.digest(
-        [network.name.encode(), *map(np.ascontiguousarray, get_weights())]
-    )
 
 
 def is_out_of_memory(error):

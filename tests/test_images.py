@@ -665,3 +665,10 @@ def test_many_channels_are_resized_like_single_ones(dtype):
     for channel in (0, 64, 129):
         single = images.resize(image[..., channel], (8, 6))
         np.testing.assert_allclose(small[..., channel], single, atol=1e-4)
+
+
+def test_the_profile_of_a_large_image_is_read(tmp_path, monkeypatch):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    images.write(tmp_path / "a.png", RGB, profile)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    assert images.color_profile(tmp_path / "a.png") == profile

@@ -450,8 +450,16 @@ def test_an_explicit_halo_keeps_to_the_steps_of_a_graph():
 def test_an_invalid_halo_is_refused(halo):
     with pytest.raises(ValueError, match="`halo` must be a non-negative integer"):
         upscale(lambda x: x, noise(9, 9), tile=4, halo=halo)
+    with pytest.raises(ValueError, match=r"\(halo, step\). Received: halo=\(1, 2, 3\)"):
+        upscale(lambda x: x, noise(9, 9), tile=4, halo=(1, 2, 3))
     with pytest.raises(ValueError, match="step must be a positive .* Received: 0"):
         upscale(lambda x: x, noise(9, 9), tile=4, halo=ReceptiveField(1, 0))
+
+
+@pytest.mark.parametrize("model", [[None, lambda x: x], 4, [4]])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(ValueError, match="must be a name, a path, .* Received: model="):
+        upscale(model, noise(9, 9))
 
 
 def test_warns_if_an_exact_halo_would_be_very_large():

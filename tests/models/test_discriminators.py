@@ -262,3 +262,9 @@ def test_discriminators_are_found_by_name(name):
 def test_invalid_arguments(build, arguments, message):
     with pytest.raises(ValueError, match=message):
         build(**arguments)
+
+
+@pytest.mark.parametrize("build", [*DISCRIMINATORS.values(), feature_discriminator])
+def test_spectral_norm_must_be_a_bool(build):
+    with pytest.raises(ValueError, match="`spectral_norm` must be a bool. .*='False'"):
+        build(filters=1, spectral_norm="False")
