@@ -181,7 +181,6 @@ class ImageFile:
             if not _has_deep_channels(self.path, image):
                 return _to_array(image)
             image.load()  # raises if the file is truncated, which OpenCV does not
-            # OpenCV applies the orientation of TIFFs only; Pillow drops their tag
             orientation = image.getexif().get(_ORIENTATION, 1)
             return _read_deep(self.path, self._indices[index], orientation)
 
@@ -327,25 +326,23 @@ def _read_deep(path, index, orientation):
     is_png = head.startswith(b"\x89PNG")
     planar = None if is_png else _read_planes(path, index)
     if planar is not None:
-        array = planar
+        return planar
+    # imdecode because imread cannot open every path on every system
+    data = np.fromfile(path, np.uint8)
+    if index == 0:
+        array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     else:
-        # imdecode because imread cannot open every path on every system
-        data = np.fromfile(path, np.uint8)
-        if index == 0:
-            array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        else:
-            pages = (index, index + 1)
-            _, array = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=pages)
-            array = array[0] if array else None
-            orientation = 1 if array is None else orientation
-        if array is None or array.dtype != np.uint16:
-            raise ValueError("its 16-bit pixels cannot be decoded")
-        code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        array = cv2.cvtColor(array, code)
-        orientation = orientation if is_png else 1
+        pages = (index, index + 1)
+        _, array = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=pages)
+        array = array[0] if array else None
+    if array is None or array.dtype != np.uint16:
+        raise ValueError("its 16-bit pixels cannot be decoded")
+    code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    array = cv2.cvtColor(array, code)
     if is_png and head[25] == 4:
         array = array[..., [0, 3]]
-    return _upright(array, orientation)
+    # OpenCV applies the orientation of TIFFs only
+    return _upright(array, orientation) if is_png else array
 
 
 def _read_planes(path, index):
@@ -355,11 +352,14 @@ def _read_planes(path, index):
         if page.planarconfig != tifffile.PLANARCONFIG.SEPARATE:
             return None
         try:
-            return np.moveaxis(page.asarray(), 0, -1)
+            array = np.moveaxis(page.asarray(), 0, -1)
         except Exception as error:
             raise ValueError(
                 f"its 16-bit channels, in separate planes, cannot be decoded: {error}"
             ) from error
+        # Pillow has dropped the tag
+        tag = page.tags.get(_ORIENTATION)
+        return _upright(array, tag.value if tag else 1)
 
 
 def _upright(array, orientation):

@@ -172,6 +172,28 @@ def test_channels_in_planes_and_white_as_0_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("page", [0, 1])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_orientation_of_a_16_bit_colour_tiff_is_applied(
+    tmp_path, planes, page, orientation
+):
+    def pixels(values):
+        return np.array(values, np.uint16)[..., None] * np.uint16([6000, 500, 7])
+
+    stored = pixels(UPRIGHT[1])
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for turned in (1, orientation)[1 - page :]:
+            file.write(
+                np.moveaxis(stored, 2, 0) if planes == "separate" else stored,
+                photometric="rgb",
+                planarconfig=planes,
+                extratags=[(0x0112, "H", 1, turned, True)],
+            )
+    with image_files.ImageFile(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(file.read(page), pixels(UPRIGHT[orientation]))
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "rgb"])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
