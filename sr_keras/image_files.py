@@ -435,11 +435,17 @@ def check_pixels(path, image):
         raise ValueError(
             f"{path}: images with alpha need the suffix .png, .tif or .webp."
         )
+    check_size(path, *image.shape[:2])
+
+
+def check_size(path, height, width):
+    """Raises a ValueError if an image is too large for a file of such a name."""
+    suffix = pathlib.Path(path).suffix.lower()
     limit = {".jpg": 65535, ".jpeg": 65535, ".gif": 65535, ".webp": 16383}.get(suffix)
-    if limit and max(image.shape[:2]) > limit:
+    if limit and max(height, width) > limit:
         raise ValueError(
             f"{path}: sides are at most {limit} pixels in {suffix} files. Received:"
-            f" shape={image.shape}"
+            f" {width}x{height} pixels"
         )
 
 
@@ -470,14 +476,16 @@ def write(
         quality: 1 to 100 for JPEG and WebP. None means 95 for JPEG, and lossless for
             WebP.
         durations: None, or how long each frame of an animation is shown, in
-            milliseconds.
+            milliseconds. Needed for several frames.
         loop: How often the animation is played; 0 for ever, None for the default of
             the format, which is once for a GIF and for ever otherwise.
         num_frames: Number of pages of a TIFF, by which it is known whether the file
             may have more than 4 GB.
 
     Raises:
-        ValueError: If the pixels do not fit the format. The message names the file.
+        ValueError: If the pixels do not fit the format, or there are several frames
+            and no `durations`, or the file cannot be an animation, which is 8 bits deep
+            and has the suffix .png, .webp or .gif. The message names the file.
     """
     path = pathlib.Path(path)
     metadata = metadata or Metadata()
@@ -488,6 +496,12 @@ def write(
         return
     frames = _checked(path, frames)
     first = next(frames)
+    can_be_animation = suffix in (".png", ".webp", ".gif") and first.dtype == np.uint8
+    if (durations is None or not can_be_animation) and next(frames, None) is not None:
+        raise ValueError(
+            f"{path}: several frames need `durations`, 8 bits, and the suffix .png,"
+            f" .webp or .gif. Received: durations={durations}, dtype={first.dtype}"
+        )
     with files.replacing(path) as temporary:
         _encode(temporary, first, frames, metadata, quality, durations, loop)
 

@@ -246,10 +246,12 @@ def test_files_that_are_not_images_are_named(tmp_path):
         images.read(tmp_path / "bomb.png")
 
 
-def test_the_limit_of_pixels_can_be_changed(tmp_path):
+def test_the_limit_of_pixels_can_be_changed(tmp_path, monkeypatch):
     images.write(tmp_path / "a.png", RGB)  # of 35 pixels
     for limit in (None, 0, 35, 1000):
         assert images.read(tmp_path / "a.png", limit).shape == RGB.shape
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert images.color_profile(tmp_path / "a.png") is None  # decodes no pixels
     former = Image.MAX_IMAGE_PIXELS
     with pytest.raises(ValueError, match="a.png is too large"):
         images.read(tmp_path / "a.png", max_pixels=34)
