@@ -72,7 +72,7 @@ def find(name):
         return path
     for folder in (FOLDER, ENCODERS, DENOISERS):
         path = folder / f"{name}{SUFFIX}"
-        if path.is_file():
+        if path.parent == folder and path.is_file():
             return path
     check_name("a shipped set of weights", str(name), all_names())
 
@@ -368,15 +368,15 @@ def _resolve(own, weights):
         return path
     if path.name.endswith(SUFFIX):
         return find(path)
-    if path.is_dir():
-        return model_file_of_run(path)
-    if own is None:
-        return find(weights)
-    prefix = f"{own['network']}-x{own['config']['scale']}-"
     name = str(weights)
+    prefix = "" if own is None else f"{own['network']}-x{own['config']['scale']}-"
     try:
         return find(name if name.startswith(prefix) else prefix + name)
     except ValueError:
+        if path.is_dir():  # only now: any folder may have the name of a shipped set
+            return model_file_of_run(path)
+        if own is None:
+            raise
         fitting = names(**{"network": own["network"], **own["config"]})
         raise ValueError(
             "`weights` must be None, the path of a .weights.h5 or .keras file, the"
