@@ -199,7 +199,7 @@ def faults(entry):
         height, width, channels = sr.images.read(path).shape
         result = work / "results" / entry / path.name
         if not result.exists():
-            found.append(f"{path.name} is missing")
+            found.append(f"there is no {path.name}")
         elif sr.images.read(result).shape != (scale * height, scale * width, channels):
             found.append(f"{path.name} has the wrong size")
     return found
