@@ -12,15 +12,23 @@ import time
 import keras
 import numpy as np
 
-from sr_keras import datasets, files, images, losses, lpips, metrics, models, quality
+from sr_keras import (
+    datasets,
+    files,
+    images,
+    losses,
+    lpips,
+    metrics,
+    models,
+    quality,
+    tiles,
+)
 from sr_keras.checks import check_name, check_scale
 from sr_keras.inference import upscale
 from sr_keras.precision import on_cpu
 
 # Share of values at 0 or the maximum from which the range of outputs is checked.
 _SATURATED = 0.9
-# No output in [0, 1] overshoots so far, and nearly all outputs in [0, 255] do.
-_IMPLAUSIBLE = 8.0
 # What may follow the name of a photo in the name of a result: "x4", "_SwinIR", ...
 _ENDING = re.compile(r"x\d|[_.\-+ (\[]")
 
@@ -276,7 +284,7 @@ def _check_range(model, lr, sr, dataset, index, tile):
         grey = images.to_float(hr).mean(axis=-1)
         error = np.mean((raw[0].mean(axis=-1) / 255 - grey) ** 2)
         # The image is recognizable if its values are divided by 255.
-        if not (raw.max() > _IMPLAUSIBLE and error < np.var(grey) + 0.01):
+        if not (raw.max() > tiles.IMPLAUSIBLE and error < np.var(grey) + 0.01):
             return
         received = f"floats from {raw.min():g} to {raw.max():g}"
     raise ValueError(

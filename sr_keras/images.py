@@ -210,8 +210,8 @@ def luma(images):
         [16/255, 235/255].
 
     Raises:
-        ValueError: If the last axis has neither 1 nor 3 channels, or the dtype is not
-            supported.
+        ValueError: If the last axis has neither 1 nor 3 channels, or the dtype of an
+            RGB image is not supported.
     """
     if len(images.shape) == 2 or images.shape[-1] == 1:
         return images

@@ -262,7 +262,7 @@ def test_a_video_that_ends_too_early_is_reported(tmp_path):
     source = save(tmp_path / "a.mkv", pictures(60))
     data = source.read_bytes()
     source.write_bytes(data[: len(data) // 2])
-    with pytest.warns(UserWarning, match=r"a\.mkv has pictures for .*is damaged"):
+    with pytest.warns(UserWarning, match=r"a\.mkv has video frames for .*is damaged"):
         video.convert(source, tmp_path / "b.mkv", lambda frame: frame)
 
 
@@ -277,7 +277,7 @@ def test_sound_that_does_not_fit_is_refused_before_the_work(tmp_path):
         wave = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.uint8), "u8", "mono")
         wave.sample_rate = 8000
         container.mux(tone.encode(wave))
-    message = "cannot have the sound .* suffix .mkv"
+    message = "cannot have the audio .* suffix .mkv"
     with pytest.raises(ValueError, match=message):
         video.convert(tmp_path / "a.mkv", tmp_path / "b.mp4", lambda x: 1 / 0)
 
