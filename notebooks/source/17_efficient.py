@@ -391,9 +391,8 @@ for pixels in here.sides:
 
 # %% [markdown]
 # By count, twice the side means 4 times the work for the convolution and 16 times the work for
-# attention. The convolution needs about 1 ms or less at all these sizes, most of it overhead. At
-# 48 x 48 there are five times as many pairs as at 32 x 32, and attention takes more than four
-# times as long. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. FlashAttention
+# attention. The convolution needs about 1 ms at all these sizes, most of it overhead. At 48 x 48
+# there are five times as many pairs as at 32 x 32, and attention takes four times as long. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. FlashAttention
 # (2022) computes them block by block without storing them, but its time still grows with the
 # square. So networks for photos avoid attention among all pixels. We look at three ways:
 # attention in windows, weights of channels, and gates computed from single pixels.
@@ -1011,7 +1010,7 @@ sr.plotting.quality_against_cost(
 # The order is that of neither column. FSRCNN has half as many parameters as ESPCN, and half of
 # the Mult-Adds, because both use each weight once for each LR pixel. It still takes nearly twice
 # as long, probably because it has more layers, and a 9 x 9 transposed convolution at the end. The
-# small EDSR has 14 times the Mult-Adds of ESPCN, but takes less than six times as long. EDSR
+# small EDSR has 14 times the Mult-Adds of ESPCN, but takes only five times as long. EDSR
 # gains another 0.3 dB, and takes several times as long as the small networks. (The networks
 # called small were trained for minutes, see the [cards](../sr_keras/pretrained/README.md), so the
 # plot compares trainings as well as designs.)
@@ -1022,8 +1021,8 @@ sr.plotting.quality_against_cost(
 # ([code](https://github.com/Amazingren/NTIRE2026_ESR)), and the authors of RLFN [their network
 # RLFN-S](https://github.com/bytedance/RLFN/blob/main/model_zoo/rlfn_s_x4.pth). To run these
 # cells, put the files into the folder `official` of your data (`SR_KERAS_DATA`, otherwise
-# `../data`), under the names below. Without them, read on: SPAN (150,688 parameters) takes 88 ms
-# and reaches 30.00 dB, RLFN-S (470,208) 206 ms and 30.20 dB. Both were trained for much longer,
+# `../data`), under the names below. Without them, read on: SPAN (150,688 parameters) takes 120 ms
+# and reaches 30.00 dB, RLFN-S (470,208) 265 ms and 30.20 dB. Both were trained for much longer,
 # on thousands of photos, so not only their design differs from ours.
 
 # %%
@@ -1168,7 +1167,7 @@ layer.build((None, None, None, 52))
 print(answer, layer.count_params())
 
 # %% [markdown] tags=["solution"]
-# About 60 (ESPCN), 220 (FSRCNN), 23 (EDSR small), 23 (RCAN small) and 20 (EDSR): the layers with
+# About 75 (ESPCN), 280 (FSRCNN), 26 (EDSR small), 28 (RCAN small) and 21 (EDSR): the layers with
 # few channels make worse use of the processor.
 
 # %% [markdown]
