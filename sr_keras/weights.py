@@ -300,8 +300,8 @@ def load(model, weights, defaults=None):
         stored = identity(path)
     if stored is not None and own is not None and not _agree(stored, own, defaults):
         raise ValueError(
-            f"{path} holds the weights of {_call(stored)}, which do not fit"
-            f" {_call(own)}. `sr_keras.models.load` builds the network that a file"
+            f"{path} holds the weights of {call_text(stored)}, which do not fit"
+            f" {call_text(own)}. `sr_keras.models.load` builds the network that a file"
             " belongs to."
         )
     try:
@@ -310,7 +310,7 @@ def load(model, weights, defaults=None):
         else:
             model.load_weights(path)
     except ValueError as error:
-        name = f"'{model.name}'" if own is None else _call(own)
+        name = f"'{model.name}'" if own is None else call_text(own)
         raise ValueError(f"The weights in {path} do not fit {name}: {error}") from error
     return model
 
@@ -420,6 +420,11 @@ def read_model(path):
         raise ValueError(f"{path} is not a readable Keras model: {error}") from error
 
 
-def _call(stored):
-    config = ", ".join(f"{k}={v!r}" for k, v in stored["config"].items())
-    return f"{stored['network']}({config})"
+def call_text(identity):
+    """Returns the call that builds a network, for messages.
+
+    Args:
+        identity: `{"network", "config"}`, see `models.Network`.
+    """
+    config = ", ".join(f"{k}={v!r}" for k, v in identity["config"].items())
+    return f"{identity['network']}({config})"

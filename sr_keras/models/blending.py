@@ -2,6 +2,9 @@
 
 import keras
 
+from sr_keras.precision import graph_of
+from sr_keras.weights import call_text
+
 
 def blend(first, second, amount):
     """Interpolates between the weights of two networks of the same architecture.
@@ -36,7 +39,7 @@ def blend(first, second, amount):
     if None not in known and known[0] != known[1]:
         raise ValueError(
             "Both networks must have the same architecture. Received:"
-            f" {_call(known[0])} and {_call(known[1])}"
+            f" {call_text(known[0])} and {call_text(known[1])}"
         )
     pairs = list(zip(first.get_weights(), second.get_weights(), strict=False))
     if len(first.weights) != len(second.weights) or any(
@@ -47,11 +50,6 @@ def blend(first, second, amount):
             f" '{first.name}' with {first.count_params()} parameters and"
             f" '{second.name}' with {second.count_params()}"
         )
-    between = keras.models.clone_model(first)
+    between = keras.models.clone_model(graph_of(first))
     between.set_weights([(1 - amount) * a + amount * b for a, b in pairs])
     return between
-
-
-def _call(identity):
-    config = ", ".join(f"{k}={v!r}" for k, v in identity["config"].items())
-    return f"{identity['network']}({config})"
