@@ -16,11 +16,10 @@ from sr_keras import datasets, files, images, losses, lpips, metrics, models, qu
 from sr_keras.checks import check_name, check_scale
 from sr_keras.inference import upscale
 from sr_keras.precision import on_cpu
+from sr_keras.tiles import IMPLAUSIBLE
 
 # Share of values at 0 or the maximum from which the range of outputs is checked.
 _SATURATED = 0.9
-# No output in [0, 1] overshoots so far, and nearly all outputs in [0, 255] do.
-_IMPLAUSIBLE = 8.0
 # What may follow the name of a photo in the name of a result: "x4", "_SwinIR", ...
 _ENDING = re.compile(r"x\d|[_.\-+ (\[]")
 
@@ -276,7 +275,7 @@ def _check_range(model, lr, sr, dataset, index, tile):
         grey = images.to_float(hr).mean(axis=-1)
         error = np.mean((raw[0].mean(axis=-1) / 255 - grey) ** 2)
         # The image is recognizable if its values are divided by 255.
-        if not (raw.max() > _IMPLAUSIBLE and error < np.var(grey) + 0.01):
+        if not (raw.max() > IMPLAUSIBLE and error < np.var(grey) + 0.01):
             return
         received = f"floats from {raw.min():g} to {raw.max():g}"
     raise ValueError(
