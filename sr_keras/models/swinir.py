@@ -1,7 +1,6 @@
 """SwinIR: attention inside shifted windows."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from sr_keras.checks import (
@@ -10,6 +9,7 @@ from sr_keras.checks import (
     check_flags,
     check_option,
     check_scale,
+    is_count,
 )
 from sr_keras.layers import (
     ICNR,
@@ -17,6 +17,7 @@ from sr_keras.layers import (
     NearestUpsampling,
     PadToMultiple,
     PixelShuffle,
+    relative_positions,
 )
 from sr_keras.models.network import register
 
@@ -42,7 +43,7 @@ class ShiftedWindowAttention(layers.Layer):
     Args:
         num_heads: Number of heads.
         window: Side of the windows in pixels.
-        shift: How many pixels the windows are shifted, less than `window`.
+        shift: How many pixels the windows are shifted, from 0 to `window - 1`.
 
     Input shape:
         `(batch, height, width, 3 * channels)`: queries, keys and values. Height and
@@ -51,17 +52,38 @@ class ShiftedWindowAttention(layers.Layer):
     Output shape:
         `(batch, height, width, channels)`
 
+    Raises:
+        ValueError: If `num_heads` or `window` is not a positive integer, `shift` is out
+            of range, or the input has another shape.
+
     Reference:
         [Liu et al., 2021](https://arxiv.org/abs/2103.14030)
     """
 
     def __init__(self, num_heads, window=8, shift=0, **kwargs):
         super().__init__(**kwargs)
+        check_counts(num_heads=num_heads, window=window)
+        if shift != 0 and not (is_count(shift) and shift < window):
+            raise ValueError(
+                f"`shift` must be an integer from 0 to window - 1 = {window - 1}."
+                f" Received: shift={shift!r}"
+            )
         self.num_heads = num_heads
         self.window = window
         self.shift = shift
 
     def build(self, input_shape):
+        _, *sides, depth = input_shape
+        if depth % (3 * self.num_heads):
+            raise ValueError(
+                "The number of input channels must be a multiple of 3 * num_heads ="
+                f" {3 * self.num_heads}. Received: input_shape={input_shape}"
+            )
+        if any(n is not None and n % self.window for n in sides):
+            raise ValueError(
+                "Height and width must be multiples of `window`, which is"
+                f" {self.window}. Received: input_shape={input_shape}"
+            )
         side = 2 * self.window - 1
         self.bias_table = self.add_weight(
             shape=(side**2, self.num_heads),
@@ -126,23 +148,6 @@ class ShiftedWindowAttention(layers.Layer):
             "window": self.window,
             "shift": self.shift,
         }
-
-
-def relative_positions(window):
-    """Returns which row of the table of biases belongs to each pair of pixels.
-
-    Args:
-        window: Side of the windows in pixels.
-
-    Returns:
-        An integer array `(window**2, window**2)` with values below
-        `(2 * window - 1)**2`: the vertical distance of the first pixel from the second
-        and the horizontal one, each from `-(window - 1)` to `window - 1`.
-    """
-    rows, columns = np.divmod(np.arange(window**2), window)
-    down = rows[:, None] - rows + window - 1
-    right = columns[:, None] - columns + window - 1
-    return down * (2 * window - 1) + right
 
 
 def _roll(x, shift):

@@ -69,3 +69,9 @@ def test_attention_is_the_sigmoid_less_one_half():
     x, skip, gated = map(np.array, inside(lr))
     expected = (x + skip) * (1 / (1 + np.exp(-x)) - 0.5)
     np.testing.assert_allclose(gated, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("arguments", [{"filters": 0}, {"filters": 4, "gain": 1.5}])
+def test_foldable_convolutions_need_positive_integers(arguments):
+    with pytest.raises(ValueError, match="must be a positive integer. Received: "):
+        FoldableConv2D(**arguments)

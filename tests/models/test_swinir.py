@@ -8,7 +8,6 @@ from sr_keras import inference
 from sr_keras.models.swinir import (
     GELU,
     ShiftedWindowAttention,
-    relative_positions,
     swinir,
 )
 
@@ -79,12 +78,6 @@ def test_attention_equals_the_plain_loop(window, shift, height, width):
     np.testing.assert_allclose(layer(qkv)[1], expected, atol=1e-5)
 
 
-def test_relative_positions_of_two_by_two_pixels():
-    # 3x3 distances, from top left to bottom right; no distance is in the middle
-    expected = [[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]]
-    np.testing.assert_array_equal(relative_positions(2), expected)
-
-
 def test_gelu_is_exact():
     x = np.concatenate([np.linspace(-30, 30, 10_001), [0.0]]).astype("float32")
     normal = [0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.astype(float)]
@@ -137,3 +130,29 @@ def test_tiles_are_close_but_not_exact():
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         swinir(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"num_heads": 0}, "`num_heads` must be a positive integer. Received: num_h"),
+        ({"num_heads": 2, "window": 2.5}, "`window` must be a positive integer"),
+        ({"num_heads": 2, "shift": 8}, "from 0 to window - 1 = 7. Received: shift=8"),
+        ({"num_heads": 2, "shift": -1}, "`shift` must be an integer from 0"),
+    ],
+)
+def test_attention_refuses_invalid_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ShiftedWindowAttention(**arguments)
+
+
+@pytest.mark.parametrize(
+    "shape, message",
+    [
+        ((1, 8, 8, 12), r"multiple of 3 \* num_heads = 9. Received: input_shape=.*12"),
+        ((1, 8, 6, 9), "multiples of `window`, which is 4. Received: input_shape="),
+    ],
+)
+def test_attention_refuses_inputs_that_do_not_divide(shape, message):
+    with pytest.raises(ValueError, match=message):
+        ShiftedWindowAttention(3, window=4)(np.zeros(shape, "float32"))
