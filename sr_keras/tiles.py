@@ -287,6 +287,11 @@ def _scaled(pixels, scale, origin=0):
 def _field_for_tiles(model, halo):
     """Returns a `ReceptiveField` with a finite halo."""
     if isinstance(halo, tuple):
+        if len(halo) != 2:
+            raise ValueError(
+                "A tuple for `halo` must be a `ReceptiveField`, (halo, step). Received:"
+                f" halo={halo!r}"
+            )
         halo, step = halo
         if not is_count(step):
             raise ValueError(f"The step must be a positive integer. Received: {step!r}")

@@ -2,8 +2,8 @@
 
 import keras
 
+from sr_keras import weights
 from sr_keras.precision import graph_of
-from sr_keras.weights import call_text
 
 
 def blend(first, second, amount):
@@ -39,7 +39,7 @@ def blend(first, second, amount):
     if None not in known and known[0] != known[1]:
         raise ValueError(
             "Both networks must have the same architecture. Received:"
-            f" {call_text(known[0])} and {call_text(known[1])}"
+            f" {weights.call_of(known[0])} and {weights.call_of(known[1])}"
         )
     pairs = list(zip(first.get_weights(), second.get_weights(), strict=False))
     if len(first.weights) != len(second.weights) or any(

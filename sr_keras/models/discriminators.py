@@ -260,6 +260,7 @@ def srfeat_discriminator(
         [Park et al., 2018](https://doi.org/10.1007/978-3-030-01270-0_27)
     """
     check_counts(size=size, filters=filters)
+    check_flags(spectral_norm=spectral_norm)
     if size % 16:
         raise ValueError(f"`size` must be a multiple of 16. Received: size={size}")
     inputs = keras.Input((size, size, 3), name="image")

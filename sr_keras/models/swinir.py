@@ -53,8 +53,10 @@ class ShiftedWindowAttention(layers.Layer):
         `(batch, height, width, channels)`
 
     Raises:
-        ValueError: If `num_heads` or `window` is not a positive integer, `shift` is out
-            of range, or the input has another shape.
+        ValueError: If `num_heads` or `window` is not a positive integer, or `shift` is
+            out of range. When the layer is built, if the input does not have three
+            times a multiple of `num_heads` channels, or its sides are known and not
+            multiples of `window`.
 
     Reference:
         [Liu et al., 2021](https://arxiv.org/abs/2103.14030)
@@ -65,24 +67,24 @@ class ShiftedWindowAttention(layers.Layer):
         check_counts(num_heads=num_heads, window=window)
         if shift != 0 and not (is_count(shift) and shift < window):
             raise ValueError(
-                f"`shift` must be an integer from 0 to window - 1 = {window - 1}."
-                f" Received: shift={shift!r}"
+                "`shift` must be an integer from 0 to `window - 1`. Received:"
+                f" shift={shift!r}, window={window}"
             )
         self.num_heads = num_heads
         self.window = window
         self.shift = shift
 
     def build(self, input_shape):
-        _, *sides, depth = input_shape
-        if depth % (3 * self.num_heads):
+        if input_shape[-1] % (3 * self.num_heads):
             raise ValueError(
-                "The number of input channels must be a multiple of 3 * num_heads ="
-                f" {3 * self.num_heads}. Received: input_shape={input_shape}"
+                "The input must have 3 * `channels` channels, where `channels` is a"
+                f" multiple of `num_heads`. Received: {input_shape[-1]} channels,"
+                f" num_heads={self.num_heads}"
             )
-        if any(n is not None and n % self.window for n in sides):
+        if any(side is not None and side % self.window for side in input_shape[1:3]):
             raise ValueError(
-                "Height and width must be multiples of `window`, which is"
-                f" {self.window}. Received: input_shape={input_shape}"
+                "Height and width must be multiples of `window`. Received:"
+                f" input_shape={input_shape}, window={self.window}"
             )
         side = 2 * self.window - 1
         self.bias_table = self.add_weight(

@@ -395,8 +395,8 @@ _TABLE = {
         ema_momentum=0.998,
         precision="float32",
     ),
-    # For clean photos. It learns from outputs of RLFN-S, which `examples/distill.py` puts
-    # into these folders: one for `PHOTOS`, the other for the rest of `ALL_PHOTOS`.
+    # For clean photos. It learns from outputs of RLFN-S, which `examples/distill.py`
+    # puts into these folders: one for `PHOTOS`, one for the rest of `ALL_PHOTOS`.
     "span-x4-photos": Recipe(
         network="span",
         scale=4,

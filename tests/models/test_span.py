@@ -39,6 +39,12 @@ def test_a_foldable_convolution_is_the_chain_of_its_factors():
     assert layer.compute_output_shape((2, 6, 7, 3)) == (2, 6, 7, 5)
 
 
+@pytest.mark.parametrize("name", ["filters", "gain"])
+def test_a_foldable_convolution_refuses_what_is_not_a_count(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer"):
+        FoldableConv2D(**{"filters": 4, name: 0})
+
+
 def test_folding_leaves_the_output_as_it_is(tmp_path):
     network = span(2, filters=6, num_blocks=2)
     random_weights(network)
@@ -69,9 +75,3 @@ def test_attention_is_the_sigmoid_less_one_half():
     x, skip, gated = map(np.array, inside(lr))
     expected = (x + skip) * (1 / (1 + np.exp(-x)) - 0.5)
     np.testing.assert_allclose(gated, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("arguments", [{"filters": 0}, {"filters": 4, "gain": 1.5}])
-def test_foldable_convolutions_need_positive_integers(arguments):
-    with pytest.raises(ValueError, match="must be a positive integer. Received: "):
-        FoldableConv2D(**arguments)

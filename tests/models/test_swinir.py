@@ -135,24 +135,17 @@ def test_wrong_arguments_are_refused(arguments, message):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"num_heads": 0}, "`num_heads` must be a positive integer. Received: num_h"),
-        ({"num_heads": 2, "window": 2.5}, "`window` must be a positive integer"),
-        ({"num_heads": 2, "shift": 8}, "from 0 to window - 1 = 7. Received: shift=8"),
-        ({"num_heads": 2, "shift": -1}, "`shift` must be an integer from 0"),
+        ({"num_heads": 0}, "`num_heads` must be a positive integer"),
+        ({"num_heads": 2, "window": 0}, "`window` must be a positive integer"),
+        ({"num_heads": 2, "shift": 8}, "from 0 to .* Received: shift=8, window=8"),
+        ({"num_heads": 2, "shift": -1}, "from 0 to .* Received: shift=-1, window=8"),
+        (
+            {"num_heads": 3},
+            "multiple of `num_heads`. Received: 12 channels, num_heads=3",
+        ),
+        ({"num_heads": 2, "window": 3}, "multiples of `window`. .* window=3"),
     ],
 )
-def test_attention_refuses_invalid_arguments(arguments, message):
+def test_attention_refuses_what_does_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
-        ShiftedWindowAttention(**arguments)
-
-
-@pytest.mark.parametrize(
-    "shape, message",
-    [
-        ((1, 8, 8, 12), r"multiple of 3 \* num_heads = 9. Received: input_shape=.*12"),
-        ((1, 8, 6, 9), "multiples of `window`, which is 4. Received: input_shape="),
-    ],
-)
-def test_attention_refuses_inputs_that_do_not_divide(shape, message):
-    with pytest.raises(ValueError, match=message):
-        ShiftedWindowAttention(3, window=4)(np.zeros(shape, "float32"))
+        ShiftedWindowAttention(**arguments)(np.zeros((1, 8, 8, 12), "float32"))
