@@ -388,3 +388,20 @@ def cubic(x, a=-0.5):
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def relative_positions(window):
+    """Returns which row of the table of biases belongs to each pair of pixels.
+
+    Args:
+        window: Side of the windows in pixels.
+
+    Returns:
+        An integer array `(window**2, window**2)` with values below
+        `(2 * window - 1)**2`: the vertical distance of the first pixel from the second
+        and the horizontal one, each from `-(window - 1)` to `window - 1`.
+    """
+    rows, columns = np.divmod(np.arange(window**2), window)
+    down = rows[:, None] - rows + window - 1
+    right = columns[:, None] - columns + window - 1
+    return down * (2 * window - 1) + right

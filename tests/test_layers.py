@@ -12,6 +12,7 @@ from sr_keras.layers import (
     PixelShuffle,
     PixelUnshuffle,
     cubic,
+    relative_positions,
 )
 
 
@@ -258,3 +259,9 @@ def test_cubic_weights_keep_constants_and_slopes(shift):
     offsets = np.arange(-3, 4) - shift
     assert np.sum(cubic(offsets)) == pytest.approx(1)
     assert np.sum(cubic(offsets) * offsets) == pytest.approx(0, abs=1e-12)
+
+
+def test_relative_positions_of_two_by_two_pixels():
+    # 3x3 distances, from top left to bottom right; no distance is in the middle
+    expected = [[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]]
+    np.testing.assert_array_equal(relative_positions(2), expected)

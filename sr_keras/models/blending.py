@@ -3,6 +3,7 @@
 import keras
 
 from sr_keras import weights
+from sr_keras.precision import graph_of
 
 
 def blend(first, second, amount):
@@ -49,6 +50,6 @@ def blend(first, second, amount):
             f" '{first.name}' with {first.count_params()} parameters and"
             f" '{second.name}' with {second.count_params()}"
         )
-    between = keras.models.clone_model(first)
+    between = keras.models.clone_model(graph_of(first))
     between.set_weights([(1 - amount) * a + amount * b for a, b in pairs])
     return between

@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from sr_keras.checks import check_counts
+from sr_keras.precision import graph_of
 
 FRAMEWORKS = (
     "pre-upsampling",
@@ -24,7 +25,8 @@ class Entry:
         paper: Authors and year of the paper.
         framework: Where the network upscales: one of `FRAMEWORKS`.
         scales: Scales in common use that the builder supports.
-        parameters: Number of parameters with the builder's defaults at x4.
+        parameters: Number of parameters with the builder's defaults at x4, of the
+            folded network if it can be folded, see `fold`.
         giga_mult_adds: Number of multiply-adds of the same network for an output of
             1280x720 pixels, in 10^9, see `mult_adds`. Building the large networks takes
             seconds each, so these two numbers are stored, and tests verify them.
@@ -90,7 +92,8 @@ def mult_adds(model, scale, height=720, width=1280):
 
     Raises:
         ValueError: If `scale`, `height` or `width` is not a positive integer, or the
-            network has another kind of layer with a kernel, or contains a model.
+            network has another kind of layer with a kernel, such as one that `fold`
+            replaces, or contains a model.
     """
     check_counts(scale=scale, height=height, width=width)
     counts = []
@@ -111,17 +114,19 @@ def mult_adds(model, scale, height=720, width=1280):
 
     channels = model.input_shape[-1]
     inputs = keras.Input((-(-height // scale), -(-width // scale), channels))
-    graph = keras.Model(model.input, model.output)  # not compiled
-    keras.models.clone_model(graph, inputs, call_function=count)
+    keras.models.clone_model(graph_of(model), inputs, call_function=count)
     return sum(counts)
 
 
 def _kernels(layer):
     """Returns the kernels of a convolution or dense layer."""
-    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
+    weights = getattr(layer, "weights", [])  # functions of `keras.ops` have none
+    kernels = [weight for weight in weights if weight.name.endswith("kernel")]
     if kernels and not isinstance(layer, _COUNTED):
+        is_foldable = hasattr(layer, "folded")
         raise ValueError(
             f"The multiply-adds of '{layer.name}', a {type(layer).__name__}, cannot be"
             " counted."
+            + (" Fold the network first, see `models.fold`." if is_foldable else "")
         )
     return kernels

@@ -68,6 +68,8 @@ class Network(keras.Model):
         outputs: As for `keras.Model`.
         scale: Upscaling factor, a positive integer. None if `outputs` is already the
             output of a network.
+        identity: None, or the builder's name and arguments, `{"network", "config"}`.
+            `register` sets it.
         name: Model name.
 
     Raises:

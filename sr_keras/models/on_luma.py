@@ -18,6 +18,9 @@ class RGBToYCbCr(keras.layers.Layer):
         ycbcr = rgb_to_ycbcr(inputs)
         return ycbcr[..., :1], ycbcr[..., 1:]
 
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 1), (*input_shape[:-1], 2)
+
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class YCbCrToRGB(keras.layers.Layer):
@@ -28,6 +31,9 @@ class YCbCrToRGB(keras.layers.Layer):
 
     def call(self, inputs):
         return ycbcr_to_rgb(keras.ops.concatenate(inputs, axis=-1))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], 3)
 
 
 def on_luma(core, name=None):

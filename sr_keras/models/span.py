@@ -124,7 +124,8 @@ def span(
         folded: Whether the network has plain convolutions instead, which compute the
             same. `fold` makes such a network of one that was trained.
         channels: 3 for RGB, 1 for luma.
-        weights: None, the name of a shipped set, or the path of a file.
+        weights: None, the name of a shipped set, a weights file, or the folder of a
+            training run.
         name: Model name.
 
     Input shape:
@@ -134,7 +135,7 @@ def span(
         `(batch, scale * height, scale * width, channels)`, float32, not clipped.
 
     Raises:
-        ValueError: If an argument is not a positive integer.
+        ValueError: If a number is not a positive integer, or `folded` is not a bool.
 
     Reference:
         [Wan et al., 2023](https://arxiv.org/abs/2311.12770)

@@ -1,7 +1,6 @@
 """SwinIR: attention inside shifted windows."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from sr_keras.checks import (
@@ -18,6 +17,7 @@ from sr_keras.layers import (
     NearestUpsampling,
     PadToMultiple,
     PixelShuffle,
+    relative_positions,
 )
 from sr_keras.models.network import register
 
@@ -55,7 +55,8 @@ class ShiftedWindowAttention(layers.Layer):
     Raises:
         ValueError: If `num_heads` or `window` is not a positive integer, or `shift` is
             out of range. When the layer is built, if the input does not have three
-            times a multiple of `num_heads` channels.
+            times a multiple of `num_heads` channels, or its sides are known and not
+            multiples of `window`.
 
     Reference:
         [Liu et al., 2021](https://arxiv.org/abs/2103.14030)
@@ -79,6 +80,11 @@ class ShiftedWindowAttention(layers.Layer):
                 "The input must have 3 * `channels` channels, where `channels` is a"
                 f" multiple of `num_heads`. Received: {input_shape[-1]} channels,"
                 f" num_heads={self.num_heads}"
+            )
+        if any(side is not None and side % self.window for side in input_shape[1:3]):
+            raise ValueError(
+                "Height and width must be multiples of `window`. Received:"
+                f" input_shape={input_shape}, window={self.window}"
             )
         side = 2 * self.window - 1
         self.bias_table = self.add_weight(
@@ -144,23 +150,6 @@ class ShiftedWindowAttention(layers.Layer):
             "window": self.window,
             "shift": self.shift,
         }
-
-
-def relative_positions(window):
-    """Returns which row of the table of biases belongs to each pair of pixels.
-
-    Args:
-        window: Side of the windows in pixels.
-
-    Returns:
-        An integer array `(window**2, window**2)` with values below
-        `(2 * window - 1)**2`: the vertical distance of the first pixel from the second
-        and the horizontal one, each from `-(window - 1)` to `window - 1`.
-    """
-    rows, columns = np.divmod(np.arange(window**2), window)
-    down = rows[:, None] - rows + window - 1
-    right = columns[:, None] - columns + window - 1
-    return down * (2 * window - 1) + right
 
 
 def _roll(x, shift):

@@ -52,6 +52,9 @@ def vae_encoder(
 
     Raises:
         ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
+
+    Reference:
+        [Sohn et al., 2015](https://papers.nips.cc/paper/5775)
     """
     scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
@@ -117,6 +120,9 @@ def vae_decoder(
 
     Raises:
         ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
+
+    Reference:
+        [Sohn et al., 2015](https://papers.nips.cc/paper/5775)
     """
     scale = _check(scale, filters, num_blocks, latent_channels, channels)
 
@@ -158,6 +164,9 @@ def vae(
 
     Raises:
         ValueError: If `scale` is not 2, 3, 4 or 8, or another argument is not valid.
+
+    Reference:
+        [Sohn et al., 2015](https://papers.nips.cc/paper/5775)
     """
     scale = _check(scale, filters, num_blocks, latent_channels, channels)
 

@@ -3,7 +3,11 @@
 import dataclasses
 import math
 
+import keras
+import numpy as np
+
 from sr_keras.plotting.panels import figure
+from sr_keras.precision import graph_of
 
 _UNIT = 0.5  # inches for each unit of length below
 _BOX = (0.9, 2.5)  # width and height
@@ -26,6 +30,19 @@ _MERGES = {
     "Multiply": "\N{MULTIPLICATION SIGN}",
     "Subtract": "\N{MINUS SIGN}",
 }
+# Functions of `keras.ops` that are drawn as an activation, or with a number.
+_FUNCTIONS = {
+    "Elu": "ELU",
+    "Gelu": "GELU",
+    "LeakyRelu": "LeakyReLU",
+    "Relu": "ReLU",
+    "Relu6": "ReLU6",
+    "Sigmoid": "sigmoid",
+    "Silu": "silu",
+    "Softmax": "softmax",
+    "Tanh": "tanh",
+}
+_ARITHMETIC = {"Add", "Multiply", "Subtract"}
 # Written below the layer before them, if it feeds nothing else.
 _ADDED = {
     "Activation",
@@ -40,9 +57,9 @@ _LEFT_OUT = {"CropLike", "Dropout", "Identity", "Output", "PadToMultiple"}
 
 @dataclasses.dataclass(eq=False)
 class _Node:
-    """A call of a layer."""
+    """A call of a layer, or of a function of `keras.ops`."""
 
-    kind: str  # name of the class of the layer
+    kind: str  # name of its class, or of the class of layers that is drawn alike
     label: list  # lines of text
     color: str
     shape: tuple
@@ -70,7 +87,7 @@ def diagram(model, size=96, title=None):
     or mark the output are left out.
 
     Args:
-        model: A functional or sequential model.
+        model: A functional or built sequential model.
         size: Height and width of the input for which sizes are computed, where the
             model leaves them open. Dict of input name to size for a model whose
             inputs have different sizes.
@@ -89,68 +106,81 @@ def diagram(model, size=96, title=None):
 
 def _nodes(model, size):
     """Returns the calls of layers that are drawn, in the order of computation."""
-    config = model.get_config()
-    if "layers" not in config:
-        raise ValueError(
-            "`model` must be a functional or sequential model. Received: "
-            f"{type(model).__name__}"
+    graph = graph_of(model)
+    places = {operation.name: i for i, operation in enumerate(graph.operations)}
+    nodes, node_of = [], {}  # id of a tensor: the node that computed it
+    place_of = {}  # node: where it is drawn, after its sources
+
+    def add(node, name):
+        place_of[node] = max(
+            [places[name], *(place_of[source] for source in node.inputs)]
         )
-    known, nodes = {}, []
-    previous = None
-    for entry in config["layers"]:
-        name = entry["config"]["name"]
-        calls = entry.get("inbound_nodes", [None])
-        if entry["class_name"] == "InputLayer":
-            shape = entry["config"].get("batch_shape") or entry["config"]["batch_input"]
-            side = size.get(name) if isinstance(size, dict) else size
-            shape = (1, *(side if length is None else length for length in shape[1:]))
-            node = _Node("InputLayer", [name], "other", shape, [])
-            nodes.append(node)
-            known[name, 0] = previous = node
-            continue
-        layer = model.get_layer(name)
-        for i, call in enumerate(calls):
-            sources = [previous] if call is None else [known[s] for s in _sources(call)]
-            node = _call(entry, layer, sources)
-            known[name, i] = previous = node
-            if node not in sources and node not in nodes:
-                nodes.append(node)
-    return nodes
+        nodes.append(node)
+
+    names = {
+        id(operation.output): operation.name
+        for operation in graph.operations
+        if isinstance(operation, keras.layers.InputLayer)
+    }
+    inputs = []
+    for tensor in graph.inputs:
+        name = names[id(tensor)]
+        side = size.get(name) if isinstance(size, dict) else size
+        shape = [side if length is None else length for length in tensor.shape[1:]]
+        new = keras.Input(
+            batch_shape=(tensor.shape[0], *shape), dtype=tensor.dtype, name=name
+        )
+        inputs.append(new)
+        node = _Node("InputLayer", [name], "other", new.shape, [])
+        node_of[id(new)] = node
+        add(node, name)
+
+    def record(operation, *args, **kwargs):
+        outputs = operation(*args, **kwargs)
+        values = keras.tree.flatten((args, kwargs))
+        tensors = [x for x in values if isinstance(x, keras.KerasTensor)]
+        made = keras.tree.flatten(outputs)
+        sources = [node_of[id(tensor)] for tensor in tensors]
+        if type(operation).__name__ in _LEFT_OUT:
+            node = sources[0]
+        else:
+            shapes = tensors[0].shape, made[0].shape
+            node = _Node(*_describe(operation, values, *shapes), shapes[1], sources)
+            add(node, operation.name)
+        node_of.update((id(tensor), node) for tensor in made)
+        return outputs
+
+    inputs = keras.tree.pack_sequence_as(graph.input, inputs)
+    keras.models.clone_model(graph, inputs, call_function=record)
+    return sorted(nodes, key=place_of.get)
 
 
-def _sources(call):
-    """Returns (layer, number of its call) for each tensor in a stored call."""
-    if isinstance(call, dict):
-        if call.get("class_name") == "__keras_tensor__":
-            name, number, _ = call["config"]["keras_history"]
-            return [(name, number)]
-        call = list(call.values())
-    if isinstance(call, list | tuple):
-        return [source for value in call for source in _sources(value)]
-    return []
+def _describe(operation, values, before, after):
+    """Describes a call of a layer or of a function of `keras.ops`.
 
+    Args:
+        operation: The layer or function.
+        values: Flat list of what it is called with: tensors and constants.
+        before: Shape of its first input.
+        after: Shape of its first output.
 
-def _call(entry, layer, sources):
-    """Makes a node of a call of a layer, or returns the node that stands for it."""
-    kind, config = entry["class_name"], entry["config"]
-    if kind in _LEFT_OUT:
-        return sources[0]
-    shapes = [source.shape for source in sources]
-    shape = layer.compute_output_shape(shapes if len(shapes) > 1 else shapes[0])
-    label, color = _describe(kind, config, layer, shapes[0], shape)
-    return _Node(kind, label, color, tuple(shape), list(sources))
-
-
-def _describe(kind, config, layer, before, after):
-    """Returns the lines of text and the color for a layer."""
+    Returns:
+        The kind, the lines of text, and the color.
+    """
+    if isinstance(operation, keras.layers.SpectralNormalization):
+        operation = operation.layer
+    kind = type(operation).__name__
+    config = operation.get_config() if isinstance(operation, keras.Layer) else {}
     activation = config.get("activation", "linear")
     if isinstance(activation, dict):
         activation = activation.get("class_name", "activation")
     names = {"relu": "ReLU", "linear": ""}
     activation = names.get(activation, activation)
+    if kind in ("WeightNormalizedConv2D", "FoldableConv2D"):
+        kind = "Conv2D"
     if kind in ("Conv2D", "Conv2DTranspose"):
-        rows, columns = config["kernel_size"]
-        stride = config["strides"][0]
+        rows, columns = config.get("kernel_size", (3, 3))
+        stride = config.get("strides", (1, 1))[0]
         arrow = "\N{UPWARDS ARROW}" if "Transpose" in kind else "\N{DOWNWARDS ARROW}"
         label = [
             f"{'Conv' if kind == 'Conv2D' else 'Conv. transp.'} "
@@ -162,32 +192,57 @@ def _describe(kind, config, layer, before, after):
         if activation:
             label[1] += f", {activation}"
         is_larger = kind == "Conv2DTranspose" and stride > 1
-        return label, "upsampling" if is_larger else "convolution"
+        return kind, label, "upsampling" if is_larger else "convolution"
+    if kind in _FUNCTIONS:
+        return "Activation", [_FUNCTIONS[kind]], "activation"
+    if kind in _ARITHMETIC and any(np.isscalar(value) for value in values):
+        texts = [_number(v) if np.isscalar(v) else "x" for v in values]
+        text = f" {_MERGES[kind]} ".join(texts).removeprefix("x ")
+        return "Rescaling", [text], "activation"
     if kind in _ADDED:
-        return [_added_text(kind, config, activation)], "activation"
+        return kind, [_added_text(kind, config, activation)], "activation"
     names = {
         "GlobalAveragePooling2D": "Global mean",
         "MaxPooling2D": "Max pooling",
         "PixelShuffle": "Pixel shuffle",
     }
     name = names.get(kind, kind.removesuffix("2D").removesuffix("Upsampling"))
+    if isinstance(operation, keras.Model):
+        name = operation.name
     if len(before) == len(after) == 4 and min(before[1], after[1]) > 1:
         factor = after[1] / before[1]
         if factor > 1:
-            return [f"{name} \N{UPWARDS ARROW}{factor:g}"], "upsampling"
+            return kind, [f"{name} \N{UPWARDS ARROW}{factor:g}"], "upsampling"
         if factor < 1:
-            return [f"{name} \N{DOWNWARDS ARROW}{1 / factor:g}"], "downsampling"
+            return kind, [f"{name} \N{DOWNWARDS ARROW}{1 / factor:g}"], "downsampling"
     if kind == "Dense":
         name += f" {config['units']}" + (f", {activation}" if activation else "")
-    if kind in ("Functional", "Network", "Model", "Sequential"):
-        name = config["name"]
-    return [name], "other"
+    return kind, [name], "other"
 
 
 def _added_text(kind, config, activation):
     if kind == "Rescaling":
-        return f"\N{MULTIPLICATION SIGN}{config['scale']:g}"
+        return _rescaling_text(config["scale"], config["offset"])
     return {"Activation": activation, "BatchNormalization": "BN"}.get(kind, kind)
+
+
+def _rescaling_text(scale, offset):
+    """Returns what a `Rescaling` does; lists have a value for each channel."""
+    texts = []
+    if np.ndim(scale):
+        texts.append("\N{MULTIPLICATION SIGN} per channel")
+    elif scale != 1:
+        texts.append(f"\N{MULTIPLICATION SIGN} {_number(scale)}")
+    if np.ndim(offset):
+        texts.append("mean shift")
+    elif offset:
+        sign = "+" if offset > 0 else "\N{MINUS SIGN}"
+        texts.append(f"{sign} {_number(abs(offset))}")
+    return ", ".join(texts) or "Rescaling"
+
+
+def _number(value):
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _fuse(nodes):
@@ -225,7 +280,7 @@ def _with(label, text):
 def _compress(nodes):
     """Returns a list of nodes and of repeats of such lists."""
     nodes[:] = _fuse(nodes)
-    base = nodes[0].shape
+    base = next((node.shape for node in nodes if len(node.shape) == 4), None)
     for node in nodes:
         node.first = node
         if len(node.shape) == 4 and node.shape[1] > 1:

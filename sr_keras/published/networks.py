@@ -11,6 +11,7 @@ import re
 
 import numpy as np
 
+from sr_keras.layers import relative_positions
 from sr_keras.published.layout import Layout
 
 # Mean colour of DIV2K in RGB, which many networks subtract.
@@ -633,14 +634,14 @@ def _swinir(config):
     scale, variant = config["scale"], config["variant"]
     keys = {"head": "conv_first", "embed_norm": "patch_embed.norm", "norm": "norm"}
     ends, computed = {"body": "conv_after_body"}, {}
+    positions = relative_positions(config["window"])
     for i, depth in enumerate(config["depths"]):
         ends[f"group_{i}_conv"] = f"layers.{i}.conv"
         for j in range(depth):
             theirs = f"layers.{i}.residual_group.blocks.{j}"
             for ours, key in _SWINIR_LAYERS.items():
                 keys[f"group_{i}_block_{j}_{ours}"] = f"{theirs}.{key}"
-            positions = functools.partial(_relative_positions, config["window"])
-            computed[f"{theirs}.attn.relative_position_index"] = positions
+            computed[f"{theirs}.attn.relative_position_index"] = lambda _: positions
             if j % 2:
                 mask = functools.partial(_attention_mask, config["window"])
                 computed[f"{theirs}.attn_mask"] = mask
@@ -664,14 +665,6 @@ def _swinir(config):
         for i in range(len(_STEPS[scale])):
             keys[f"upsampling_{i}"] = f"conv_up{i + 1}"
     return Layout("swinir", config, keys, shuffled, computed=computed)
-
-
-def _relative_positions(window, tensors):
-    """Returns which row of the table of biases belongs to each pair of pixels."""
-    rows, columns = np.divmod(np.arange(window**2), window)
-    down = rows[:, None] - rows + window - 1
-    right = columns[:, None] - columns + window - 1
-    return down * (2 * window - 1) + right
 
 
 def _attention_mask(window, tensors):

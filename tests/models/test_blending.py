@@ -1,5 +1,6 @@
 """Blending two networks, and how the second is found from the first."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -27,6 +28,22 @@ def test_weights_are_interpolated():
     np.testing.assert_array_equal(blend(first, second, 0)(lr()), first(lr()))
     np.testing.assert_array_equal(blend(first, second, 1)(lr()), second(lr()))
     assert not np.allclose(first(lr()), second(lr()))
+
+
+def test_networks_with_a_loss_of_the_users_own_are_blended():
+    class Loss(keras.losses.Loss):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = weight
+
+        def call(self, y_true, y_pred):
+            return self.weight * (y_true - y_pred) ** 2
+
+    first, second = span(**SMALL), span(**SMALL)
+    first.compile("adam", Loss(2.0))
+    between = blend(first, second, 1)
+    assert between.scale == 2 and not between.compiled
+    np.testing.assert_array_equal(between(lr()), second(lr()))
 
 
 def test_networks_that_do_not_fit():

@@ -55,3 +55,16 @@ def test_networks_that_contain_models_are_refused():
 def test_mult_adds_need_a_scale():
     with pytest.raises(ValueError, match="`scale` must be a positive .* scale=0"):
         models.mult_adds(models.espcn(2), 0)
+
+
+def test_mult_adds_of_a_network_with_functions_of_keras_ops():
+    inputs = keras.Input((None, None, 3))
+    x = layers.Conv2D(3, 3, padding="same")(inputs)  # 3*3*3*3 on 5x7 pixels
+    model = keras.Model(inputs, keras.ops.relu(x) + inputs)
+    assert models.mult_adds(model, 2, height=10, width=14) == 81 * 35
+
+
+def test_mult_adds_name_the_remedy_for_a_network_that_can_be_folded():
+    network = models.span(2, filters=4, num_blocks=1)
+    with pytest.raises(ValueError, match="FoldableConv2D, .* Fold the network first"):
+        models.mult_adds(network, 2)

@@ -8,7 +8,6 @@ from sr_keras import inference
 from sr_keras.models.swinir import (
     GELU,
     ShiftedWindowAttention,
-    relative_positions,
     swinir,
 )
 
@@ -79,12 +78,6 @@ def test_attention_equals_the_plain_loop(window, shift, height, width):
     np.testing.assert_allclose(layer(qkv)[1], expected, atol=1e-5)
 
 
-def test_relative_positions_of_two_by_two_pixels():
-    # 3x3 distances, from top left to bottom right; no distance is in the middle
-    expected = [[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]]
-    np.testing.assert_array_equal(relative_positions(2), expected)
-
-
 def test_gelu_is_exact():
     x = np.concatenate([np.linspace(-30, 30, 10_001), [0.0]]).astype("float32")
     normal = [0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.astype(float)]
@@ -150,6 +143,7 @@ def test_wrong_arguments_are_refused(arguments, message):
             {"num_heads": 3},
             "multiple of `num_heads`. Received: 12 channels, num_heads=3",
         ),
+        ({"num_heads": 2, "window": 3}, "multiples of `window`. .* window=3"),
     ],
 )
 def test_attention_refuses_what_does_not_fit(arguments, message):

@@ -119,5 +119,82 @@ def test_a_model_without_a_graph_is_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(ValueError, match="functional or sequential.*Subclassed"):
-        plotting.diagram(Subclassed())
+    class WithArguments(Subclassed):
+        def __init__(self, factor):
+            super().__init__()
+
+    for model in (Subclassed(), WithArguments(2), keras.Sequential([layers.ReLU()])):
+        with pytest.raises(
+            ValueError, match="functional or built sequential.*Received"
+        ):
+            plotting.diagram(model)
+
+
+def test_functions_of_keras_ops_are_drawn_like_layers():
+    inputs = keras.Input((8, 8, 4), name="image")
+    x = layers.Conv2D(4, 3, padding="same")(inputs)
+    x = keras.ops.relu(x) + inputs
+    x = layers.Conv2D(4, 1)(x) * 0.5
+    outputs = 1 - keras.ops.concatenate([x, inputs])
+    fig = plotting.diagram(keras.Model(inputs, outputs))
+    assert boxes(fig) == [
+        "image", "Conv 3×3, 4, ReLU", "+", "Conv 1×1, 4, × 0.5", "C", "1 − x",
+    ]  # fmt: skip
+
+
+def test_models_and_layers_with_several_outputs():
+    on_luma = sr.models.on_luma(sr.models.espcn(2))
+    assert boxes(plotting.diagram(on_luma)) == [
+        "lr", "RGBToYCbCr", "espcn ↑2", "Bicubic ↑2", "YCbCrToRGB",
+    ]  # fmt: skip
+    denoiser = sr.models.denoiser(2, filters=8)
+    assert boxes(plotting.diagram(sr.models.denoiser_upscaler(denoiser))) == [
+        "lr", "OnlyNoise ↑2", "denoiser", "× −0.5, + 0.5",
+    ]  # fmt: skip
+
+
+def test_a_layer_that_is_called_twice_is_drawn_where_it_is_called():
+    shared = layers.Conv2D(4, 3, padding="same")
+    inputs = keras.Input((8, 8, 4), name="image")
+    outputs = shared(layers.MaxPooling2D()(shared(inputs)))
+    assert boxes(plotting.diagram(keras.Model(inputs, outputs))) == [
+        "image", "Conv 3×3, 4", "Max pooling ↓2", "Conv 3×3, 4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "scale, offset, text",
+    [
+        (0.1, 0.0, "× 0.1"),
+        (1.0, -0.5, "− 0.5"),
+        (2.0, 1.0, "× 2, + 1"),
+        (1.0, [-0.4, -0.5], "mean shift"),
+        ([2.0, 3.0], 0.0, "× per channel"),
+        (1.0, 0.0, "Rescaling"),
+    ],
+)
+def test_rescaling_shows_what_it_changes(scale, offset, text):
+    inputs = keras.Input((8, 8, 2), name="image")
+    model = keras.Model(inputs, layers.Rescaling(scale, offset)(inputs))
+    assert boxes(plotting.diagram(model)) == ["image", text]
+
+
+def test_every_kind_of_convolution_is_drawn_as_one():
+    wdsr = sr.models.wdsr(2, filters=4, num_blocks=2)
+    assert "Conv 5×5, 12" in boxes(plotting.diagram(wdsr))
+    span = sr.models.span(2, filters=4, num_blocks=2)
+    folded = sr.models.fold(span)
+    assert boxes(plotting.diagram(span)) == boxes(plotting.diagram(folded))
+    assert {"mean shift", "− 0.5"} < set(boxes(plotting.diagram(span)))
+    patchgan = sr.models.patchgan(filters=4, spectral_norm=True)
+    assert "Conv 4×4, 4, ↓2, LeakyReLU" in boxes(plotting.diagram(patchgan))
+
+
+def test_a_compiled_model_with_a_loss_of_the_users_own_is_drawn():
+    class Loss(keras.losses.Loss):
+        def __init__(self, weight):
+            super().__init__()
+
+    model = sr.models.espcn(2)
+    model.compile(loss=Loss(1.0))
+    assert "Pixel shuffle ↑2" in boxes(plotting.diagram(model))
