@@ -214,13 +214,14 @@ def test_the_command_that_resumes_a_stopped_run_can_be_pasted(
         return None, types.SimpleNamespace(stopped="signal", step=3, folder=out)
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "plain_module.py").write_text("")
     monkeypatch.setattr(training, "train", stop)
-    arguments = ("mine:net", *TRAIN[2:], "--import", "json", "--out", "my run")
+    arguments = ("plain_module:net", *TRAIN[2:], "--import", "json", "--out", "my run")
     code, _, err = call("train", *arguments, "--data", "samples")
     assert code == 130
     assert last_line(err).endswith(
-        "python -m sr_keras train --resume --out 'my run' --import json --import mine"
+        "python -m sr_keras train --resume --out 'my run' --import json"
+        " --import plain_module"
     )
 
 
