@@ -66,7 +66,6 @@ def networks():
         "06_unet": (models.unet(1), 96),
         "08_srresnet": (models.srresnet(4), 96),
         "08_edsr": (models.edsr(4), 96),
-        "09_lapsrn": (models.lapsrn(4), 96),
         "10_patchgan": (models.patchgan(), 256),
         "11_encoder": (models.vae_encoder(4), {"lr": 24, "hr": 96}),
         "11_decoder": (models.vae_decoder(4), 24),
@@ -158,6 +157,39 @@ SKETCHES = {
             "hr pixels",
         ],
     },
+    "09_lapsrn": {
+        "boxes": {
+            "convs": (0, 0, "convolutions\nat LR size", "step"),
+            "up": (1, 0, "transposed\n3 × 3, ↑2", "up"),
+            "convs2": (2, 0, "convolutions\nat 2 × LR", "step"),
+            "up2": (3, 0, "transposed\n3 × 3, ↑2", "up"),
+            "residual": (2, 1, "conv. 3 × 3:\nresidual of x2", "step"),
+            "residual2": (4, 1, "conv. 3 × 3:\nresidual of x4", "step"),
+            "lr": (0, 2, "LR", "image"),
+            "image": (1, 2, "transposed\n4 × 4, ↑2", "up"),
+            "sum": (2, 2, "+", "image"),
+            "image2": (3, 2, "transposed\n4 × 4, ↑2", "up"),
+            "sum2": (4, 2, "+", "image"),
+            "x2": (2, 3, "output of x2", "image"),
+            "x4": (4, 3, "output of x4", "image"),
+        },
+        "arrows": [
+            "lr convs",
+            "convs up",
+            "up convs2",
+            "convs2 up2",
+            "up residual",
+            "up2 residual2",
+            "residual sum",
+            "residual2 sum2",
+            "lr image",
+            "image sum",
+            "sum image2",
+            "image2 sum2",
+            "sum x2",
+            "sum2 x4",
+        ],
+    },
     "10_gan": {
         "boxes": {
             "lr": (0, 0, "LR", "image"),
@@ -208,7 +240,7 @@ SKETCHES = {
             "blur2": (1, 1, "blur", "step"),
             "resize2": (2, 1, "resize", "step"),
             "noise2": (3, 1, "noise", "step"),
-            "jpeg2": (4, 1, "JPEG, and a\nfilter that rings", "step"),
+            "jpeg2": (4, 1, "JPEG and\nsinc filter", "step"),
             "lr": (5, 1, "LR", "image"),
         },
         "arrows": [
@@ -363,6 +395,10 @@ def sketch(boxes, arrows, bends=()):
         elif a[0] == b[0]:
             sign = 1 if b[1] > a[1] else -1
             start, stop = (a[0], a[1] + sign * half[1]), (b[0], b[1] - sign * half[1])
+        elif b[0] < a[0] and b[1] == a[1] + 1:  # back, between two rows
+            y = (a[1] + b[1]) / 2
+            ax.plot([a[0], a[0], b[0]], [a[1] + half[1], y, y], color="0.25", lw=1.2)
+            start, stop = (b[0], y), (b[0], b[1] - half[1])
         else:
             start, stop = (a[0] + half[0], a[1]), (b[0] - half[0], b[1])
         ax.annotate("", stop, start, arrowprops=style)

@@ -15,7 +15,7 @@ import time
 import keras
 import numpy as np
 
-from sr_keras import exporting, files, images
+from sr_keras import exporting, files, images, models
 from sr_keras.checks import check_name
 
 # The package of each engine, and the format that it reads.
@@ -26,6 +26,8 @@ _RUNTIMES = {
 }
 ENGINES = ("keras", *_RUNTIMES)
 _SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
+# Engines that can compute in 8-bit integers.
+_INT8 = ("onnxruntime", "openvino")
 # Patches of this many pixels a side calibrate an int8 network.
 _CALIBRATION_SIDE = 96
 # Side of the image on which "auto" times the engines.
@@ -35,6 +37,17 @@ _TIMED_SIDE = 128
 def available():
     """Returns the names of the engines whose packages are installed."""
     return [name for name in ENGINES if name == "keras" or not _missing(name)]
+
+
+def digest(model):
+    """Returns a name that changes with the graph, the weights or Keras's version.
+
+    Args:
+        model: A `keras.Model` that has a `to_json`, as functional ones have.
+    """
+    texts = [model.to_json().encode(), keras.__version__.encode()]  # Keras exports it
+    weights = map(np.ascontiguousarray, model.get_weights())
+    return f"{model.name}-{files.digest([*texts, *weights])[:24]}"
 
 
 def fastest(model, cache=None):
@@ -52,7 +65,7 @@ def fastest(model, cache=None):
         Engines that cannot run the network are missing in it.
     """
     candidates = available()
-    path = _folder(cache) / f"{_digest(model)}.json"
+    path = _folder(cache) / f"{digest(model)}.json"
     known = files.read_json(path) or {}
     machine = f"{platform.node()}, {os.cpu_count()} processors"
     if known.get("machine") != machine or set(candidates) - set(known["tried"]):
@@ -69,7 +82,9 @@ def fastest(model, cache=None):
         known = {"machine": machine, "tried": candidates, "seconds": seconds}
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(path, known)
-    return min(known["seconds"], key=known["seconds"].get), known["seconds"]
+    # An engine may have been uninstalled since.
+    seconds = {k: v for k, v in known["seconds"].items() if k in candidates}
+    return min(seconds, key=seconds.get), seconds
 
 
 def _seconds(engine, lr):
@@ -94,9 +109,10 @@ class Engine:
         model: A `keras.Model` with one input and one output that `sr_keras.export` can
             write.
         name: One of `ENGINES`, or "auto" for the fastest on this machine, see
-            `fastest`.
+            `fastest`. With `calibration`, "auto" takes the faster of "onnxruntime" and
+            "openvino".
         calibration: None, or photos, arrays `(height, width, channels)` in uint8 or
-            floats in [0, 1], that are as large as 96x96: LR images like those that the
+            floats in [0, 1], of at least 96 x 96 pixels: LR images like those that the
             network will get, from which the ranges of the integers are taken. A few
             are enough. Only for "onnxruntime" and "openvino".
         cache: Folder of the exported files; None for `sr_keras/engines` in Keras's
@@ -111,9 +127,19 @@ class Engine:
 
     def __init__(self, model, name="auto", calibration=None, cache=None):
         check_name("an engine", name, ["auto", *ENGINES])
+        if calibration is not None:
+            if name not in ("auto", *_INT8):
+                raise ValueError(
+                    "`calibration` needs the engine onnxruntime or openvino."
+                    f" Received: name={name!r}"
+                )
+            calibration = _patches(calibration, model.input_shape[-1])
         if name == "auto":
-            name, _ = fastest(model, cache)
-        elif name != "keras" and _missing(name):
+            _, seconds = fastest(model, cache)
+            fitting = seconds if calibration is None else {*seconds} & {*_INT8}
+            # If none fits, the error of the first one says why.
+            name = min(fitting, key=seconds.get, default=_INT8[0])
+        if name != "keras" and _missing(name):
             raise ImportError(
                 f"The engine {name} needs {', '.join(_missing(name))}:"
                 " pip install sr_keras[engines]"
@@ -122,13 +148,6 @@ class Engine:
         self.name = f"{model.name} on {self.engine}"
         self.input_shape = model.input_shape
         self.network = model  # whose receptive field `upscale` needs
-        if calibration is not None:
-            calibration = _patches(calibration, model.input_shape[-1])
-            if self.engine not in ("onnxruntime", "openvino"):
-                raise ValueError(
-                    "`calibration` needs the engine onnxruntime or openvino."
-                    f" Received: name={name!r}"
-                )
         if self.engine == "keras":
             self.path = None
             self._run = model.predict_on_batch
@@ -139,6 +158,11 @@ class Engine:
             else:
                 _, format = _RUNTIMES[self.engine]
                 self._run = exporting.open_runtime(self.path, format)
+
+    @property
+    def scale(self):
+        """Upscaling factor of the network, see `models.scale_of`."""
+        return models.scale_of(self.network)
 
     def __call__(self, images):
         """Runs the network.
@@ -168,24 +192,17 @@ def _folder(cache):
 def _exported(model, engine, calibration, cache):
     """Returns the file of a network, which is written if there is none yet."""
     _, format = _RUNTIMES[engine]
-    path = _folder(cache) / f"{_digest(model)}{_SUFFIXES[format]}"
+    path = _folder(cache) / f"{digest(model)}{_SUFFIXES[format]}"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         exporting.export(model, path, format)
     if calibration is None:
         return path
-    digest = files.digest(calibration)[:16]
-    small = path.with_name(f"{path.stem}-int8-{digest}{path.suffix}")
+    photos = files.digest(calibration)[:16]
+    small = path.with_name(f"{path.stem}-int8-{photos}{path.suffix}")
     if not small.is_file():
         _quantize(path, small, calibration)
     return small
-
-
-def _digest(model):
-    """Returns a name for a network with its weights, other after any change."""
-    texts = [model.to_json().encode(), keras.__version__.encode()]  # Keras exports it
-    weights = map(np.ascontiguousarray, model.get_weights())
-    return f"{model.name}-{files.digest([*texts, *weights])[:24]}"
 
 
 def _patches(photos, channels):
@@ -200,7 +217,9 @@ def _patches(photos, channels):
                 f" {channels}). Received: {photo.shape}"
             )
         y, x = ((n - side) // 2 for n in photo.shape[:2])
-        found.append(photo[None, y : y + side, x : x + side].astype("float32"))
+        patch = photo[None, y : y + side, x : x + side]
+        # A photo that was rotated may have its pixels in another order.
+        found.append(np.ascontiguousarray(patch, "float32"))
     if not found:
         raise ValueError("`calibration` must have at least one photo.")
     return found

@@ -12,15 +12,23 @@ import time
 import keras
 import numpy as np
 
-from sr_keras import datasets, files, images, losses, lpips, metrics, models, quality
+from sr_keras import (
+    datasets,
+    files,
+    images,
+    losses,
+    lpips,
+    metrics,
+    models,
+    quality,
+    tiles,
+)
 from sr_keras.checks import check_name, check_scale
 from sr_keras.inference import upscale
 from sr_keras.precision import on_cpu
 
 # Share of values at 0 or the maximum from which the range of outputs is checked.
 _SATURATED = 0.9
-# No output in [0, 1] overshoots so far, and nearly all outputs in [0, 255] do.
-_IMPLAUSIBLE = 8.0
 # What may follow the name of a photo in the name of a result: "x4", "_SwinIR", ...
 _ENDING = re.compile(r"x\d|[_.\-+ (\[]")
 
@@ -56,10 +64,10 @@ def evaluate(
         self_ensemble: See `inference.upscale`.
         on_image: None, or a function that is called with the
             `(index, lr, sr, hr, scores)` of each image.
-        extra: Names of additional scores: "ms_ssim", "hfenn", "vif", "ifc", "niqe",
-            "lr_psnr", "lpips" (or "lpips:squeeze"), and "vgg", or "vgg:LAYER" for
-            another layer than that of `metrics.VGGDistance`. The conditions say how
-            each is measured.
+        extra: Name or names of additional scores: "ms_ssim", "hfenn", "vif", "ifc",
+            "niqe", "lr_psnr", "lpips" (or "lpips:squeeze"), and "vgg", or "vgg:LAYER"
+            for another layer than that of `metrics.VGGDistance`. The conditions say
+            how each is measured.
         scale: Upscaling factor. None takes that of `data` if it is a `Pairs`, and that
             of the model otherwise.
 
@@ -276,7 +284,7 @@ def _check_range(model, lr, sr, dataset, index, tile):
         grey = images.to_float(hr).mean(axis=-1)
         error = np.mean((raw[0].mean(axis=-1) / 255 - grey) ** 2)
         # The image is recognizable if its values are divided by 255.
-        if not (raw.max() > _IMPLAUSIBLE and error < np.var(grey) + 0.01):
+        if not (raw.max() > tiles.IMPLAUSIBLE and error < np.var(grey) + 0.01):
             return
         received = f"floats from {raw.min():g} to {raw.max():g}"
     raise ValueError(
@@ -344,7 +352,7 @@ def _evaluate(make, dataset, rgb, on_image, extra):
     """Scores the `(sr, seconds)` that a function makes of each index and LR image."""
     if not len(dataset):
         raise ValueError("The dataset must contain images. Received: none")
-    additional = {name: _extra(name)[1] for name in extra}
+    additional = {name: function for name, (_, function) in _extras(extra).items()}
     rows = []
     for i, name in enumerate(dataset.names):
         lr, hr = dataset[i]
@@ -378,6 +386,10 @@ def score(hr, sr, border, rgb=False):
     Returns:
         {"psnr_y", "ssim_y"}, in dB and in [-1, 1]; with `rgb` also "psnr_rgb" and
         "ssim_rgb".
+
+    Raises:
+        ValueError: If the shapes differ, there are neither 1 nor 3 channels, or fewer
+            than 11 x 11 pixels are left after `border` is cut.
     """
     hr, sr = _floats(hr, sr)
     scores = {}
@@ -429,6 +441,12 @@ _EXTRA = {
 }
 
 
+def _extras(names):
+    """Returns what `_extra` returns for each name; a string is a single name."""
+    names = [names] if isinstance(names, str) else names
+    return {name: _extra(name) for name in names}
+
+
 def _extra(name):
     """Returns what `conditions` says about an additional score, and its function."""
     if name in _EXTRA:
@@ -448,6 +466,18 @@ def conditions(dataset, rgb=False, self_ensemble=False, extra=()):
     """Describes in a sentence how `evaluate` measures.
 
     Every score that is printed needs it.
+
+    Args:
+        dataset: The `datasets.Pairs` that is scored.
+        rgb: As in `evaluate`.
+        self_ensemble: As in `evaluate`.
+        extra: As in `evaluate`.
+
+    Returns:
+        The sentence, without a full stop.
+
+    Raises:
+        ValueError: If there is no such `extra` score.
     """
     lr = "read from files"
     if dataset.degradation is not None:
@@ -458,4 +488,4 @@ def conditions(dataset, rgb=False, self_ensemble=False, extra=()):
         f" images, outputs rounded to integers, LR images {lr}"
     )
     text += ", x8 self-ensemble" if self_ensemble else ""
-    return "; ".join([text, *(_extra(name)[0] for name in extra)])
+    return "; ".join([text, *(each for each, _ in _extras(extra).values())])

@@ -59,8 +59,10 @@ def export(model, path, format="onnx"):
 
     Raises:
         ValueError: If there is no such format, the model has several inputs or
-            outputs, or the outputs of the file differ from the model's.
-        FileExistsError: If `path` is an existing folder.
+            outputs, or the outputs of the file differ from the model's or are not
+            finite.
+        FileExistsError: If `path` is an existing folder, or for "saved_model" anything
+            that exists.
         ImportError: If a package that the format needs is not installed.
         RuntimeError: If the runtime cannot run the file.
 
@@ -84,6 +86,10 @@ def export(model, path, format="onnx"):
     path = pathlib.Path(path)
     if path.is_dir():
         raise FileExistsError(f"{path} is an existing folder. Choose another path.")
+    if format == "saved_model" and path.exists():
+        raise FileExistsError(
+            f"{path} exists; a SavedModel needs the path of a new folder."
+        )
     if format == "onnx":
         _import("tf2onnx")
     if any(layer.compute_dtype != "float32" for layer in model.layers):
@@ -115,8 +121,8 @@ def check(model, path, format="onnx", tolerance=1e-4):
         The largest difference for noise of two sizes, odd and not square.
 
     Raises:
-        ValueError: If the difference is larger than `tolerance`, or there is no such
-            format.
+        ValueError: If the difference is larger than `tolerance`, the outputs have
+            different shapes, an output is NaN or infinite, or there is no such format.
         RuntimeError: If the runtime cannot run the file. The message says why.
         ImportError: If the runtime is not installed.
     """
@@ -138,6 +144,16 @@ def check(model, path, format="onnx", tolerance=1e-4):
             raise
         except Exception as error:  # each runtime has its own
             raise RuntimeError(f"{path} does not run as {format}: {error}") from error
+        if sr.shape != expected.shape:
+            raise ValueError(
+                f"{path} and '{model.name}' must return outputs of the same shape."
+                f" Received: shapes {sr.shape} and {expected.shape}"
+            )
+        # A NaN would be lost in the maximum below.
+        if not (np.isfinite(sr).all() and np.isfinite(expected).all()):
+            raise ValueError(
+                f"{path} or '{model.name}' returns NaN or infinite values."
+            )
         difference = max(difference, float(np.abs(sr - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
     if not difference <= tolerance * largest:

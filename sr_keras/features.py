@@ -78,7 +78,8 @@ class FeatureExtractor:
     float16 is never used, because features exceed its range.
 
     Args:
-        layers: Names of layers of one network, see the module's docstring.
+        layers: Name of a layer, or names of layers of one network, see the module's
+            docstring.
         weights: "imagenet", the path of a file, or None for random weights, which
             are always the same. "imagenet" is the first of these that exists: the
             file that the environment variable `SR_KERAS_VGG19` (or `SR_KERAS_VGG16`)
@@ -94,11 +95,12 @@ class FeatureExtractor:
     """
 
     def __init__(self, layers, weights="imagenet"):
+        layers = [layers] if isinstance(layers, str) else list(layers)
         parsed = [_parse(layer) for layer in layers]
         if len({network for network, _ in parsed}) != 1:
             raise ValueError(
                 "`layers` must be one or more layers of one network."
-                f" Received: layers={list(layers)}"
+                f" Received: layers={layers}"
             )
         self.weights = weights
         policy = keras.config.dtype_policy().compute_dtype

@@ -181,7 +181,6 @@ class ImageFile:
             if not _has_deep_channels(self.path, image):
                 return _to_array(image)
             image.load()  # raises if the file is truncated, which OpenCV does not
-            # OpenCV applies the orientation of TIFFs only; Pillow drops their tag
             orientation = image.getexif().get(_ORIENTATION, 1)
             return _read_deep(self.path, self._indices[index], orientation)
 
@@ -327,25 +326,23 @@ def _read_deep(path, index, orientation):
     is_png = head.startswith(b"\x89PNG")
     planar = None if is_png else _read_planes(path, index)
     if planar is not None:
-        array = planar
+        return planar
+    # imdecode because imread cannot open every path on every system
+    data = np.fromfile(path, np.uint8)
+    if index == 0:
+        array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     else:
-        # imdecode because imread cannot open every path on every system
-        data = np.fromfile(path, np.uint8)
-        if index == 0:
-            array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        else:
-            pages = (index, index + 1)
-            _, array = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=pages)
-            array = array[0] if array else None
-            orientation = 1 if array is None else orientation
-        if array is None or array.dtype != np.uint16:
-            raise ValueError("its 16-bit pixels cannot be decoded")
-        code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        array = cv2.cvtColor(array, code)
-        orientation = orientation if is_png else 1
+        pages = (index, index + 1)
+        _, array = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=pages)
+        array = array[0] if array else None
+    if array is None or array.dtype != np.uint16:
+        raise ValueError("its 16-bit pixels cannot be decoded")
+    code = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    array = cv2.cvtColor(array, code)
     if is_png and head[25] == 4:
         array = array[..., [0, 3]]
-    return _upright(array, orientation)
+    # OpenCV applies the orientation of TIFFs only
+    return _upright(array, orientation) if is_png else array
 
 
 def _read_planes(path, index):
@@ -355,11 +352,14 @@ def _read_planes(path, index):
         if page.planarconfig != tifffile.PLANARCONFIG.SEPARATE:
             return None
         try:
-            return np.moveaxis(page.asarray(), 0, -1)
+            array = np.moveaxis(page.asarray(), 0, -1)
         except Exception as error:
             raise ValueError(
                 f"its 16-bit channels, in separate planes, cannot be decoded: {error}"
             ) from error
+        # Pillow has dropped the tag
+        tag = page.tags.get(_ORIENTATION)
+        return _upright(array, tag.value if tag else 1)
 
 
 def _upright(array, orientation):
@@ -435,11 +435,17 @@ def check_pixels(path, image):
         raise ValueError(
             f"{path}: images with alpha need the suffix .png, .tif or .webp."
         )
+    check_size(path, *image.shape[:2])
+
+
+def check_size(path, height, width):
+    """Raises a ValueError if an image is too large for a file of such a name."""
+    suffix = pathlib.Path(path).suffix.lower()
     limit = {".jpg": 65535, ".jpeg": 65535, ".gif": 65535, ".webp": 16383}.get(suffix)
-    if limit and max(image.shape[:2]) > limit:
+    if limit and max(height, width) > limit:
         raise ValueError(
             f"{path}: sides are at most {limit} pixels in {suffix} files. Received:"
-            f" shape={image.shape}"
+            f" {width}x{height} pixels"
         )
 
 
@@ -470,14 +476,16 @@ def write(
         quality: 1 to 100 for JPEG and WebP. None means 95 for JPEG, and lossless for
             WebP.
         durations: None, or how long each frame of an animation is shown, in
-            milliseconds.
+            milliseconds. Needed for several frames.
         loop: How often the animation is played; 0 for ever, None for the default of
             the format, which is once for a GIF and for ever otherwise.
         num_frames: Number of pages of a TIFF, by which it is known whether the file
             may have more than 4 GB.
 
     Raises:
-        ValueError: If the pixels do not fit the format. The message names the file.
+        ValueError: If the pixels do not fit the format, or there are several frames
+            and no `durations`, or the file cannot be an animation, which is 8 bits deep
+            and has the suffix .png, .webp or .gif. The message names the file.
     """
     path = pathlib.Path(path)
     metadata = metadata or Metadata()
@@ -488,6 +496,12 @@ def write(
         return
     frames = _checked(path, frames)
     first = next(frames)
+    can_be_animation = suffix in (".png", ".webp", ".gif") and first.dtype == np.uint8
+    if (durations is None or not can_be_animation) and next(frames, None) is not None:
+        raise ValueError(
+            f"{path}: several frames need `durations`, 8 bits, and the suffix .png,"
+            f" .webp or .gif. Received: durations={durations}, dtype={first.dtype}"
+        )
     with files.replacing(path) as temporary:
         _encode(temporary, first, frames, metadata, quality, durations, loop)
 

@@ -79,7 +79,7 @@ def color_profile(path):
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is not a readable image.
     """
-    with image_files.ImageFile(path) as file:
+    with image_files.ImageFile(path, max_pixels=0) as file:  # decodes no pixels
         profile = file.metadata.icc_profile or b""
         space = b"GRAY" if file.is_grey else b"RGB "
         return profile if profile[16:20] == space else None
@@ -210,8 +210,8 @@ def luma(images):
         [16/255, 235/255].
 
     Raises:
-        ValueError: If the last axis has neither 1 nor 3 channels, or the dtype is not
-            supported.
+        ValueError: If the last axis has neither 1 nor 3 channels, or the dtype of an
+            RGB image is not supported.
     """
     if len(images.shape) == 2 or images.shape[-1] == 1:
         return images

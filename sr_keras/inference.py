@@ -89,7 +89,8 @@ def upscale(
         image: Array `(height, width)`, or `(height, width, channels)` with 1, 2 (grey
             and alpha), 3 or 4 (RGBA) channels; uint8, uint16, or float in [0, 1].
             Also a batch of images, `(batch, height, width, channels)`, or a Pillow
-            image, which is turned upright if its EXIF data says so.
+            image, which is turned upright if its EXIF data says so, and whose
+            transparent colour becomes alpha.
         tile: Side of the tiles in pixels of `image`. None or 0 computes the whole
             image at once, which is faster but may need a lot of memory.
         self_ensemble: Whether to take the mean over the eight flips and rotations
@@ -113,9 +114,10 @@ def upscale(
         channels, or a Pillow image. Floats are clipped to [0, 1].
 
     Raises:
-        ValueError: If the image is of another kind or does not fit the network, the
-            network returns integers, NaN or infinite values, or `scale` and `size`
-            are not as described or both given.
+        ValueError: If the image or `model` is of another kind, the image does not fit
+            the network, the network returns integers, NaN or infinite values, or
+            another argument is not as described. Also if `scale` and `size` are both
+            given.
 
     Warns:
         UserWarning: If tiles cannot equal the whole image, because the network
@@ -160,9 +162,9 @@ def upscale(
     if np.any(np.less(result.shape[:2], target)):
         height, width = result.shape[:2]
         warnings.warn(
-            f"The networks make {width}x{height} pixels, and bicubic interpolation"
-            f" makes the {target[1]}x{target[0]} that were asked for of them, without"
-            " more detail. Add another network.",
+            f"The networks reach {width}x{height} pixels; bicubic interpolation"
+            f" enlarges the result to the requested {target[1]}x{target[0]} without"
+            " adding detail. Add another network.",
             stacklevel=2,
         )
     return _resize(result, target, "wrap" if tileable else "replicate")
@@ -176,17 +178,24 @@ class Networks:
     Args:
         model: As for `upscale`.
         precision: A precision policy for networks that are loaded by their name.
-        engine: What runs these: one of `engines.ENGINES`, or "auto".
-        detail: How much of these may be invented, see `models.load`.
+        engine: Engine that runs them: one of `engines.ENGINES`, or "auto".
+        detail: How much detail they may invent, see `models.load`.
 
     Raises:
-        ValueError: If `model` is empty or an argument does not fit.
+        ValueError: If `model` is empty or of another kind, or an argument does not fit.
     """
 
     def __init__(self, model, precision="float32", engine="keras", detail=None):
         self._models = model if isinstance(model, (list, tuple)) else [model]
         if not self._models:
             raise ValueError(f"`model` must not be empty. Received: model={model!r}")
+        for each in self._models:
+            is_alone = each is None and len(self._models) == 1
+            if not (is_alone or isinstance(each, (str, os.PathLike)) or callable(each)):
+                raise ValueError(
+                    "`model` must be a name, a path, a `keras.Model`, a callable, a"
+                    f" list of these, or None. Received: model={model!r}"
+                )
         check_name("an engine", engine, ["auto", *engines.ENGINES])
         if engine != "keras" and precision != "float32":
             raise ValueError(
@@ -343,11 +352,11 @@ def upscale_files(
         quality: As for `images.write`.
         max_pixels: As for `images.read`.
         precision: A precision policy for networks that are loaded by their name.
-        engine: What runs networks that are loaded by their name: one of
+        engine: Engine that runs networks that are loaded by their name: one of
             `engines.ENGINES`, or "auto", see `engines.Engine`.
         crf: As for `upscale_video`.
-        detail: How much networks that are loaded by their name may invent, from 0 to
-            1, see `models.load`.
+        detail: How much detail networks that are loaded by their name may invent, from
+            0 to 1, see `models.load`.
 
     Returns:
         An iterator that yields `(path, target, error)` for each image: the path of
@@ -398,7 +407,7 @@ def upscale_video(
     """Upscales a video, frame by frame, with one frame at a time in memory.
 
     Every frame is shown when it was in the source, also at a variable frame rate, and
-    sound and subtitles are copied. Videos that are stored rotated come out upright.
+    audio and subtitles are copied. Videos that are stored rotated come out upright.
     The result is H.264 video with the colour space of the source, of 10 bits if the
     source has more than 8. Where H.264 needs an even side, the last row or column is
     repeated. Frames that are done are kept in a folder `.NAME.parts` beside the
@@ -408,7 +417,8 @@ def upscale_video(
     Args:
         model: As for `upscale`.
         source: Path of a video.
-        target: Path of the result: .mp4, .m4v, .mov or .mkv, which takes every sound.
+        target: Path of the result: .mp4, .m4v, .mov or .mkv, which takes every
+            kind of audio.
         tile: As for `upscale`.
         self_ensemble: As for `upscale`.
         progress: None, or a function that is called as `progress(done, total)` after
@@ -424,7 +434,7 @@ def upscale_video(
     Raises:
         ImportError: If PyAV is not installed.
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a readable video, or has no pictures.
+        ValueError: If the file is not a readable video, or has no video frames.
     """
     networks = model if isinstance(model, Networks) else Networks(model)
     _check_size(scale, size)
@@ -444,14 +454,16 @@ def upscale_video(
 
 
 def _digest(network):
-    """Returns a string that differs for networks of other weights, or None."""
-    keras_network = getattr(network, "network", network)  # of an `Engine`
-    get_weights = getattr(keras_network, "get_weights", None)
-    if get_weights is None:
+    """Returns a string that changes with what a network computes, or None."""
+    engine, model, path = "keras", network, None
+    if isinstance(network, engines.Engine):
+        engine, model, path = network.engine, network.network, network.path
+    try:
+        # The name of a file has the digest of the network and that of the photos with
+        # which it was calibrated.
+        return f"{engine} {path.name if path else engines.digest(model)}"
+    except Exception:  # whatever the model's own code raises if it has no graph
         return None
-    return files.digest(
-        [network.name.encode(), *map(np.ascontiguousarray, get_weights())]
-    )
 
 
 def is_out_of_memory(error):
@@ -485,7 +497,8 @@ def _find_images(paths):
 def _is_image(path):
     kind, _ = mimetypes.guess_type(path.name)
     suffixes = (*images.SUFFIXES, *_MORE_IMAGES, *_RAW)
-    return path.suffix.lower() in suffixes or (kind or "").startswith("image/")
+    is_image = (kind or "").startswith("image/") and kind != "image/svg+xml"
+    return path.suffix.lower() in suffixes or is_image
 
 
 class _Job:
@@ -568,6 +581,19 @@ class _Job:
         image_files.write_strips(target, strips, height, file.metadata)
         return True
 
+    def _result_size(self, shape):
+        """Returns the height and width of a result, or None if they are not known."""
+        scale, size = self.options["scale"], self.options["size"]
+        if self.networks.is_open and size is None:
+            scale = scale or 4
+        if scale is None and size is None:
+            try:
+                networks = self.networks.for_factor(None)
+                scale = math.prod(map(models.scale_of, networks))
+            except ValueError:  # as for functions
+                return None
+        return _target_size(shape, scale, size)
+
     def _frames(self, file, target, progress):
         for i in range(len(file)):
             image = file.read(i)
@@ -575,6 +601,8 @@ class _Job:
             if is_deep and target.suffix in (".jpg", ".webp", ".gif"):
                 image = images.to_integer(images.to_float(image))
             image_files.check_pixels(target, image)
+            if size := self._result_size(image.shape):
+                image_files.check_size(target, *size)
             report = _progress_of_part(progress, i, len(file))
             yield upscale(self.networks, image, progress=report, **self.options)
 
@@ -630,17 +658,26 @@ def _target(path, out, suffix, taken):
 def _upscale_pillow(model, image, options):
     image = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
-    if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-        if image.mode.startswith(("I", "F")):
+    has_alpha = image.has_transparency_data  # also of one transparent colour
+    if image.mode == "I;16":
+        if has_alpha:
             raise ValueError(
-                "A Pillow `image` must have pixels of 8 bits, or the mode I;16."
-                f" Received: image.mode={image.mode}"
+                "A Pillow `image` of the mode I;16 must not have a transparent colour,"
+                " which no mode for the result could keep. Pass an array of grey and"
+                " alpha. Received:"
+                f" image.info['transparency']={image.info['transparency']}"
             )
-        has_alpha = image.has_transparency_data
+    elif image.mode.startswith(("I", "F")):
+        raise ValueError(
+            "A Pillow `image` must have pixels of 8 bits, or the mode I;16."
+            f" Received: image.mode={image.mode}"
+        )
+    else:
         if image.mode == "CMYK":
             profile = None  # of colours that the result does not have
-        mode = "L" if image.mode in ("1", "La") else "RGB"
-        image = image.convert(f"{mode}A" if has_alpha else mode)
+        mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+        mode += "A" if has_alpha else ""
+        image = image if image.mode == mode else image.convert(mode)
     result = Image.fromarray(upscale(model, np.asarray(image), **options))
     if profile:
         result.info["icc_profile"] = profile

@@ -155,10 +155,11 @@ class Distance:
             `(batch,)`, float32; 0 for equal images, also for black and flat ones.
 
         Raises:
-            ValueError: If the images have another shape or are too small, or the file
-                of weights is not that of the network.
+            ValueError: If the images have another shape, differ in shape or are too
+                small, or the file of weights is not that of the network.
             FileNotFoundError: If there is no file of weights.
         """
+        _check_same_shape(y_true, y_pred)
         forward = self._alex if self.net == "alex" else self._squeeze
         total = 0.0
         features = zip(
@@ -324,6 +325,19 @@ def _normalize(features):
     squares = ops.sum(features**2, axis=-1, keepdims=True)
     norm = ops.sqrt(ops.maximum(squares, 1e-30))  # the gradient of a root is inf at 0
     return features / (norm + 1e-10)
+
+
+def _check_same_shape(y_true, y_pred):
+    """Raises a ValueError if two shapes differ in a side that is known."""
+    shapes = tuple(y_true.shape), tuple(y_pred.shape)
+    is_same = len(shapes[0]) == len(shapes[1]) and all(
+        a is None or b is None or a == b for a, b in zip(*shapes, strict=True)
+    )
+    if not is_same:
+        raise ValueError(
+            "`y_true` and `y_pred` must have the same shape. Received: shapes"
+            f" {shapes[0]} and {shapes[1]}"
+        )
 
 
 def _preprocess(images):

@@ -6,8 +6,9 @@ and take the mean over images. Everything but the rounding is done here;
 `sr_keras.evaluate` rounds as well. `sr_keras.quality` has scores that need whole
 images.
 
-All scores are finite if the images are. PSNR ends at 100 dB, equal images (black and
-flat ones included) have the best score, and images that are too small raise an error.
+All scores are finite if the images are. PSNR is capped at 100 dB, equal images (black
+and flat ones included) have the best score, and images that are too small raise an
+error.
 
 The official programs of SSIM and MS-SSIM take grey images in 0-255, which papers often
 make by MATLAB's `rgb2gray`. Here, RGB images are scored on the BT.601 luma in 16-235
@@ -24,6 +25,7 @@ import keras
 from keras import ops
 
 from sr_keras import images, losses
+from sr_keras.losses.base import one_per_image
 from sr_keras.lpips import Distance
 
 # Layer of `VGGDistance`. Neither SRGAN nor Johnson et al. use it for training.
@@ -149,6 +151,10 @@ class _MeanOverImages(keras.metrics.Mean):
         self.luma = luma
         self.border = border
 
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        values = self._score(y_true, y_pred, self.luma, self.border)
+        super().update_state(values, one_per_image(sample_weight))
+
     def get_config(self):
         return {**super().get_config(), "luma": self.luma, "border": self.border}
 
@@ -164,48 +170,40 @@ class PSNR(_MeanOverImages):
         dtype: Metric dtype.
     """
 
+    _score = staticmethod(psnr)
+
     def __init__(self, luma=False, border=0, name="psnr", dtype=None):
         super().__init__(luma, border, name, dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        values = psnr(y_true, y_pred, self.luma, self.border)
-        super().update_state(values, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class SSIM(_MeanOverImages):
     """Reports the mean over images of `ssim`; arguments as in `PSNR`."""
 
+    _score = staticmethod(ssim)
+
     def __init__(self, luma=False, border=0, name="ssim", dtype=None):
         super().__init__(luma, border, name, dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        values = ssim(y_true, y_pred, self.luma, self.border)
-        super().update_state(values, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class MSSSIM(_MeanOverImages):
     """Reports the mean over images of `ms_ssim`; arguments as in `PSNR`."""
 
+    _score = staticmethod(ms_ssim)
+
     def __init__(self, luma=False, border=0, name="ms_ssim", dtype=None):
         super().__init__(luma, border, name, dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        values = ms_ssim(y_true, y_pred, self.luma, self.border)
-        super().update_state(values, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class HFENN(_MeanOverImages):
     """Reports the mean over images of `hfenn`; arguments as in `PSNR`."""
 
+    _score = staticmethod(hfenn)
+
     def __init__(self, luma=False, border=0, name="hfenn", dtype=None):
         super().__init__(luma, border, name, dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        values = hfenn(y_true, y_pred, self.luma, self.border)
-        super().update_state(values, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -238,7 +236,8 @@ class VGGDistance(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = _prepare(y_true, y_pred, luma=False, border=self.border)
-        super().update_state(self.loss.call(y_true, y_pred), sample_weight)
+        values = self.loss.call(y_true, y_pred)
+        super().update_state(values, one_per_image(sample_weight))
 
     def get_config(self):
         return {
@@ -261,7 +260,7 @@ class LPIPS(keras.metrics.Mean):
         net: "alex" (which papers report) or "squeeze".
         weights: Path of an `.npz` file of weights, see `sr_keras.lpips`. None takes
             `lpips/alex.npz` (or `lpips/squeeze.npz`) in the folder that the environment
-            variable `SR_KERAS_DATA` names.
+            variable `SR_KERAS_DATA` names, or in `data` if it is not set.
         border: As in `psnr`. At least 31 x 31 pixels must be left.
         name: Metric name.
         dtype: Metric dtype.
@@ -282,7 +281,8 @@ class LPIPS(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = _prepare(y_true, y_pred, luma=False, border=self.border)
-        super().update_state(self.distance(y_true, y_pred), sample_weight)
+        values = self.distance(y_true, y_pred)
+        super().update_state(values, one_per_image(sample_weight))
 
     def get_config(self):
         return {

@@ -124,7 +124,7 @@ class Page:
             hr: None, or the path of the HR photo, to compare the result with.
             detail: How much a GAN may invent, from 0 to 1, see `models.load`.
             progress: None, or a function that is called as `progress(done, total)`.
-            session: What `cancel` and `forget` are told to end it.
+            session: Identifier to pass to `cancel` and `forget`.
 
         Returns:
             A `Result`. Its files stay until `forget` is called.
@@ -225,9 +225,9 @@ class Page:
         megapixels = count * height * width / 1e6
         if megapixels > self.max_megapixels or scale > _LARGEST_FACTOR:
             raise ValueError(
-                f"This page takes {self.max_megapixels:g} megapixels, and enlarges"
-                f" them {_LARGEST_FACTOR} times. Received: {megapixels:.1f} megapixels"
-                f" and a factor of {scale:.3g}."
+                f"This page accepts photos of up to {self.max_megapixels:g} megapixels"
+                f" and factors of up to {_LARGEST_FACTOR}. Received: {megapixels:.2f}"
+                f" megapixels and a factor of {scale:.3g}."
             )
         return images.to_integer(images.to_float(lr)) if lr.dtype != np.uint8 else lr
 

@@ -22,7 +22,7 @@ _CHROMA_HALO = 2
 _BLEEDING = 8
 # Untrained networks apart, no output in [0, 1] overshoots so far, and nearly all
 # outputs in [0, 255] do.
-_IMPLAUSIBLE = 8.0
+IMPLAUSIBLE = 8.0
 
 
 class NotFiniteError(ValueError):
@@ -144,7 +144,7 @@ def _parts(model, image, tile, self_ensemble, progress, halo, tileable):
             sr = images.to_integer(sr, image.dtype)
         sr = sr[..., 0] if image.ndim == 2 else sr
         yield _scaled(y, scale, margin), _scaled(x, scale, margin), scale, sr
-    if largest > _IMPLAUSIBLE:
+    if largest > IMPLAUSIBLE:
         warnings.warn(
             "The network must return floats in [0, 1], which is where they were"
             f" clipped. It returned values of up to {largest:g}: it is untrained, or"
@@ -287,6 +287,11 @@ def _scaled(pixels, scale, origin=0):
 def _field_for_tiles(model, halo):
     """Returns a `ReceptiveField` with a finite halo."""
     if isinstance(halo, tuple):
+        if len(halo) != 2:
+            raise ValueError(
+                "A tuple for `halo` must be a `ReceptiveField`, (halo, step). Received:"
+                f" halo={halo!r}"
+            )
         halo, step = halo
         if not is_count(step):
             raise ValueError(f"The step must be a positive integer. Received: {step!r}")

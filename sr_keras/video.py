@@ -71,8 +71,8 @@ def convert(source, target, function, describe=None, progress=None, crf=16):
     Raises:
         ImportError: If PyAV is not installed.
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a readable video, has no pictures, or has sound
-            that a file of the type of `target` cannot have.
+        ValueError: If the file is not a readable video, has no video frames, or has
+            audio or subtitles that a file of the type of `target` cannot have.
     """
     source, target = pathlib.Path(source), pathlib.Path(target)
     check_crf(crf)
@@ -90,8 +90,8 @@ def convert(source, target, function, describe=None, progress=None, crf=16):
     if target.exists() and target.samefile(source):
         raise ValueError(f"The result would overwrite the video {source}.")
     with _opened(av, source) as container:
-        stream = _pictures(source, container)
-        _check_sound(av, source, container, target)
+        stream = _video_stream(source, container)
+        _check_audio(av, source, container, target)
         total = stream.frames
         if not total and container.duration and stream.average_rate:
             total = round(container.duration / av.time_base * stream.average_rate)
@@ -107,7 +107,7 @@ def convert(source, target, function, describe=None, progress=None, crf=16):
                 if progress:
                     progress(count, max(total, count))
             if count == 0:
-                raise ValueError(f"{source} has no pictures that can be decoded.")
+                raise ValueError(f"{source} has no video frames that can be decoded.")
             _warn_of_missing(av, source, container, end * stream.time_base)
             parts.finish()
             with files.replacing(target) as temporary:
@@ -121,7 +121,7 @@ def _warn_of_missing(av, source, container, seconds):
     length = (container.duration or 0) / av.time_base
     if float(seconds) - start < 0.9 * length - 1:
         warnings.warn(
-            f"{source} has pictures for {float(seconds) - start:.1f} s of the"
+            f"{source} has video frames for {float(seconds) - start:.1f} s of the"
             f" {length:.1f} s that it should have: it is damaged or incomplete.",
             stacklevel=4,
         )
@@ -137,12 +137,12 @@ def _opened(av, path):
         yield container
 
 
-def _pictures(path, container):
-    """Returns the stream of pictures, which is not that of a cover."""
+def _video_stream(path, container):
+    """Returns the stream of video frames, which is not that of a cover."""
     cover = _disposition("attached_pic")
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:
-        raise ValueError(f"{path} has no pictures.")
+        raise ValueError(f"{path} has no video frames.")
     streams[0].thread_type = "AUTO"
     return streams[0]
 
@@ -154,7 +154,7 @@ def _disposition(name):
 
 
 def _copied(container, target):
-    """Returns the streams of sound, and of subtitles that the target can have."""
+    """Returns the audio streams, and those of subtitles that the target can have."""
     streams = list(container.streams.audio)
     mp4 = {".mp4", ".m4v", ".mov"}
     is_mp4 = "mp4" in container.format.name
@@ -163,8 +163,8 @@ def _copied(container, target):
     return streams
 
 
-def _check_sound(av, source, container, target):
-    """Raises an error before the work begins if the target cannot have the sound."""
+def _check_audio(av, source, container, target):
+    """Raises an error before the work begins if the target cannot have the audio."""
     kind = {".mkv": "matroska", ".mov": "mov"}.get(target.suffix.lower(), "mp4")
     try:
         with av.open(io.BytesIO(), "w", format=kind) as trial:
@@ -175,7 +175,7 @@ def _check_sound(av, source, container, target):
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         raise ValueError(
-            f"{target} cannot have the sound or the subtitles of {source}: choose a"
+            f"{target} cannot have the audio or the subtitles of {source}: choose a"
             f" result with the suffix .mkv. ({error})"
         ) from error
 
@@ -204,8 +204,8 @@ def _frames(av, path, container, stream):
             if getattr(frame, "interlaced_frame", False) and not warned:
                 warned = True
                 warnings.warn(
-                    f"{path} is interlaced: its lines are of two moments, which is"
-                    " enlarged with the rest. Deinterlace it first.",
+                    f"{path} is interlaced: its lines come from two different moments,"
+                    " and upscaling keeps the comb artifacts. Deinterlace it first.",
                     stacklevel=4,
                 )
             tags = _tags(frame)
@@ -399,7 +399,7 @@ def _assemble(av, source, parts, target, end):
     with contextlib.ExitStack() as stack:
         container = stack.enter_context(av.open(str(source)))
         output = stack.enter_context(av.open(str(target), "w", options=options))
-        pictures = _pictures(source, container)
+        frames = _video_stream(source, container)
         ignored = {"rotate", "encoder", "major_brand", "minor_version"}
         ignored |= {"compatible_brands"}
         output.metadata.update(
@@ -407,12 +407,12 @@ def _assemble(av, source, parts, target, end):
         )
         with av.open(str(parts[0])) as first:
             stream = output.add_stream_from_template(first.streams.video[0])
-        stream.time_base = pictures.time_base
+        stream.time_base = frames.time_base
         copied = {}
         for each in _copied(container, target):
             copied[each] = output.add_stream_from_template(each)
             copied[each].metadata.update(each.metadata)
-        packets = _joined(av, parts, stream, pictures.time_base, end)
+        packets = _joined(av, parts, stream, frames.time_base, end)
         others = _others(container, copied)
         for packet in heapq.merge(packets, others, key=_time):
             output.mux(packet)

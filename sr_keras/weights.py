@@ -72,7 +72,7 @@ def find(name):
         return path
     for folder in (FOLDER, ENCODERS, DENOISERS):
         path = folder / f"{name}{SUFFIX}"
-        if path.is_file():
+        if path.parent == folder and path.is_file():
             return path
     check_name("a shipped set of weights", str(name), all_names())
 
@@ -300,8 +300,8 @@ def load(model, weights, defaults=None):
         stored = identity(path)
     if stored is not None and own is not None and not _agree(stored, own, defaults):
         raise ValueError(
-            f"{path} holds the weights of {_call(stored)}, which do not fit"
-            f" {_call(own)}. `sr_keras.models.load` builds the network that a file"
+            f"{path} holds the weights of {call_of(stored)}, which do not fit"
+            f" {call_of(own)}. `sr_keras.models.load` builds the network that a file"
             " belongs to."
         )
     try:
@@ -310,7 +310,7 @@ def load(model, weights, defaults=None):
         else:
             model.load_weights(path)
     except ValueError as error:
-        name = f"'{model.name}'" if own is None else _call(own)
+        name = f"'{model.name}'" if own is None else call_of(own)
         raise ValueError(f"The weights in {path} do not fit {name}: {error}") from error
     return model
 
@@ -368,15 +368,15 @@ def _resolve(own, weights):
         return path
     if path.name.endswith(SUFFIX):
         return find(path)
-    if path.is_dir():
-        return model_file_of_run(path)
-    if own is None:
-        return find(weights)
-    prefix = f"{own['network']}-x{own['config']['scale']}-"
     name = str(weights)
+    prefix = "" if own is None else f"{own['network']}-x{own['config']['scale']}-"
     try:
         return find(name if name.startswith(prefix) else prefix + name)
     except ValueError:
+        if path.is_dir():  # only now: any folder may have the name of a shipped set
+            return model_file_of_run(path)
+        if own is None:
+            raise
         fitting = names(**{"network": own["network"], **own["config"]})
         raise ValueError(
             "`weights` must be None, the path of a .weights.h5 or .keras file, the"
@@ -420,6 +420,11 @@ def read_model(path):
         raise ValueError(f"{path} is not a readable Keras model: {error}") from error
 
 
-def _call(stored):
-    config = ", ".join(f"{k}={v!r}" for k, v in stored["config"].items())
-    return f"{stored['network']}({config})"
+def call_of(identity):
+    """Returns the call that builds a network, as text for messages.
+
+    Args:
+        identity: `{"network", "config"}`, as from `identity`.
+    """
+    config = ", ".join(f"{k}={v!r}" for k, v in identity["config"].items())
+    return f"{identity['network']}({config})"

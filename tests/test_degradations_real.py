@@ -284,7 +284,7 @@ def test_recipes_take_the_names():
     recipe = training.Recipe(
         network="srcnn", scale=4, data=("samples",), degradation="shuffled"
     )
-    assert recipe.build_degradation() == "shuffled"
+    assert recipe.build_degradation() == Shuffled(4)
     dataset = datasets.open_data("samples", 4, degradation=recipe.build_degradation())
     assert dataset.degradation == Shuffled(4)
 

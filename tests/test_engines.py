@@ -137,3 +137,48 @@ def test_files_are_upscaled_by_an_engine(network, tmp_path, monkeypatch):
         sr.inference.upscale_files(
             model, photo, out, engine="litert", precision="mixed_bfloat16"
         )
+
+
+def test_an_engine_that_was_uninstalled_is_not_chosen(network, tmp_path, monkeypatch):
+    names = ["keras", "litert"]
+    monkeypatch.setattr(engines, "available", lambda: names)
+    monkeypatch.setattr(engines, "_missing", lambda name: [])
+    monkeypatch.setattr(engines, "_exported", lambda *args: tmp_path)
+    monkeypatch.setattr(exporting, "open_runtime", lambda *args: lambda lr: lr)
+    assert engines.fastest(network, tmp_path)[0] == "litert"
+    names.remove("litert")
+    name, seconds = engines.fastest(network, tmp_path)
+    assert (name, list(seconds)) == ("keras", ["keras"])
+
+
+def test_auto_with_calibration_is_an_engine_that_computes_in_integers(
+    network, tmp_path, monkeypatch
+):
+    photos = [np.zeros((96, 96, 3))]
+    seconds = {"keras": 0.1, "onnxruntime": 0.3, "openvino": 0.2}
+    monkeypatch.setattr(engines, "fastest", lambda *args: ("keras", seconds))
+    monkeypatch.setattr(engines, "_missing", lambda name: [])
+    monkeypatch.setattr(engines, "_exported", lambda *args: tmp_path)
+    monkeypatch.setattr(engines, "_open_openvino", lambda path: None)
+    assert Engine(network, "auto", photos).engine == "openvino"
+    assert Engine(network, "auto").engine == "keras"
+    del seconds["onnxruntime"], seconds["openvino"]
+    monkeypatch.setattr(engines, "_missing", lambda name: [name])
+    with pytest.raises(ImportError, match="The engine onnxruntime needs"):
+        Engine(network, "auto", photos)
+
+
+def test_photos_for_calibration_may_be_rotated(network, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(engines, "_missing", lambda name: [])
+    monkeypatch.setattr(engines, "_quantize", lambda *args: seen.append(args[2]))
+    monkeypatch.setattr(engines, "_open_openvino", lambda path: None)
+    monkeypatch.setattr(exporting, "export", lambda *args: None)
+    photo = np.rot90(skimage.data.astronaut()[:100, :110])
+    Engine(network, "openvino", [photo], cache=tmp_path)
+    ((patch,),) = seen
+    np.testing.assert_allclose(patch[0], photo[7:103, 2:98] / 255, atol=1e-6)
+
+
+def test_an_engine_has_the_scale_of_its_network(network):
+    assert models.scale_of(Engine(network, "keras")) == 2

@@ -158,6 +158,13 @@ def test_vgg_scores_name_their_layers(data_dir):
         assert f"features of {layer}" in result["conditions"]
 
 
+def test_one_extra_score_may_be_given_by_its_name():
+    dataset, _ = photos()
+    result = evaluate(models.nearest(2), dataset, extra="lr_psnr")
+    assert result["mean"].keys() == {"psnr_y", "ssim_y", "seconds", "lr_psnr"}
+    assert result["conditions"].endswith("all channels, no border cut")
+
+
 @pytest.mark.parametrize("name", ["niqe:VGG22", "VGG22", ""])
 def test_an_unknown_score_is_an_error(name):
     dataset, _ = photos()

@@ -1,6 +1,7 @@
 import sys
 
 import keras
+import numpy as np
 import pytest
 from keras import layers, ops
 from tiny_networks import NETWORKS, tiny
@@ -171,6 +172,28 @@ def test_check_reports_the_largest_difference(tmp_path):
     assert check(other, tmp_path / "network", "saved_model", 0.3) == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda sr: sr * np.nan, "network or 'nearest' returns NaN or infinite values"),
+        (
+            lambda sr: sr[:, :1],
+            r"same shape.* shapes \(1, 1, 90, 3\) and \(1, 62, 90, 3\)",
+        ),
+    ],
+    ids=["NaN", "another shape"],
+)
+def test_check_refuses_outputs_that_cannot_be_compared(
+    change, message, tmp_path, monkeypatch
+):
+    def open_runtime(path, format):
+        return lambda lr: change(lr.repeat(2, axis=1).repeat(2, axis=2))
+
+    monkeypatch.setattr(exporting, "open_runtime", open_runtime)
+    with pytest.raises(ValueError, match=message):
+        check(models.nearest(2), tmp_path / "network", "saved_model")
+
+
 @pytest.mark.parametrize("format", ["onnx", "saved_model"])
 def test_check_reports_a_file_that_does_not_run(format, tmp_path):
     if format == "onnx":
@@ -191,9 +214,18 @@ def test_a_failed_export_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(model, "export", fail)
     with pytest.raises(OSError, match="disk full"):
-        export(model, path, "saved_model")
+        export(model, path, "litert")
     assert [p.name for p in tmp_path.iterdir()] == ["network"]
     assert path.read_text() == "previous"
+
+
+def test_a_saved_model_needs_the_path_of_a_new_folder(tmp_path, monkeypatch):
+    model = models.nearest(2)
+    (tmp_path / "network").write_text("previous")
+    monkeypatch.setattr(model, "export", None)  # not called
+    with pytest.raises(FileExistsError, match="network exists; .* a new folder"):
+        export(model, tmp_path / "network", "saved_model")
+    assert (tmp_path / "network").read_text() == "previous"
 
 
 def test_an_existing_folder_is_refused(tmp_path):

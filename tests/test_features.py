@@ -203,6 +203,7 @@ def test_only_what_the_deepest_layer_needs_is_kept_and_created_once():
     "layers, message",
     [
         (["VGG23"], "'VGG23'"),
+        ("VGG23", "'VGG23'"),
         (["block5_conv4"], "must have a name like"),
         (["vgg16/block1_conv3"], "'vgg16/block1_conv3'"),
         (["vgg16/block5_conv4"], "'vgg16/block5_conv4'"),

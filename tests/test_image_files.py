@@ -46,6 +46,23 @@ def test_frames_are_read_and_written_with_their_timing(tmp_path, suffix):
         assert file.durations == DURATIONS and file.loop == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "frames", "durations"),
+    [
+        ("a.png", FRAMES, None),
+        ("a.webp", FRAMES, None),
+        ("a.jpg", FRAMES, DURATIONS),
+        ("a.png", [frame.astype("uint16") for frame in FRAMES], DURATIONS),
+    ],
+)
+def test_several_frames_that_would_be_lost_are_refused(
+    tmp_path, name, frames, durations
+):
+    with pytest.raises(ValueError, match=f"{name}: several frames .*Received: dura"):
+        write(tmp_path / name, iter(frames), durations=durations)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_durations_of_a_gif_are_rounded_without_drift(tmp_path):
     frames = [np.full((4, 4), 20 * i, np.uint8) for i in range(9)]
     write(tmp_path / "a.gif", frames, durations=[1000 / 30] * 9)

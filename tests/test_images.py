@@ -172,6 +172,28 @@ def test_channels_in_planes_and_white_as_0_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("page", [0, 1])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_orientation_of_a_16_bit_colour_tiff_is_applied(
+    tmp_path, planes, page, orientation
+):
+    def pixels(values):
+        return np.array(values, np.uint16)[..., None] * np.uint16([6000, 500, 7])
+
+    stored = pixels(UPRIGHT[1])
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for turned in (1, orientation)[1 - page :]:
+            file.write(
+                np.moveaxis(stored, 2, 0) if planes == "separate" else stored,
+                photometric="rgb",
+                planarconfig=planes,
+                extratags=[(0x0112, "H", 1, turned, True)],
+            )
+    with image_files.ImageFile(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(file.read(page), pixels(UPRIGHT[orientation]))
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "rgb"])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -224,10 +246,12 @@ def test_files_that_are_not_images_are_named(tmp_path):
         images.read(tmp_path / "bomb.png")
 
 
-def test_the_limit_of_pixels_can_be_changed(tmp_path):
+def test_the_limit_of_pixels_can_be_changed(tmp_path, monkeypatch):
     images.write(tmp_path / "a.png", RGB)  # of 35 pixels
     for limit in (None, 0, 35, 1000):
         assert images.read(tmp_path / "a.png", limit).shape == RGB.shape
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert images.color_profile(tmp_path / "a.png") is None  # decodes no pixels
     former = Image.MAX_IMAGE_PIXELS
     with pytest.raises(ValueError, match="a.png is too large"):
         images.read(tmp_path / "a.png", max_pixels=34)
@@ -665,3 +689,10 @@ def test_many_channels_are_resized_like_single_ones(dtype):
     for channel in (0, 64, 129):
         single = images.resize(image[..., channel], (8, 6))
         np.testing.assert_allclose(small[..., channel], single, atol=1e-4)
+
+
+def test_the_profile_of_a_large_image_is_read(tmp_path, monkeypatch):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    images.write(tmp_path / "a.png", RGB, profile)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    assert images.color_profile(tmp_path / "a.png") == profile

@@ -176,6 +176,25 @@ def test_a_pillow_image_comes_back_as_one(mode):
     np.testing.assert_array_equal(np.asarray(result), expected)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
+def test_the_transparent_colour_of_a_pillow_image_becomes_alpha(mode):
+    colours = np.uint8([[[0] * 3, [255] * 3], [[255] * 3, [255] * 3]])
+    image = Image.fromarray(colours).convert(mode)
+    image.info["transparency"] = (0, 0, 0) if mode == "RGB" else 0
+    if mode == "P":
+        image.info["transparency"] = image.getpixel((0, 0))
+    result = upscale(models.nearest(1), image)
+    assert result.mode == ("LA" if mode in ("1", "L") else "RGBA")
+    np.testing.assert_array_equal(np.asarray(result)[..., -1], colours[..., 0])
+
+
+def test_a_16_bit_pillow_image_with_a_transparent_colour_is_refused():
+    image = Image.fromarray(np.zeros((4, 5), np.uint16))
+    image.info["transparency"] = 7
+    with pytest.raises(ValueError, match=r"I;16 .*Received: .*'transparency'\]=7"):
+        upscale(models.nearest(2), image)
+
+
 def test_a_pillow_image_is_turned_upright_and_keeps_its_profile():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = Image.fromarray(np.arange(105, dtype="uint8").reshape(5, 7, 3))
@@ -277,7 +296,7 @@ def test_networks_follow_each_other_until_the_size_is_reached():
 
 
 def test_warns_if_the_networks_do_not_reach_the_size():
-    with pytest.warns(UserWarning, match="make 14x10 pixels, and bicubic .* 21x15"):
+    with pytest.warns(UserWarning, match="reach 14x10 pixels; bicubic .* 21x15"):
         result = upscale(models.nearest(2), noise(5, 7), scale=3)
     assert result.shape == (15, 21)
 
@@ -450,8 +469,16 @@ def test_an_explicit_halo_keeps_to_the_steps_of_a_graph():
 def test_an_invalid_halo_is_refused(halo):
     with pytest.raises(ValueError, match="`halo` must be a non-negative integer"):
         upscale(lambda x: x, noise(9, 9), tile=4, halo=halo)
+    with pytest.raises(ValueError, match=r"\(halo, step\). Received: halo=\(1, 2, 3\)"):
+        upscale(lambda x: x, noise(9, 9), tile=4, halo=(1, 2, 3))
     with pytest.raises(ValueError, match="step must be a positive .* Received: 0"):
         upscale(lambda x: x, noise(9, 9), tile=4, halo=ReceptiveField(1, 0))
+
+
+@pytest.mark.parametrize("model", [[None, lambda x: x], 4, [4]])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(ValueError, match="must be a name, a path, .* Received: model="):
+        upscale(model, noise(9, 9))
 
 
 def test_warns_if_an_exact_halo_would_be_very_large():
@@ -733,7 +760,7 @@ def test_no_image_of_a_folder_is_left_out_without_a_word(tmp_path):
     if "AVIF" in Image.registered_extensions().values():
         photo.save(tmp_path / "e.avif")
         expected["e.avif"] = True
-    for name in ("c.HEIC", "d.dng", "notes.txt", "f.mp4"):
+    for name in ("c.HEIC", "d.dng", "notes.txt", "f.mp4", "g.svg"):
         (tmp_path / name).write_bytes(b"anything")
     results = list(upscale_files(models.nearest(2), tmp_path, tmp_path / "out"))
     assert {path.name: error is None for path, _, error in results} == expected
@@ -859,6 +886,45 @@ def test_what_a_format_cannot_hold_is_said_before_anything_is_computed(
     assert "c.jpg: images with alpha need the suffix" in errors[2]
     with pytest.raises(ValueError, match="`format` must be one of png, .*'bmp'"):
         upscale_files(models.nearest(2), [], tmp_path, format="bmp")
+
+
+class Function:
+    """A function that knows its scale, and must not be called."""
+
+    scale = 4
+
+    def __call__(self, x):
+        raise AssertionError("The size was not checked.")
+
+
+@pytest.mark.parametrize(
+    ("networks", "options"),
+    [
+        (Function(), {}),
+        ([Function(), Function()], {"scale": 4}),
+        (Function(), {"size": (None, 16800)}),
+        (None, {}),
+    ],
+)
+def test_a_result_too_large_for_its_format_is_refused_before_it_is_computed(
+    tmp_path, monkeypatch, networks, options
+):
+    monkeypatch.setattr(weights, "reaching", lambda *_: ["espcn-x3-bsds"])
+    monkeypatch.setattr(models, "load", lambda *_: Function())
+    images.write(tmp_path / "a.png", np.zeros((2, 4200), np.uint8))
+    ((_, _, error),) = upscale_files(
+        networks, tmp_path / "a.png", tmp_path / "out", format="webp", **options
+    )
+    assert "at most 16383 pixels in .webp files. Received: 16800x8" in str(error)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_functions_that_do_not_know_their_scale_write_every_format(tmp_path):
+    images.write(tmp_path / "a.png", np.zeros((3, 4), np.uint8))
+    ((_, target, error),) = upscale_files(
+        lambda x: x, tmp_path / "a.png", tmp_path / "out", format="webp"
+    )
+    assert error is None and images.read(target).shape == (3, 4, 3)
 
 
 def test_pages_stay_pages(tmp_path):

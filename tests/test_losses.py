@@ -1,3 +1,4 @@
+import functools
 import json
 import math
 
@@ -383,6 +384,26 @@ def test_functions_are_terms():
     ]
     expected = [0.05 + 0.2 + 1.5, 0.1 + 0.4 + 1.5]
     np.testing.assert_allclose(loss(y_true, y_pred), expected, rtol=1e-5)
+
+
+def error_of_pixels(y_true, y_pred):
+    return ops.mean(ops.abs(y_true - y_pred), axis=-1)
+
+
+def test_sample_weights_of_a_function_with_a_loss_per_pixel():
+    y_true = np.zeros((2, 5, 2, 1))
+    y_pred = np.array([0.1, 0.2]).reshape(2, 1, 1, 1) * np.ones_like(y_true)
+    loss = FunctionLoss(error_of_pixels, reduction=None)
+    np.testing.assert_allclose(loss(y_true, y_pred), [0.1, 0.2], rtol=1e-6)
+    weighted = loss(y_true, y_pred, sample_weight=np.array([1.0, 10.0]))
+    np.testing.assert_allclose(weighted, [0.1, 2.0], rtol=1e-6)
+    scalar = FunctionLoss(lambda y_true, y_pred: 3.0, name="scalar", reduction=None)
+    assert float(scalar(y_true, y_pred)) == 3.0
+
+
+def test_the_name_of_a_callable_is_that_of_its_class_if_it_has_none():
+    function = functools.partial(doubled_error)
+    assert WeightedSum([(1.0, function)]).losses[0][1].name == "partial"
 
 
 @pytest.mark.parametrize("shape", [(3, 1), (3, 13, 17), (3, 13, 17, 1)])

@@ -238,3 +238,10 @@ def test_images_that_do_not_fit():
         )
     with pytest.raises(ValueError, match=r"1 or 3\). Received: \(40, 64, 3\)"):
         distance(np.zeros((40, 64, 3), "float32"), np.zeros((40, 64, 3), "float32"))
+
+
+@pytest.mark.parametrize("other", [(1, 64, 65, 3), (3, 64, 64, 3), (1, 64, 64, 1)])
+def test_pairs_of_different_shapes_are_refused(other):
+    message = r"same shape. Received: shapes \(1, 64, 64, 3\) and \("
+    with pytest.raises(ValueError, match=message):
+        lpips.Distance()(np.zeros((1, 64, 64, 3)), np.zeros(other))

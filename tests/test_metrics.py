@@ -388,3 +388,20 @@ def test_scores_of_grey_images_are_the_official_ones(data_dir):
             found = float(FUNCTIONS[metric](*pair)[0])
             expected = float(official[metric][name])
             assert found == pytest.approx(expected, abs=tolerance), (metric, name)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 4, 4)])
+@pytest.mark.parametrize("name", [*CLASSES, "vgg_distance", "lpips"])
+def test_sample_weights_are_one_per_image(name, shape, monkeypatch):
+    metric = {**CLASSES, "vgg_distance": VGGDistance, "lpips": metrics.LPIPS}[name]()
+    values = np.ones(2, "float32")
+    if name == "vgg_distance":
+        monkeypatch.setattr(metric.loss, "call", lambda *pair: values)
+    elif name == "lpips":
+        metric.distance = lambda *pair: values
+    else:
+        monkeypatch.setattr(metric, "_score", lambda *args: values)
+    y = np.full((2, 4, 4, 3), 0.5, "float32")
+    metric.update_state(y, y, sample_weight=np.ones(2))
+    with pytest.raises(ValueError, match=r"shape \(batch,\).* Received: shape=\(2, "):
+        metric.update_state(y, y, sample_weight=np.ones(shape))

@@ -20,6 +20,7 @@ def pairs_of(photos, scale=2, degradation=None, lr_photos=None):
         lambda i: photos[i],
         lr_photos and (lambda i: lr_photos[i]),
         degradation=degradation,
+        key="photos",
     )
 
 
@@ -295,7 +296,8 @@ def test_a_cache_on_disk_is_not_loaded_into_memory(tmp_path):
             rng = np.random.default_rng(i)
             return rng.integers(0, 256, (1000, 1600, 3), np.uint8)
 
-        dataset = Pairs([str(i) for i in range(12)], 2, photo, degradation="drop")
+        names = [str(i) for i in range(12)]
+        dataset = Pairs(names, 2, photo, degradation="drop", key="noise")
         options = {"lr_patch_size": 32, "batch_size": 16, "cache": sys.argv[1]}
         next(iter(training_batches(dataset, **options)))  # decode, and warm up
         before = private_megabytes()

@@ -1,10 +1,13 @@
 import fractions
 
+import keras
 import numpy as np
 import pytest
 
 from sr_keras import models, video
+from sr_keras.engines import Engine
 from sr_keras.inference import upscale_files, upscale_video
+from sr_keras.precision import with_precision
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install av")
 
@@ -259,7 +262,7 @@ def test_a_video_that_ends_too_early_is_reported(tmp_path):
     source = save(tmp_path / "a.mkv", pictures(60))
     data = source.read_bytes()
     source.write_bytes(data[: len(data) // 2])
-    with pytest.warns(UserWarning, match=r"a\.mkv has pictures for .*is damaged"):
+    with pytest.warns(UserWarning, match=r"a\.mkv has video frames for .*is damaged"):
         video.convert(source, tmp_path / "b.mkv", lambda frame: frame)
 
 
@@ -274,7 +277,7 @@ def test_sound_that_does_not_fit_is_refused_before_the_work(tmp_path):
         wave = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.uint8), "u8", "mono")
         wave.sample_rate = 8000
         container.mux(tone.encode(wave))
-    message = "cannot have the sound .* suffix .mkv"
+    message = "cannot have the audio .* suffix .mkv"
     with pytest.raises(ValueError, match=message):
         video.convert(tmp_path / "a.mkv", tmp_path / "b.mp4", lambda x: 1 / 0)
 
@@ -300,7 +303,7 @@ def test_upscale_files_takes_videos(tmp_path):
     assert len(packets_of_sound(tmp_path / "out/a.mp4")) > 0
 
 
-def test_a_video_with_other_weights_begins_again(tmp_path, monkeypatch):
+def test_a_video_of_another_network_begins_again(tmp_path, monkeypatch):
     monkeypatch.setattr(video, "_PART", 2)
     source = save(tmp_path / "a.mp4", pictures(4))
     model = models.espcn(2, filters=(4, 4), channels=3)
@@ -317,6 +320,11 @@ def test_a_video_with_other_weights_begins_again(tmp_path, monkeypatch):
         assert result == 4
         return len(calls)
 
+    def shifted(model):
+        other = keras.models.clone_model(model)
+        other.set_weights([w + 0.01 for w in model.get_weights()])
+        return other
+
     kept = []
     real = video._Parts.add
 
@@ -325,11 +333,18 @@ def test_a_video_with_other_weights_begins_again(tmp_path, monkeypatch):
         return real(self, *arguments)
 
     monkeypatch.setattr(video._Parts, "add", watch)
-    for change, expected in ((False, 2), (True, 4)):
+    changes = [
+        (lambda model: model, 2),
+        (lambda model: with_precision(model, "float32"), 2),
+        (lambda model: with_precision(model, "mixed_bfloat16"), 4),
+        (lambda model: Engine(model, "keras"), 2),
+        (shifted, 4),
+    ]
+    for change, expected in changes:
         with pytest.raises(KeyboardInterrupt):
             upscale_video(model, source, tmp_path / "b.mp4", progress=stop)
-        if change:
-            model.set_weights([w + 0.01 for w in model.get_weights()])
+        former, model = model, change(model)
         kept.clear()
         count()
         assert len(kept) == expected
+        model = former

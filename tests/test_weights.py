@@ -377,6 +377,23 @@ def test_weights_come_from_a_keras_file_or_the_folder_of_a_run(tmp_path):
         small(weights=tmp_path / "bad.keras")
 
 
+def test_a_shipped_set_comes_before_a_folder_of_its_name(
+    shipped, tmp_path, monkeypatch
+):
+    folders = tmp_path / "runs"
+    for name in ("b", "srcnn-x2-b", "mine"):
+        (folders / name).mkdir(parents=True)
+    monkeypatch.chdir(folders)
+    for name in ("b", "srcnn-x2-b"):
+        assert_equal_weights(srcnn(2, weights=name), shipped["srcnn", 2, "b"])
+    with pytest.raises(FileNotFoundError, match="mine is not the folder of a run"):
+        srcnn(2, weights="mine")
+    weights.save(small(), folders / "mine.weights.h5")
+    plain = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(FileNotFoundError, match="mine is not the folder of a run"):
+        weights.load(plain, folders / "mine")
+
+
 def test_copy_matching_copies_the_layers_that_fit():
     source, target = (edsr(s, filters=4, num_blocks=2) for s in (2, 3))
     before = [w.numpy() for w in target.get_layer("upsampling_0").weights]

@@ -16,7 +16,8 @@ def arrays(hr, lr=None, *, scale, degradation=None, names=None):
 
     Args:
         hr: A list of HR images, which may differ in size, or an array `(count, height,
-            width[, channels])`: uint8, uint16 or float in [0, 1].
+            width[, channels])`: uint8, uint16 or float in [0, 1]. An alpha channel is
+            dropped.
         lr: The LR images in the same order, or None to make them.
         scale: Upscaling factor.
         degradation: What makes the LR images, see `degradations.get`; None for bicubic.

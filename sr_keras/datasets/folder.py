@@ -73,6 +73,7 @@ def folder(path, scale, lr_path=None, degradation=None, shrink=1):
             lambda index: _shrunk(images.read(hr_files[index]), shrink),
             degradation=degradation,
             key=f"{fingerprint(hr_files)} shrink {shrink}",
+            hr_files=hr_files,
         )
 
     lr_path = pathlib.Path(lr_path)
@@ -97,6 +98,7 @@ def folder(path, scale, lr_path=None, degradation=None, shrink=1):
         lambda index: images.read(hr_files[index]),
         lambda index: images.read(lr_files[index]),
         key=fingerprint(hr_files + lr_files),
+        hr_files=hr_files,
     )
 
 
@@ -249,17 +251,22 @@ def _name(file, path):
 
 def _partners(names, lr_path, scale):
     """Returns a list of LR files for every name."""
-    way = r"(bicubic|bic|bi)"
-    lr_ending = rf"[_-]?{way}?[_-]?(lr)?{way}?[_-]?(x{scale}([mdw]\d?)?)?$"
+    way, factor = "(bicubic|bic|bi)", rf"([_-]?x{scale}([mdw]\d?)?)"
+    # The shortest first, because the name of a photo may end in "_bi" as well.
+    endings = (
+        rf"{factor}$",
+        rf"[_-]lr{factor}?$",
+        rf"[_-](({way}[_-]?)?lr[_-]?{way}?|{way}){factor}?$",
+    )
     partners = {name: [] for name in names}
     plain = {_strip(name, "hr", r"[_-]hr$"): name for name in names}
     for file in image_files(lr_path):
         name = _name(file, lr_path)
-        if name not in partners:
-            name = _strip(name, "lr", lr_ending)
-            name = name if name in partners else plain.get(name)
-        if name is not None:
-            partners[name].append(file)
+        stripped = [_strip(name, "lr", ending) for ending in endings]
+        found = [n for n in (name, *stripped) if n in partners or n in plain]
+        if found:
+            name = found[0]
+            partners[name if name in partners else plain[name]].append(file)
     return [partners[name] for name in names]
 
 

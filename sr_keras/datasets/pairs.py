@@ -25,30 +25,48 @@ class Pairs(collections.abc.Sequence):
 
     `pairs[i]` is `(lr, hr)`: uint8 or uint16 arrays `(height, width, channels)` of 1 or
     3 channels, where `hr` is exactly `scale` times larger than `lr`. HR images are cut
-    at the bottom and the right if their sides are not multiples of `scale`.
+    at the bottom and the right if their sides are not multiples of `scale`, and an
+    alpha channel is dropped. `pairs[2:5]` is the dataset of some of the images, see
+    `subset`.
 
     Args:
         names: A name for each image.
         scale: Upscaling factor from `lr` to `hr`.
-        read_hr: Function from an index to an HR image, a uint8 or uint16 array.
+        read_hr: Function from an index to an HR image, a uint8 or uint16 array
+            `(height, width[, channels])` of at most 4 channels.
         read_lr: Function from an index to an LR image, or None if a degradation makes
             the LR images.
         degradation: What makes the LR images, see `degradations.get`; None for bicubic
             if there is no `read_lr`. A random degradation is seeded by the index.
-        key: A text that changes when the images do. `decode` identifies datasets by
-            their key and their names.
+        key: A text that changes when the images do, by which `decode` identifies the
+            dataset, together with the names. None for a dataset that is not decoded.
+        hr_files: The path of each HR image, or None if they are not files.
 
     Attributes:
         names: List of names.
         scale: Upscaling factor.
         degradation: The `Degradation`, or None if the LR images are read.
+        hr_files: List of the absolute path of each HR image; None in the list for one
+            that is not a file.
 
     Raises:
         ValueError: If both `read_lr` and `degradation` are given.
     """
 
-    def __init__(self, names, scale, read_hr, read_lr=None, degradation=None, key=""):
+    def __init__(
+        self,
+        names,
+        scale,
+        read_hr,
+        read_lr=None,
+        degradation=None,
+        key=None,
+        hr_files=None,
+    ):
         self.names = list(names)
+        self.hr_files = [None] * len(self.names)
+        if hr_files is not None:
+            self.hr_files = [file and os.path.abspath(file) for file in hr_files]
         self.scale = check_scale(scale)
         if read_lr is not None and degradation is not None:
             raise ValueError(
@@ -70,7 +88,7 @@ class Pairs(collections.abc.Sequence):
         return len(self.names)
 
     def __getitem__(self, index):
-        """Returns `(lr, hr)` of one image.
+        """Returns `(lr, hr)` of one image, or the dataset of a slice.
 
         Raises:
             IndexError: If there is no such image.
@@ -78,6 +96,8 @@ class Pairs(collections.abc.Sequence):
                 of a pair do not fit `scale`. The message names the image.
         """
         index = range(len(self))[index]
+        if isinstance(index, range):
+            return self.subset(index)
         hr = self.hr(index)
         if self._read_lr is None:
             try:
@@ -141,7 +161,8 @@ class Pairs(collections.abc.Sequence):
             lambda i: self._read_hr(indices[i]),
             self._read_lr and (lambda i: self._read_lr(indices[i])),
             self.degradation,
-            key=f"{self.key} {indices}",
+            key=None if self.key is None else f"{self.key} {indices}",
+            hr_files=[self.hr_files[i] for i in indices],
         )
 
     def split(self, num_validation):
@@ -188,10 +209,10 @@ def _pixels(image, name):
         )
     if image.ndim == 2:
         return image[..., None]
-    if image.ndim != 3 or image.shape[2] == 0:
+    if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):
         raise ValueError(
-            f"{name}: images must have the shape (height, width[, channels])."
-            f" Received: shape={image.shape}"
+            f"{name}: images must have the shape (height, width[, channels]) with at"
+            f" most 4 channels. Received: shape={image.shape}"
         )
     return image[..., : 1 if image.shape[2] == 2 else 3]
 
@@ -217,6 +238,7 @@ def concatenate(datasets):
                 f" Received: {first} and {other}"
             )
     places = [(d, i) for d in datasets for i in range(len(d))]
+    keys = [d.key for d in datasets]
 
     def read_lr(index):
         dataset, i = places[index]
@@ -232,7 +254,8 @@ def concatenate(datasets):
         read_hr,
         read_lr if first.degradation is None else None,
         first.degradation,
-        key=" ".join(d.key for d in datasets),
+        key=None if None in keys else " ".join(keys),
+        hr_files=[d.hr_files[i] for d, i in places],
     )
 
 
@@ -255,9 +278,12 @@ def decode(dataset, folder, skip_bad=False, progress=None):
         it still makes the LR images when they are asked for.
 
     Raises:
-        ValueError: If an image is corrupt or does not fit; the message names it.
+        ValueError: If `dataset` has no key, or an image is corrupt or does not fit; the
+            message names it.
         OSError: If the disk has too little space, estimated from some of the images.
     """
+    if dataset.key is None:
+        raise ValueError("`dataset` needs a `key` to be cached. Received: key=None")
     folder = pathlib.Path(folder) / _digest(dataset)
     folder.mkdir(parents=True, exist_ok=True)
     pixels_file, index_file = folder / "pixels.bin", folder / "index.jsonl"
@@ -305,6 +331,7 @@ def decode(dataset, folder, skip_bad=False, progress=None):
         (lambda position: mapped(position, 0)) if has_lr else None,
         None if has_lr else dataset.degradation,
         key=f"{dataset.key} {used}",
+        hr_files=[dataset.hr_files[i] for i in used],
     )
 
 

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from sr_keras.checks import check_name
 from sr_keras.losses.base import ImageLoss, mean_per_image, one_per_image, to_float32
@@ -19,15 +20,19 @@ class FunctionLoss(ImageLoss):
         function: Takes `(y_true, y_pred)` and returns a loss for each image, for each
             pixel, or a scalar. To save a model that uses it, register it with
             `keras.saving.register_keras_serializable`.
-        name: Loss name; None for the name of the function.
+        name: Loss name; None for the name of the function, or of its class if it has
+            none.
     """
 
     def __init__(self, function, name=None, **kwargs):
-        super().__init__(name=name or function.__name__, **kwargs)
+        if name is None:
+            name = getattr(function, "__name__", type(function).__name__)
+        super().__init__(name=name, **kwargs)
         self.function = function
 
     def call(self, y_true, y_pred):
-        return self.function(y_true, y_pred)
+        # Keras would multiply the last axis of other shapes by the sample weights.
+        return mean_per_image(ops.convert_to_tensor(self.function(y_true, y_pred)))
 
     def get_config(self):
         function = keras.saving.serialize_keras_object(self.function)

@@ -181,7 +181,7 @@ class LPIPS(ImageLoss):
         net: "alex" or "squeeze", see `lpips.Distance`.
         weights: Path of an `.npz` file of weights, see `sr_keras.lpips`. None takes
             `lpips/alex.npz` (or `lpips/squeeze.npz`) in the folder that the environment
-            variable `SR_KERAS_DATA` names.
+            variable `SR_KERAS_DATA` names, or in `data` if it is not set.
         name: Loss name.
 
     Raises:

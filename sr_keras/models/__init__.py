@@ -19,8 +19,10 @@ from sr_keras.models.denoiser import denoiser, denoiser_upscaler
 from sr_keras.models.discriminators import (
     feature_discriminator,
     patchgan,
+    srfeat_discriminator,
     srgan_discriminator,
     unet_discriminator,
+    vgg_discriminator,
 )
 from sr_keras.models.edsr import edsr
 from sr_keras.models.espcn import espcn
@@ -182,6 +184,7 @@ __all__ = [
     "scale_of",
     "span",
     "srcnn",
+    "srfeat_discriminator",
     "srgan_discriminator",
     "srresnet",
     "srvgg",
@@ -194,5 +197,6 @@ __all__ = [
     "vae_encoder",
     "vae_upscaler",
     "vdsr",
+    "vgg_discriminator",
     "wdsr",
 ]

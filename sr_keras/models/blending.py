@@ -2,6 +2,8 @@
 
 import keras
 
+from sr_keras import weights
+
 
 def blend(first, second, amount):
     """Interpolates between the weights of two networks of the same architecture.
@@ -36,7 +38,7 @@ def blend(first, second, amount):
     if None not in known and known[0] != known[1]:
         raise ValueError(
             "Both networks must have the same architecture. Received:"
-            f" {_call(known[0])} and {_call(known[1])}"
+            f" {weights.call_of(known[0])} and {weights.call_of(known[1])}"
         )
     pairs = list(zip(first.get_weights(), second.get_weights(), strict=False))
     if len(first.weights) != len(second.weights) or any(
@@ -50,8 +52,3 @@ def blend(first, second, amount):
     between = keras.models.clone_model(first)
     between.set_weights([(1 - amount) * a + amount * b for a, b in pairs])
     return between
-
-
-def _call(identity):
-    config = ", ".join(f"{k}={v!r}" for k, v in identity["config"].items())
-    return f"{identity['network']}({config})"

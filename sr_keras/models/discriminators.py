@@ -16,7 +16,7 @@ weights.
 import keras
 from keras import layers, ops
 
-from sr_keras.checks import check_counts
+from sr_keras.checks import check_counts, check_flags
 from sr_keras.features import FeatureExtractor
 from sr_keras.layers import CropLike, PadToMultiple
 from sr_keras.models.network import channels_last
@@ -53,7 +53,8 @@ def srgan_discriminator(
         `(batch, 1)`, float32 logits; positive means a photo.
 
     Raises:
-        ValueError: If a number is not a positive integer.
+        ValueError: If a number is not a positive integer, or `spectral_norm` is not a
+            bool.
 
     References:
         [Ledig et al., 2017](https://arxiv.org/abs/1609.04802),
@@ -94,7 +95,8 @@ def feature_discriminator(
         `(batch, 1)`, float32 logits; positive means features of a photo.
 
     Raises:
-        ValueError: If a number is not a positive integer.
+        ValueError: If a number is not a positive integer, or `spectral_norm` is not a
+            bool.
 
     Reference:
         [Park et al., 2018](https://doi.org/10.1007/978-3-030-01270-0_27)
@@ -134,13 +136,15 @@ def patchgan(
         float32 logits; positive means a photo.
 
     Raises:
-        ValueError: If a number is not a positive integer.
+        ValueError: If a number is not a positive integer, or `spectral_norm` is not a
+            bool.
 
     References:
         [Isola et al., 2017](https://arxiv.org/abs/1611.07004),
         [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
     """
     check_counts(filters=filters, num_layers=num_layers, channels=channels)
+    check_flags(spectral_norm=spectral_norm)
 
     def conv(filters, name, **kwargs):
         # the standard deviation of 0.02 is the paper's
@@ -195,13 +199,15 @@ def unet_discriminator(
         `(batch, height, width, 1)`, float32 logits; positive means a photo.
 
     Raises:
-        ValueError: If a number is not a positive integer.
+        ValueError: If a number is not a positive integer, or `spectral_norm` is not a
+            bool.
 
     References:
         [Wang et al., 2021](https://arxiv.org/abs/2107.10833),
         [Schönfeld et al., 2020](https://arxiv.org/abs/2002.12655)
     """
     check_counts(filters=filters, channels=channels)
+    check_flags(spectral_norm=spectral_norm)
 
     def conv(x, filters, size, name, strides=1):
         layer = _conv(
@@ -247,13 +253,14 @@ def srfeat_discriminator(
         A list of two `(batch, 1)`, float32 logits; positive means a photo.
 
     Raises:
-        ValueError: If a number is not a positive integer, or `size` is not a multiple
-            of 16.
+        ValueError: If a number is not a positive integer, `size` is not a multiple of
+            16, or `spectral_norm` is not a bool.
 
     Reference:
         [Park et al., 2018](https://doi.org/10.1007/978-3-030-01270-0_27)
     """
     check_counts(size=size, filters=filters)
+    check_flags(spectral_norm=spectral_norm)
     if size % 16:
         raise ValueError(f"`size` must be a multiple of 16. Received: size={size}")
     inputs = keras.Input((size, size, 3), name="image")
@@ -303,13 +310,14 @@ def vgg_discriminator(
         VGG19.
 
     Raises:
-        ValueError: If `filters` is not a positive integer, or `features` is empty or
-            names anything but convolutions of VGG19.
+        ValueError: If `filters` is not a positive integer, `spectral_norm` is not a
+            bool, or `features` is empty or names anything but convolutions of VGG19.
 
     Reference:
         [Sauer et al., 2021](https://arxiv.org/abs/2111.01007)
     """
     check_counts(filters=filters)
+    check_flags(spectral_norm=spectral_norm)
     inputs = keras.Input((None, None, 3), name="image")
     outputs = []
     extract = VGGFeatures(features, name="vgg19")
@@ -449,6 +457,7 @@ class SpectralNormalization(layers.SpectralNormalization):
 
 def _strided(size, channels, filters, spectral_norm, name):
     check_counts(size=size, channels=channels, filters=filters)
+    check_flags(spectral_norm=spectral_norm)
     inputs = keras.Input((size, size, channels), name="image")
     x = inputs
     for i in range(8):

@@ -165,13 +165,15 @@ def scale_of(model):
         _, height, width, _ = model.compute_output_shape((1, 96, 96, channels))
     except Exception:  # whatever the model's own code raises
         height = width = None
-    if height is None or height != width or height % 96:
+    is_known = height is not None and width is not None
+    if not is_known or height != width or height % 96:
         name = getattr(model, "name", type(model).__name__)
+        received = f" Received: {height}x{width}" if is_known else ""
         raise ValueError(
             f"The scale of '{name}' is unknown. Build it as"
             " `sr_keras.models.Network(inputs, outputs, scale=...)`, or set its"
             " attribute `scale`. Otherwise, the output for an input of 96x96 pixels"
-            f" must be larger by an integer factor. Received: {height}x{width}"
+            f" must be larger by an integer factor.{received}"
         )
     return height // 96
 

@@ -33,12 +33,16 @@ class FoldableConv2D(layers.Layer):
     Output shape:
         `(batch, height, width, filters)`
 
+    Raises:
+        ValueError: If `filters` or `gain` is not a positive integer.
+
     Reference:
         [Wan et al., 2023](https://arxiv.org/abs/2311.12770)
     """
 
     def __init__(self, filters, gain=2, **kwargs):
         super().__init__(**kwargs)
+        check_counts(filters=filters, gain=gain)
         self.filters = filters
         self.gain = gain
 

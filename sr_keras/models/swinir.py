@@ -10,6 +10,7 @@ from sr_keras.checks import (
     check_flags,
     check_option,
     check_scale,
+    is_count,
 )
 from sr_keras.layers import (
     ICNR,
@@ -42,7 +43,7 @@ class ShiftedWindowAttention(layers.Layer):
     Args:
         num_heads: Number of heads.
         window: Side of the windows in pixels.
-        shift: How many pixels the windows are shifted, less than `window`.
+        shift: How many pixels the windows are shifted, from 0 to `window - 1`.
 
     Input shape:
         `(batch, height, width, 3 * channels)`: queries, keys and values. Height and
@@ -51,17 +52,34 @@ class ShiftedWindowAttention(layers.Layer):
     Output shape:
         `(batch, height, width, channels)`
 
+    Raises:
+        ValueError: If `num_heads` or `window` is not a positive integer, or `shift` is
+            out of range. When the layer is built, if the input does not have three
+            times a multiple of `num_heads` channels.
+
     Reference:
         [Liu et al., 2021](https://arxiv.org/abs/2103.14030)
     """
 
     def __init__(self, num_heads, window=8, shift=0, **kwargs):
         super().__init__(**kwargs)
+        check_counts(num_heads=num_heads, window=window)
+        if shift != 0 and not (is_count(shift) and shift < window):
+            raise ValueError(
+                "`shift` must be an integer from 0 to `window - 1`. Received:"
+                f" shift={shift!r}, window={window}"
+            )
         self.num_heads = num_heads
         self.window = window
         self.shift = shift
 
     def build(self, input_shape):
+        if input_shape[-1] % (3 * self.num_heads):
+            raise ValueError(
+                "The input must have 3 * `channels` channels, where `channels` is a"
+                f" multiple of `num_heads`. Received: {input_shape[-1]} channels,"
+                f" num_heads={self.num_heads}"
+            )
         side = 2 * self.window - 1
         self.bias_table = self.add_weight(
             shape=(side**2, self.num_heads),

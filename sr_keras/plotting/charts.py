@@ -13,6 +13,7 @@ _NAME_SIZE = 9  # font size of the names of points and baselines
 _MANY = 12  # more points than this get a larger figure
 _RADIUS = 5.5  # of a point, in screen pixels
 _SHORTEST_LEADER = 18  # of the line from a name to its point, in screen pixels
+_DARKER = 0.7  # factor from the colour of a point to that of its name
 LEADER = "leader"  # the `gid` of such a line
 
 # What a score is called on an axis, and whether more of it is better.
@@ -135,7 +136,8 @@ def quality_against_cost(
     if more_is_better is not None:
         arrow = "\N{NORTH WEST ARROW}" if more_is_better else "\N{SOUTH WEST ARROW}"
         ax.set_title(f"{arrow} better", loc="left", fontsize=11)
-    _write_names(ax, _points(rows, x, y), baselines or {})
+    colors = _name_colors(rows, group)
+    _write_names(ax, _points(rows, x, y), baselines or {}, colors=colors)
     return fig
 
 
@@ -187,7 +189,8 @@ def quality_against_perception(
         label += ", axis reversed" if more_is_better else ""
         axis.set_label_text(f"\N{LEFTWARDS ARROW} {praise}: {label}")
     ax.set_title("\N{SOUTH WEST ARROW} better", loc="left", fontsize=11)
-    _write_names(ax, _points(rows, x, y), baselines or {})
+    colors = _name_colors(rows, group)
+    _write_names(ax, _points(rows, x, y), baselines or {}, colors=colors)
     return fig
 
 
@@ -262,12 +265,23 @@ def _points(rows, x, y):
     return [(row["model"], row[x], row[y]) for row in rows]
 
 
+def _name_colors(rows, group):
+    """Returns a colour for the name of each row: that of its point, but darker."""
+    from matplotlib.colors import to_rgb
+
+    if not group:
+        return ["black"] * len(rows)
+    names = list(dict.fromkeys(row[group] for row in rows))
+    colors = [_COLORS[names.index(row[group]) % len(_COLORS)] for row in rows]
+    return [tuple(_DARKER * np.array(to_rgb(color))) for color in colors]
+
+
 def _draw_baselines(ax, baselines):
     for value in baselines.values():
         ax.axhline(value, color="0.4", linestyle="--", linewidth=1)
 
 
-def _write_names(ax, points, baselines, curves=()):
+def _write_names(ax, points, baselines, curves=(), colors=()):
     """Writes the names of points and of baselines where they cover nothing.
 
     Args:
@@ -275,6 +289,7 @@ def _write_names(ax, points, baselines, curves=()):
         points: List of (name, x, y).
         baselines: Dict of name to y.
         curves: Lists of (x, y), which names must not cover.
+        colors: Colours of the names of points.
     """
     import textalloc
 
@@ -286,7 +301,8 @@ def _write_names(ax, points, baselines, curves=()):
     (left, _), (end, _), (right, _) = to_data.transform([(0, 0), (0.985, 0), (1, 0)])
     # Names are placed one after the other, those with little room first.
     ends = [(f"{name} {y:.4g}", end, y) for name, y in baselines.items()]
-    names = ends + [points[i] for i in _crowded_first(ax, points)]
+    order = _crowded_first(ax, points)
+    names = ends + [points[i] for i in order]
     if not names:
         return
     texts, x, y = zip(*names, strict=True)
@@ -298,7 +314,7 @@ def _write_names(ax, points, baselines, curves=()):
         "x_lines": [x for x, _ in lines] or None,
         "y_lines": [y for _, y in lines] or None,
         "textsize": _NAME_SIZE,
-        "textcolor": ["0.3"] * len(ends) + ["black"] * len(points),
+        "textcolor": ["0.3"] * len(ends) + [colors[i] for i in order],
         "linecolor": "0.6",
         "margin": 0.004,
         "min_distance": 0.012,
@@ -307,9 +323,9 @@ def _write_names(ax, points, baselines, curves=()):
         "va": "bottom",
     }
     apart = {"avoid_label_lines_overlap": True, "avoid_crossing_label_lines": True}
-    orders = [{"priority_strategy": seed} for seed in (None, 0, 1, 2, 3)]
+    seeds = [{"priority_strategy": seed} for seed in (None, 0, 1, 2, 3)]
     # If there is no room in any order, names are drawn nonetheless.
-    for extra in [*({**apart, **order, "draw_all": False} for order in orders), {}]:
+    for extra in [*({**apart, **seed, "draw_all": False} for seed in seeds), {}]:
         *_, written, leaders = textalloc.allocate(
             ax, x, y, list(texts), **options, **extra
         )

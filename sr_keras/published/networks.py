@@ -177,7 +177,7 @@ def _read_mean_layers(tensors):
 def _edsr(config, basicsr=False, value_range=255, fixed=None):
     count = config["num_blocks"]
     if basicsr:
-        conv1, conv2, factors = "body.{}.conv1", "body.{}.conv2", {}
+        conv1, conv2 = "body.{}.conv1", "body.{}.conv2"
         keys = {"head": "conv_first", "body": "conv_after_body", "tail": "conv_last"}
         keys.update(_sequence(config["scale"], "upsample"))
         fixed = {}

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from sr_keras import losses
 from sr_keras.checks import check_counts
 from sr_keras.images import to_float
 from sr_keras.models.denoiser import denoiser_upscaler
@@ -83,17 +84,21 @@ class Diffusion(keras.Model):
         )
         self.built = True  # All variables exist, so that weights can be loaded.
 
-    def compile(self, optimizer, loss="mse", **kwargs):
+    def compile(self, optimizer, loss="l2", **kwargs):
         """Configures the training.
 
         Args:
             optimizer: A Keras optimizer or its name.
-            loss: Compares the true velocity with the predicted one. The squared error
-                makes the upscaler the mean of all answers.
+            loss: Compares the true velocity with the predicted one; anything that
+                `losses.get` takes. The squared error makes the upscaler the mean of
+                all answers.
             **kwargs: Arguments of `keras.Model.compile`, such as `metrics`, which
                 compare `hr` with the output of the upscaler.
+
+        Raises:
+            ValueError: If there is no such loss.
         """
-        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        super().compile(optimizer=optimizer, loss=losses.get(loss), **kwargs)
         # Without variables the state of the optimizer could not be loaded.
         self.optimizer.build(self.trainable_variables)
 

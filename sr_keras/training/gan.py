@@ -395,8 +395,8 @@ class GAN(keras.Model):
     def track(self, name, value):
         """Logs the mean of a value over the steps, within one of the methods above.
 
-        The tracker of a new name is created by itself. Under a `tf.distribute` strategy
-        with several replicas, call `add_tracker` after `compile` instead.
+        The tracker of a new name is created automatically. Under a `tf.distribute`
+        strategy with several replicas, call `add_tracker` after `compile` instead.
 
         Args:
             name: Name in the logs.
@@ -499,7 +499,7 @@ class GAN(keras.Model):
                 generator, so that its loss has been near 0 for `OVERPOWERED_STEPS`
                 steps, or if the generator was never trained.
         """
-        callbacks = [*(callbacks or []), FailureWarning()]
+        callbacks = [*keras.tree.flatten(callbacks or []), FailureWarning()]
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
     # The model in place of its generator
@@ -549,9 +549,9 @@ class RelativisticGAN(GAN):
     `tf.distribute` strategy each replica uses the mean over its own part of the batch.
 
     ESRGAN is an `rrdb` that was first trained on L1, with
-    `losses=[(1.0, ("content", {"layers": "VGG54/before_relu", "distance": "l1"})),
-    (0.01, "l1")]` and `adversarial_weight=5e-3`. See `losses.Content` about the weight
-    of 1.
+    `losses=[(0.05, ("content", {"layers": "VGG54/before_relu", "distance": "l1"})),
+    (0.01, "l1")]` and `adversarial_weight=5e-3`. The paper's weight of 1 corresponds to
+    0.05 here, see `losses.Content`.
 
     References:
         [Wang et al., 2018](https://arxiv.org/abs/1809.00219),

@@ -308,9 +308,11 @@ class Recipe:
         return batches.map(targets, num_parallel_calls=2, deterministic=True)
 
     def build_degradation(self):
-        """Returns what `datasets.open_data` takes as a degradation."""
-        name = self.degradation
-        return _imported("a degradation", name) if _is_reference(name) else name
+        """Returns the `Degradation`, or None for what the datasets have."""
+        found = self.degradation
+        if _is_reference(found):
+            found = _imported("a degradation", found)
+        return None if found is None else degradations.get(found, self.scale)
 
     def _resolved_loss(self, loss):
         if _is_reference(loss):

@@ -380,7 +380,7 @@ _TABLE = {
         precision="float32",
     ),
     # For clean photos. It learns from outputs of RLFN-S, which `examples/distill.py`
-    # puts into these folders: one for `PHOTOS`, the other for the rest of `ALL_PHOTOS`.
+    # puts into these folders: one for `PHOTOS`, one for the rest of `ALL_PHOTOS`.
     "span-x4-photos": Recipe(
         network="span",
         scale=4,

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import os
 import pathlib
 import warnings
 
@@ -308,17 +309,22 @@ def open_datasets(recipe):
 
     Raises:
         FileNotFoundError: If there is no such dataset.
-        ValueError: If a photo to score on is corrupt or too small, or LR and HR images
-            are the same.
+        ValueError: If a photo to score on is corrupt or too small, LR and HR images are
+            the same, or an HR file is in two of the folders to train on, or is both
+            trained on and scored.
     """
     degradation = recipe.build_degradation()
     lr_data = recipe.lr_data or [None] * len(recipe.data)
-    train_set = datasets.concatenate(
-        [
-            datasets.open_data(name, recipe.scale, "train", degradation, lr_path)
-            for name, lr_path in zip(recipe.data, lr_data, strict=True)
-        ]
+    parts = [
+        datasets.open_data(name, recipe.scale, "train", degradation, lr_path)
+        for name, lr_path in zip(recipe.data, lr_data, strict=True)
+    ]
+    _check_disjoint(
+        parts,
+        "`data` must name folders that have no files in common. Received:"
+        f" data={recipe.data}",
     )
+    train_set = datasets.concatenate(parts)
     datasets.named.check_degraded(train_set)
     if recipe.validation is not None:
         names = (recipe.validation,)
@@ -333,11 +339,35 @@ def open_datasets(recipe):
                 for name in names
             ]
         )
+        _check_disjoint(
+            [train_set, validation],
+            "`validation` must not have files of `data`. Received:"
+            f" validation={recipe.validation!r}, data={recipe.data}",
+        )
     elif recipe.num_validation:
         train_set, validation = train_set.split(recipe.num_validation)
+        _check_disjoint(
+            [train_set, validation],
+            "Photos with several LR files cannot be held out of `data`. Name other"
+            " photos as `validation`, or use num_validation=0. Received:"
+            f" num_validation={recipe.num_validation}, data={recipe.data}",
+        )
     else:
         return train_set, None
     return train_set, _scorable(validation, recipe.skip_bad)
+
+
+def _check_disjoint(parts, message):
+    """Raises a ValueError that names the HR files that several datasets have."""
+    # Within one dataset, a photo with several LR files occurs several times.
+    files_of = [{os.path.realpath(f) for f in part.hr_files if f} for part in parts]
+    counts = collections.Counter(file for found in files_of for file in found)
+    shared = sorted(file for file, count in counts.items() if count > 1)
+    if shared:
+        raise ValueError(
+            f"{message}. Files in common: {', '.join(shared[:3])}"
+            f"{' ...' if shared[3:] else ''}"
+        )
 
 
 def _scorable(dataset, skip_bad):

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from sr_keras import losses, metrics, plotting
-from sr_keras.checks import check_counts, check_numbers
+from sr_keras.checks import check_counts, check_numbers, is_count
 from sr_keras.images import to_float
 from sr_keras.models.vae import vae_upscaler
 from sr_keras.training import distribution, gan_steps, noise
@@ -393,14 +393,23 @@ def plot_sample_std(vae, lr, hr=None, temperature=1.0, num_samples=8, seed=0, ga
         lr: `(height, width, channels)`, integers or floats in [0, 1].
         hr: None, or the HR image.
         temperature: As in `VAE.sample`.
-        num_samples: Number of samples that the standard deviation is computed from.
+        num_samples: Number of samples that the standard deviation is computed from, at
+            least two.
         seed: As in `VAE.sample`.
         gain: Factor by which the standard deviation is brightened.
 
     Returns:
         A matplotlib Figure, see `plotting.comparison`: two samples, their standard
         deviation (white where they differ most), the image at temperature 0, and `hr`.
+
+    Raises:
+        ValueError: If `num_samples` is not an integer of at least 2.
     """
+    if not is_count(num_samples) or num_samples < 2:
+        raise ValueError(
+            "`num_samples` must be an integer of at least 2. Received:"
+            f" num_samples={num_samples!r}"
+        )
     samples = vae.sample(lr[None], temperature, num_samples, seed)
     panels = {
         "sample 1": samples[0, 0],

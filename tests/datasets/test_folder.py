@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sr_keras import images
-from sr_keras.datasets import folder, open_data
+from sr_keras.datasets import arrays, concatenate, folder, open_data
 from sr_keras.datasets.folder import find_lr, image_files
 from sr_keras.degradations import Downscale
 
@@ -181,6 +181,11 @@ def test_hr_and_lr_folders_are_paired(hr, lr, tmp_path):
         ("p", "p-lr"),
         ("p_HR", "p_LR"),
         ("p_SRF_4_HR", "p_SRF_4_LR"),
+        ("wasabi", "wasabix4"),
+        ("wasabi", "wasabi_LRx4"),
+        ("wasa_bi", "wasa_bi_LR"),
+        ("collr", "collr-x4"),
+        ("aerobic_HR", "aerobicx4"),
         ("hr_p", "lr_p"),
         ("sub/hr_p", "sub/lr_px4"),
     ],
@@ -191,6 +196,19 @@ def test_suffixes_of_lr_files(hr, lr, tmp_path):
     dataset = folder(tmp_path / "hr", 4, tmp_path / "lr")
     assert dataset.names == [hr]
     assert dataset[0][0].shape == (2, 3, 3)
+
+
+def test_paths_of_the_hr_files(tmp_path, monkeypatch):
+    write(tmp_path / "hr", "a.png", "b.png")
+    write(tmp_path / "small", "ax4w1.png", "ax4w2.png", "b.png", size=(2, 3))
+    monkeypatch.chdir(tmp_path)
+    a, b = (str(tmp_path / "hr" / name) for name in ("a.png", "b.png"))
+    assert folder("hr", 4).hr_files == [a, b]
+    paired = folder("hr", 4, "small")
+    assert paired.hr_files == [a, a, b]
+    assert paired.subset([2, 0]).hr_files == [b, a]
+    both = concatenate([folder("hr", 4), arrays(noise(0, 1, 8, 8, 3), scale=4)])
+    assert both.hr_files == [a, b, None]
 
 
 @pytest.mark.parametrize(

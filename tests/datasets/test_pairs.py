@@ -21,6 +21,7 @@ def noise(seed, *shape, dtype="uint8"):
 def of(hr, lr=None, scale=2, **kwargs):
     """A dataset of arrays in memory."""
     names = [f"photo {i}" for i in range(len(hr))]
+    kwargs = {"key": "photos", **kwargs}
     return Pairs(names, scale, hr.__getitem__, lr and lr.__getitem__, **kwargs)
 
 
@@ -49,6 +50,14 @@ def test_lr_is_made_by_the_degradation_of_the_cut_hr():
     np.testing.assert_array_equal(dataset[-1][1], hr)
     with pytest.raises(IndexError):
         dataset[4]
+
+
+def test_a_slice_is_a_subset():
+    dataset = of(MIXED)
+    assert dataset[:3].names == ["photo 0", "photo 1", "photo 2"]
+    part = dataset[::-2]
+    assert part.names == ["photo 3", "photo 1"]
+    np.testing.assert_array_equal(part[1][1], dataset[1][1])
 
 
 def test_random_degradations_depend_on_the_index_only():
@@ -149,6 +158,13 @@ def test_floats_are_refused():
         of([MIXED[0]], [photo])[0]
 
 
+@pytest.mark.parametrize("shape", [(3, 8, 9), (8, 9, 5), (8, 9, 0), (1, 8, 9, 3)])
+def test_images_with_other_axes_are_refused(shape):
+    message = rf"photo 0: .* at most 4 channels\. Received: shape=\({shape[0]}, "
+    with pytest.raises(ValueError, match=message):
+        of([np.zeros(shape, "uint8")])[0]
+
+
 def test_lr_files_and_a_degradation_exclude_each_other():
     with pytest.raises(ValueError, match="`read_lr` and `degradation` cannot be comb"):
         of([MIXED[0]], [MIXED[0]], degradation="bicubic")
@@ -222,6 +238,15 @@ def test_decoded_images_are_the_same_and_decoded_once(with_lr, tmp_path):
     dataset, reads = count_reads(dataset)
     decode(dataset, tmp_path)
     assert reads == []
+
+
+def test_a_dataset_without_a_key_is_not_cached(tmp_path):
+    keyless = of(MIXED, key=None)
+    mixed = concatenate([of(MIXED), keyless])
+    for dataset in (keyless, keyless[:2], mixed, mixed[:2]):
+        with pytest.raises(ValueError, match="needs a `key` .* Received: key=None"):
+            decode(dataset, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="/proc is not there")

@@ -4,6 +4,7 @@ import pytest
 import skimage.data
 import tensorflow as tf
 
+from sr_keras import models
 from sr_keras.features import FeatureExtractor
 from sr_keras.models.discriminators import (
     DISCRIMINATORS,
@@ -241,6 +242,8 @@ def test_features_of_photos_have_magnitude_one(data_dir):
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
 def test_discriminators_are_found_by_name(name):
+    assert getattr(models, name) is DISCRIMINATORS[name]
+    assert name in models.__all__
     model = DISCRIMINATORS[name](filters=1)
     assert model.name == name
     assert model.input_shape[-1] == 3
@@ -262,3 +265,9 @@ def test_discriminators_are_found_by_name(name):
 def test_invalid_arguments(build, arguments, message):
     with pytest.raises(ValueError, match=message):
         build(**arguments)
+
+
+@pytest.mark.parametrize("build", [*DISCRIMINATORS.values(), feature_discriminator])
+def test_spectral_norm_must_be_a_bool(build):
+    with pytest.raises(ValueError, match="`spectral_norm` must be a bool. .*='False'"):
+        build(filters=1, spectral_norm="False")

@@ -358,3 +358,8 @@ def test_shipped_encoder_has_mean_and_log_variance_in_their_places():
     mean, log_variance = map(np.asarray, encoder(inputs))
     divergence = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
     assert 3 < divergence.sum(-1).mean() < 12
+
+
+def test_a_size_that_is_unknown_is_not_printed():
+    with pytest.raises(ValueError, match="by an integer factor.$"):
+        scale_of(lambda lr: lr)

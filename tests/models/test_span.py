@@ -39,6 +39,12 @@ def test_a_foldable_convolution_is_the_chain_of_its_factors():
     assert layer.compute_output_shape((2, 6, 7, 3)) == (2, 6, 7, 5)
 
 
+@pytest.mark.parametrize("name", ["filters", "gain"])
+def test_a_foldable_convolution_refuses_what_is_not_a_count(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer"):
+        FoldableConv2D(**{"filters": 4, name: 0})
+
+
 def test_folding_leaves_the_output_as_it_is(tmp_path):
     network = span(2, filters=6, num_blocks=2)
     random_weights(network)

@@ -137,3 +137,21 @@ def test_tiles_are_close_but_not_exact():
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         swinir(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"num_heads": 0}, "`num_heads` must be a positive integer"),
+        ({"num_heads": 2, "window": 0}, "`window` must be a positive integer"),
+        ({"num_heads": 2, "shift": 8}, "from 0 to .* Received: shift=8, window=8"),
+        ({"num_heads": 2, "shift": -1}, "from 0 to .* Received: shift=-1, window=8"),
+        (
+            {"num_heads": 3},
+            "multiple of `num_heads`. Received: 12 channels, num_heads=3",
+        ),
+    ],
+)
+def test_attention_refuses_what_does_not_fit(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ShiftedWindowAttention(**arguments)(np.zeros((1, 8, 8, 12), "float32"))

@@ -123,6 +123,11 @@ def test_quality_against_cost_draws_every_group():
     )
     np.testing.assert_array_equal(keras.get_offsets(), [(813_000, 31.54)])
     assert len({tuple(points.get_facecolor()[0]) for points in ax.collections}) == 3
+    colors = {text.get_text(): text.get_color() for text in ax.texts}
+    assert colors["FSRCNN"] == colors["VDSR"] != colors["LapSRN"]
+    np.testing.assert_allclose(
+        colors["LapSRN"], 0.7 * keras.get_facecolor()[0, :3], rtol=1e-6
+    )
     (legend,) = fig.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "Caffe",

@@ -139,6 +139,18 @@ def test_what_is_minimized():
     assert int(model.step) == 2
 
 
+def test_losses_are_those_of_the_package():
+    lr, hr = (images.to_float(x) for x in batch())
+    found = [
+        compiled(loss=loss).evaluate(lr, hr, verbose=0)
+        for loss in ("l2", keras.losses.MeanSquaredError())
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert compiled(loss="charbonnier").evaluate(lr, hr, verbose=0) > 0
+    with pytest.raises(ValueError, match="'l3' is not the name of a loss"):
+        compiled(loss="l3")
+
+
 def test_times_and_noise():
     model = compiled()
     time, noise = model.draw((4000, 1, 1, 1), 0)
@@ -182,7 +194,7 @@ def test_the_model_upscales_like_its_upscaler():
 
 
 def test_a_loaded_model_continues_its_training(tmp_path):
-    model = compiled(keras.optimizers.Adam(1e-2), loss="mae", metrics=[metrics.PSNR()])
+    model = compiled(keras.optimizers.Adam(1e-2), loss="l1", metrics=[metrics.PSNR()])
     model.train_on_batch(*batch())
     model.save(tmp_path / "diffusion.keras")
     with warnings.catch_warnings():

@@ -785,10 +785,12 @@ def test_a_good_step_ends_the_count_and_nothing_is_reported(monkeypatch):
             loss = super().discriminator_loss(real, fake)
             return ops.where(sure, 0.0 * loss, loss)
 
-    gan = compiled(kind=Wavering)
+    gan, ends = compiled(kind=Wavering), []
+    single = keras.callbacks.LambdaCallback(on_train_end=ends.append)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        gan.fit(*batch(size=4), batch_size=1, verbose=0)
+        gan.fit(*batch(size=4), batch_size=1, verbose=0, callbacks=single)
+    assert len(ends) == 1
     assert int(gan.overpowered_steps) == 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_recipe import TINY_DIFFUSION, TINY_GAN, TINY_PYRAMID, TINY_VAE
 
-from sr_keras import datasets, images, models, weights
+from sr_keras import datasets, degradations, images, models, weights
 from sr_keras.training import RECIPES, Recipe, run, train
 from sr_keras.training.recipe import ENCODER_FILE, WEIGHTS_FILE
 
@@ -45,6 +45,52 @@ def test_photos_are_held_out_of_folders(data_dir, monkeypatch):
     assert not set(train_set.names) & set(validation.names)
     train_set, validation = run.open_datasets(recipe.replace(num_validation=0))
     assert (len(train_set), validation) == (91, None)
+
+
+def test_no_file_is_trained_on_twice_or_also_scored(tmp_path):
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    for path in (outer / "a.png", inner / "b.png", tmp_path / "pairs/HR/c.png"):
+        images.write(path, np.zeros((40, 40, 3), np.uint8))
+    for name in ("c", "cx2w1", "cx2w2"):
+        images.write(tmp_path / f"pairs/LR/{name}.png", np.zeros((20, 20, 3), "uint8"))
+    (tmp_path / "link").symlink_to(inner)
+    common = r"Files in common: .*/outer/inner/b\.png$"
+    for other in (inner, tmp_path / "link"):
+        with pytest.raises(ValueError, match=f"`data` must name folders .*{common}"):
+            run.open_datasets(TINY.replace(data=(outer, other)))
+        with pytest.raises(ValueError, match=f"`validation` must not .*{common}"):
+            run.open_datasets(TINY.replace(data=outer, validation=other))
+    with pytest.raises(ValueError, match="with several LR files cannot be .*/HR/c.png"):
+        run.open_datasets(TINY.replace(data=tmp_path / "pairs", num_validation=1))
+
+    # photos to score on may lie beside the HR folder
+    images.write(tmp_path / "pairs/validation/d.png", np.ones((40, 40, 3), np.uint8))
+    recipe = TINY.replace(
+        data=(tmp_path / "pairs",), validation=tmp_path / "pairs/validation"
+    )
+    train_set, validation = run.open_datasets(recipe)
+    assert (train_set.names, validation.names) == (["c", "cx2w1", "cx2w2"], ["d"])
+
+
+class Mine(degradations.Degradation):
+    scale = 2
+
+    def apply(self, image, rng):
+        return image[::2, ::2]
+
+
+def test_a_registered_degradation_is_used_for_several_folders(tmp_path):
+    keras.saving.register_keras_serializable("test_run")(Mine)
+    for path in (tmp_path / "a/1.png", tmp_path / "b/2.png"):
+        images.write(path, np.full((40, 40, 3), 7, np.uint8))
+    recipe = TINY.replace(
+        data=(tmp_path / "a", tmp_path / "b"),
+        degradation=degradations.serialize(Mine()),
+        num_validation=1,
+    )
+    train_set, validation = run.open_datasets(recipe)
+    assert train_set.names + validation.names == ["1", "2"]
+    assert isinstance(train_set.degradation, Mine)
 
 
 def test_photos_that_cannot_be_scored_are_found_before_training(tmp_path):

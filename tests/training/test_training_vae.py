@@ -209,6 +209,8 @@ def test_plot_of_the_sample_std():
     expected = np.minimum(0.1 * sample_std(samples)[0], 1.0) * 255
     assert 0 < expected.min() < 255
     np.testing.assert_allclose(drawn, expected, atol=0.51)
+    with pytest.raises(ValueError, match="of at least 2. Received: num_samples=1"):
+        plot_sample_std(vae, lr, num_samples=1)
 
 
 class Faint(VAE):
