@@ -32,7 +32,7 @@ ASSETS = HERE.parent / "assets"
 SETS = ("Set5", "Set14")
 PHOTO, CROP = ("Set5", "butterfly"), (88, 56, 64, 96)  # of the picture
 # endings of sets that are for looks
-LOOKS = ("-srgan", "-srfeat", "-esrgan", "-perceptual", "-critic", "-patchgan")
+LOOKS = ("-srgan", "-srfeat", "-esrgan", "-perceptual", "-patchgan")
 # PSNR / SSIM on Set5 and Set14 by scale, of each paper's own size and training set
 PUBLISHED = {
     "bicubic": {

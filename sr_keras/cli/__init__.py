@@ -62,7 +62,8 @@ def import_module(name):
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name.partition(".")[0]:
+        # a module that this one imports may be missing: that is a fault of its own
+        if not f"{name}.".startswith(f"{error.name}."):
             raise
         raise ValueError(f"There is no Python module {name}.") from error
 

@@ -87,9 +87,11 @@ def benchmark(
     """Scores every set of shipped weights on every benchmark set in a folder."""
     _check_file(json_file)
     extra = _with_lpips(extra, lpips)
+    shipped = _shipped(scale)
+    if not shipped:
+        raise ValueError(f"No weights are shipped for x{scale}.")
     results = []
     for folder in sr.datasets.named.sets_in(data):
-        shipped = _shipped(scale)
         for wanted in sorted(set(shipped.values())):
             names = [name for name, found in shipped.items() if found == wanted]
             rows = [_score(name, folder, None, None, rgb, extra) for name in names]
@@ -121,8 +123,14 @@ def leaderboard(
         data, scale, "validation", _degradation(degradation)
     )
     extra = _with_lpips(["niqe", "lr_psnr", *(extra or ())], lpips)
+    evaluation.conditions(dataset, rgb, extra=extra)  # refuses unknown scores
     results, failed = [], 0
-    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+    participants = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+    for path in participants:
         try:
             result = evaluation.evaluate_images(path, dataset, rgb, extra=extra)
         except (ValueError, OSError) as error:

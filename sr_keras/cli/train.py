@@ -1,8 +1,10 @@
 """Commands that train, and that fetch data to train on."""
 
+import functools
 import json
 import os
 import pathlib
+import shlex
 from typing import Annotated
 
 import typer
@@ -16,6 +18,11 @@ from sr_keras.training import recipe as recipes
 from sr_keras.training import run as runs
 
 Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
+
+# What `--set` takes besides JSON, in lower case
+_CONSTANTS = {"none": None, "true": True, "false": False}
+# Fields of a recipe that name things: a folder may be called 2024
+_NAME_FIELDS = ("name", "data", "lr_data", "validation", "weights", "init_from")
 
 # (top, left, height, width) of what the demo shows: an eye, and the gauges
 _DEMO_CROPS = {"chelsea": (78, 126, 75, 99), "motorcycle": (111, 474, 84, 111)}
@@ -31,7 +38,7 @@ def demo(out: Out = pathlib.Path("runs/demo")):
         f" {recipe.batch_size} patches."
     )
     _, run = sr.training.train(recipe, out, console=console)
-    _raise_if_stopped(run, f"train --resume --out {out}")
+    _raise_if_stopped(run, out)
 
     photos = sr.datasets.samples(recipe.scale, "validation")
     network = sr.models.load(out)
@@ -74,8 +81,11 @@ def demo(out: Out = pathlib.Path("runs/demo")):
 
 
 def _keep_former(out):
-    """Renames the folder of a former demo to `demo-1`, or the next free number."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    """Renames the folder of a previous demo to `demo-1`, or the next free number."""
+    if not out.exists():
+        return
+    # a demo that failed at once leaves nothing but the lock
+    if out.is_dir() and not {path.name for path in out.iterdir()} - {runs.LOCK_FILE}:
         return
     if not (out / "recipe.json").is_file():
         raise FileExistsError(f"{out} holds other files. Choose another --out.")
@@ -161,7 +171,12 @@ def train(
     ] = None,
 ):
     """Trains a network. Stop it when you like, and continue with --resume."""
-    for module in import_ or ():
+    modules = list(import_ or ())
+    for reference in (network, degradation):
+        if reference and ":" in reference:
+            modules.append(reference.partition(":")[0])
+    modules = list(dict.fromkeys(modules))
+    for module in modules:
         import_module(module)
     given = {
         "network": network,
@@ -173,9 +188,6 @@ def train(
         "precision": precision,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    for reference in (network, degradation):
-        if reference and ":" in reference:
-            import_module(reference.partition(":")[0])
     given.update(map(_parse_setting, set_ or ()))
     settings = _recipe(recipe, given, out, resume)
     if resume and not runs.has_state(out):
@@ -194,7 +206,7 @@ def train(
         distribute=distribute,
         steps_per_execution=steps_per_execution,
     )
-    _raise_if_stopped(run, f"train --resume --out {out}")
+    _raise_if_stopped(run, out, modules)
     names = ("best.keras", "last.keras", "final.weights.h5", "log.json", "curves.png")
     console.print(
         f"Trained {model.name} x{settings.scale} for {run.step} steps in"
@@ -226,24 +238,42 @@ def _recipe(name, given, out, resume):
 
 
 def _parse_setting(text):
-    """Returns `(field, value)` of FIELD=VALUE; the value is JSON or a string."""
+    """Returns `(field, value)` of FIELD=VALUE.
+
+    The value is JSON, a constant of Python (None, True or False), or a string.
+    """
     field, equals, value = text.partition("=")
     if not equals or not field:
         raise ValueError(f"--set must be FIELD=VALUE. Received: {text}")
-    if value.lower() == "none":
-        return field, None
-    try:
-        return field, json.loads(value)
-    except ValueError:
-        return field, value
+    if value.lower() in _CONSTANTS:
+        parsed = _CONSTANTS[value.lower()]
+    else:
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+    if field in _NAME_FIELDS and isinstance(parsed, (bool, int, float)):
+        parsed = value
+    return field, parsed
 
 
-def show_progress(items):
+def show_progress(items, description="decoding"):
     """Shows a bar while a dataset is decoded or downloaded."""
-    return track(items, description="decoding", console=console)
+    return track(items, description=description, console=console)
 
 
-def _raise_if_stopped(run, command):
+def _raise_if_stopped(run, out, modules=()):
+    """Ends the program if a run was stopped, and says how to resume it.
+
+    Args:
+        run: The `TrainingRun`.
+        out: Its folder, as it was given.
+        modules: Modules that must be imported first.
+    """
+    words = ["python", "-m", "sr_keras", "train", "--resume", "--out", str(out)]
+    for module in modules:
+        words += ["--import", module]
+    command = shlex.join(words)
     if run.stopped == "nan":
         kept = "No state had been saved yet."
         if runs.has_state(run.folder):
@@ -267,15 +297,14 @@ def download(
     path: Annotated[
         pathlib.Path,
         typer.Option(
-            help="Where it goes, instead of the folder that SR_KERAS_DATA names, or"
-            " data. `--data div2k` looks only there."
+            help="Download folder; by default the one that SR_KERAS_DATA names, or"
+            " data. `train --data div2k` looks only in that default folder."
         ),
     ] = None,
 ):
     """Downloads a dataset and checks it."""
     checks.check_name("a dataset that can be downloaded", dataset, ["div2k"])
     for split in ("train", "validation"):
-        pairs = sr.datasets.div2k(
-            scale, split, track_, path=path, progress=show_progress
-        )
+        progress = functools.partial(show_progress, description=f"{dataset} {split}")
+        pairs = sr.datasets.div2k(scale, split, track_, path=path, progress=progress)
         console.print(f"{len(pairs)} pairs of DIV2K {track_} x{scale}, {split}")

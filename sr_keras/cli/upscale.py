@@ -27,8 +27,9 @@ def upscale(
         list[str],
         typer.Option(
             help="A shipped set, a run or a file; or a network or an interpolation"
-            " with a size. Without it, the best that is shipped for the size. Given"
-            f" twice, one after the other. {weights.advice()}".strip()
+            " with a size. Without it, the best that is shipped for the size. If it is"
+            " given twice, the networks run one after the other."
+            f" {weights.advice()}".rstrip()
         ),
     ] = None,
     detail: Annotated[

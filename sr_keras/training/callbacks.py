@@ -30,7 +30,7 @@ from sr_keras.precision import with_precision
 from sr_keras.training import distribution
 
 _STATE_FILE = "model.weights.h5"
-_TILE = 2048  # HR pixels: larger photos are scored in tiles, for want of memory
+_TILE = 2048  # HR pixels: larger photos are scored in tiles to limit memory
 
 
 class TrainingRun(keras.callbacks.Callback):
@@ -65,9 +65,9 @@ class TrainingRun(keras.callbacks.Callback):
         upscaler: None, or the network that upscales, if it is not the model that `fit`
             trains (the generator of a GAN, for example) but shares its weights. It is
             what is scored and what the `.keras` files hold.
-        monitor: The score that decides which model is the best. None where no score
-            tells (the PSNR of a GAN falls while it learns); `best.keras` is then not
-            written.
+        monitor: The score that decides which model is the best: "psnr_y" or "ssim_y".
+            None if no score shows which network is best (the PSNR of a GAN falls while
+            it learns); `best.keras` is then not written.
         save_every: Steps between two saves of the state; None for `evaluate_every`.
         tensorboard: Whether to write logs for TensorBoard as well, which is a package
             of its own.
@@ -76,12 +76,13 @@ class TrainingRun(keras.callbacks.Callback):
     Attributes:
         log: A list of {"step", "seconds", "loss", "learning_rate", ..., "psnr_y",
             "ssim_y"}, one for each evaluation. Losses are means since the previous
-            evaluation, or since the run was resumed.
+            evaluation, or since the run was resumed. They are missing where a run ended
+            at the step at which it had been stopped.
         stopped: None, or why the training ended before its last step: "nan" or
             "signal".
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or there is no such score to monitor.
         ImportError: If `tensorboard` is asked for and not installed.
     """
 
@@ -103,6 +104,11 @@ class TrainingRun(keras.callbacks.Callback):
             evaluate_every=evaluate_every,
             save_every=evaluate_every if save_every is None else save_every,
         )
+        if monitor not in (None, "psnr_y", "ssim_y"):
+            raise ValueError(
+                '`monitor` must be "psnr_y", "ssim_y" or None. Received:'
+                f" monitor={monitor!r}"
+            )
         self.folder = folder = pathlib.Path(folder)
         self.num_steps = num_steps
         self.evaluate_every = evaluate_every
@@ -147,6 +153,9 @@ class TrainingRun(keras.callbacks.Callback):
         self.restore(model)
         self._check_model(model)
         if self.step >= self.num_steps:
+            # It was stopped at this step, and now `num_steps` says that it is the last.
+            if not self.log or self.log[-1]["step"] < self.step:
+                self._evaluate_at_rest(model)
             optimizer = getattr(model, "optimizer", None)
             if isinstance(optimizer, keras.optimizers.Optimizer):  # as `fit` ends
                 optimizer.finalize_variable_values(model.trainable_variables)
@@ -161,6 +170,16 @@ class TrainingRun(keras.callbacks.Callback):
             )
         finally:
             self.release()
+
+    def _evaluate_at_rest(self, model):
+        """Scores and saves a model that is not trained any further."""
+        self.set_model(model)
+        self.on_train_begin()
+        try:
+            self._evaluate({})
+            self._save()
+        finally:
+            self.on_train_end()
 
     def _check_model(self, model):
         """Raises a ValueError at the start for what would fail at the first save."""
@@ -233,8 +252,8 @@ class TrainingRun(keras.callbacks.Callback):
     def _copy_upscaler(self):
         """Copies the network without optimizer, to this device alone.
 
-        Of the network itself `predict` would want a batch for every replica, and that
-        other processes take part; and JAX would overwrite weights that are in use.
+        `predict` of the network itself would need a batch for every replica and the
+        participation of all processes, and JAX would overwrite weights that are in use.
         """
         network = self.upscaler or self.model
         if self._networks is None:
@@ -350,7 +369,7 @@ class TrainingRun(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _on_signal(self, number, frame):
-        if self._signal is not None:  # asked again: the step does not end, perhaps
+        if self._signal is not None:  # second signal: the step may hang
             self.release()
             signal.raise_signal(number)
         self._signal = number
@@ -424,6 +443,8 @@ class TrainingRun(keras.callbacks.Callback):
                 for name, value in entry.items():
                     tf.summary.scalar(name, value)
         score = self.monitor or "psnr_y"
+        if not logs and score not in entry and len(self.log) == 1:
+            return  # there is neither a loss nor a score to draw
         figure = plotting.history(self.log, score if score in entry else None)
         with files.replacing(self.folder / "curves.png") as temporary:
             figure.savefig(temporary, dpi=120)
@@ -502,7 +523,7 @@ def _optimizers(model):
 
 
 def _build_optimizers(model):
-    """Makes the variables of the optimizers, which loading would else skip."""
+    """Creates the optimizers' variables, which loading would otherwise skip."""
     for optimizer, network in _optimizers(model):
         if not optimizer.built:
             optimizer.build(network.trainable_variables)

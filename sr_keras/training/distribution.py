@@ -41,7 +41,7 @@ def open_strategy(name, recipe):
             recipe contains a setting that would have another effect on several
             devices.
     """
-    import tensorflow as tf  # not needed for training on JAX on one device
+    import tensorflow as tf
 
     if name is None:
         return tf.distribute.get_strategy()

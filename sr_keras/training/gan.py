@@ -7,7 +7,7 @@ import warnings
 import keras
 from keras import ops
 
-from sr_keras.checks import check_counts
+from sr_keras.checks import check_counts, check_numbers
 from sr_keras.images import to_float
 from sr_keras.losses import WeightedSum
 from sr_keras.training import distribution, gan_steps
@@ -158,6 +158,18 @@ class GAN(keras.Model):
                 because a `tf.distribute` strategy has several replicas.
         """
         check_counts(discriminator_steps=discriminator_steps)
+        check_numbers(adversarial_weight=adversarial_weight)
+        if adversarial_weight < 0:
+            raise ValueError(
+                "`adversarial_weight` must be 0 or more. Received:"
+                f" adversarial_weight={adversarial_weight}"
+            )
+        for name, value in (
+            ("discriminator_warmup_loss", discriminator_warmup_loss),
+            ("discriminator_min_loss", discriminator_min_loss),
+        ):
+            if value is not None:
+                check_numbers(**{name: value})
         if generator_optimizer is discriminator_optimizer and not isinstance(
             generator_optimizer, str
         ):

@@ -13,7 +13,7 @@ import typing
 import keras
 
 from sr_keras import degradations, losses, models, weights
-from sr_keras.checks import check_counts, check_name
+from sr_keras.checks import check_counts, check_flags, check_name, is_count
 from sr_keras.models.discriminators import DISCRIMINATORS
 from sr_keras.optimizers import SOAP
 from sr_keras.precision import choose_precision
@@ -67,8 +67,8 @@ class Recipe:
         optimizer_options: Further arguments of the optimizer.
         learning_rate: The highest learning rate.
         schedule: "constant"; "cosine", down to 0; "halving", four times at equal
-            distances; or the name of a schedule of Keras with its arguments, such as
-            `("PolynomialDecay", {"decay_steps": 1000})`.
+            distances; or the name of a schedule of Keras, alone or in a pair with its
+            arguments, such as `("PolynomialDecay", {"decay_steps": 1000})`.
         warmup_steps: Number of steps in which the learning rate rises linearly to its
             highest, before a "cosine".
         global_clipnorm: None, or the largest global norm of the gradients.
@@ -78,15 +78,16 @@ class Recipe:
         weights: None, or the weights to start from, see the builder.
         init_from: None, or weights of the same network for another scale or size, of
             which `weights.copy_matching` takes over what fits.
-        seed: An integer.
+        seed: An integer from 0 to 2**32 - 1.
 
     Raises:
-        ValueError: If a value is out of range or not plain data, or `data` names
-            something twice.
+        ValueError: If a value is out of range, of the wrong type or not plain data, or
+            `data` names something twice.
     """
 
     kind: typing.ClassVar[str] = "regression"
-    # The score that decides which network is the best; None where none tells.
+    # The score that decides which network is the best; None if no score shows which
+    # network is best.
     monitor: typing.ClassVar[str | None] = "psnr_y"
 
     network: str
@@ -120,7 +121,8 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = _plain(field.name, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-        data = (self.data,) if isinstance(self.data, str) else tuple(self.data)
+        self._check_types()
+        data = (self.data,) if isinstance(self.data, str) else self.data
         object.__setattr__(self, "data", data)
         if isinstance(self.lr_data, str):
             object.__setattr__(self, "lr_data", (self.lr_data,))
@@ -144,21 +146,51 @@ class Recipe:
             batch_size=self.batch_size,
             lr_patch_size=self.lr_patch_size,
         )
-        for name in ("learning_rate", "global_clipnorm"):
-            value = getattr(self, name)
-            if value is not None and not (_is_number(value) and value > 0):
-                raise ValueError(
-                    f"`{name}` must be a positive number. Received: {name}={value!r}"
-                )
+        _check_positive("learning_rate", self.learning_rate)
+        if self.global_clipnorm is not None:
+            _check_positive("global_clipnorm", self.global_clipnorm)
         momentum = self.ema_momentum
         if momentum is not None and not (_is_number(momentum) and 0 <= momentum < 1):
             raise ValueError(
                 "`ema_momentum` must be None or in [0, 1). Received:"
                 f" ema_momentum={momentum!r}"
             )
-        count = self.num_validation
-        if count != 0:
-            check_counts(num_validation=count)
+        for name in ("num_validation", "warmup_steps", "seed"):
+            value = getattr(self, name)
+            if not is_count(value) and (isinstance(value, bool) or value != 0):
+                raise ValueError(
+                    f"`{name}` must be an integer of at least 0. Received:"
+                    f" {name}={value!r}"
+                )
+        if self.seed >= 2**32:
+            raise ValueError(
+                f"`seed` must be less than 2**32. Received: seed={self.seed}"
+            )
+
+    def _check_types(self):
+        """Raises a ValueError for a value of a type that its field cannot have."""
+        for name in ("data", "lr_data"):
+            value = getattr(self, name)
+            items = value if isinstance(value, tuple) else (value,)
+            kinds = (str, type(None)) if name == "lr_data" else str
+            if not all(isinstance(item, kinds) for item in items):
+                raise ValueError(
+                    f"`{name}` must be a name or folder, or a list of these. Received:"
+                    f" {name}={value!r}"
+                )
+        for name in ("name", "validation", "weights", "init_from"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise ValueError(
+                    f"`{name}` must be None or a string. Received: {name}={value!r}"
+                )
+        for name in (field.name for field in dataclasses.fields(self)):
+            value = getattr(self, name)
+            if name.endswith("options") and not isinstance(value, dict):
+                raise ValueError(
+                    f"`{name}` must be a dict of arguments. Received: {name}={value!r}"
+                )
+        check_flags(skip_bad=self.skip_bad)
 
     # Data
 
@@ -285,9 +317,8 @@ class Recipe:
     def _resolved_loss(self, loss):
         if _is_reference(loss):
             return _imported("a loss", loss)
-        if isinstance(loss, (list, tuple)) and all(
-            isinstance(term, (list, tuple)) and _is_number(term[0]) for term in loss
-        ):
+        if isinstance(loss, tuple) and not (loss and isinstance(loss[0], str)):
+            _check_terms("loss", loss)
             return [(weight, self._resolved_loss(term)) for weight, term in loss]
         return loss
 
@@ -300,7 +331,9 @@ class Recipe:
         """
         momentum = self.ema_momentum if averaged else None
         options = {
-            "learning_rate": self._build_schedule(learning_rate or self.learning_rate),
+            "learning_rate": self._build_schedule(
+                self.learning_rate if learning_rate is None else learning_rate
+            ),
             "global_clipnorm": self.global_clipnorm,
             "use_ema": momentum is not None,
             "ema_momentum": 0.99 if momentum is None else momentum,
@@ -321,10 +354,10 @@ class Recipe:
                 "`warmup_steps` needs the schedule 'cosine'. Received:"
                 f" warmup_steps={warmup}, schedule={self.schedule!r}"
             )
-        if not 0 <= warmup < steps:
+        if warmup >= steps:
             raise ValueError(
-                f"`warmup_steps` must be at least 0 and less than the {steps} steps."
-                f" Received: warmup_steps={warmup}"
+                f"`warmup_steps` must be less than the {steps} steps. Received:"
+                f" warmup_steps={warmup}"
             )
         if self.schedule == "constant":
             return schedules.ExponentialDecay(rate, steps, 1.0)
@@ -336,13 +369,23 @@ class Recipe:
                 warmup_steps=warmup,
             )
         if self.schedule == "halving":
+            # rounded up: the rate must not be halved a fifth time in the last steps
             return schedules.ExponentialDecay(
-                rate, max(1, steps // 5), 0.5, staircase=True
+                rate, math.ceil(steps / 5), 0.5, staircase=True
             )
-        name, options = self.schedule, {}
-        if isinstance(name, (list, tuple)):
-            name, options = name
         known = _classes_of(schedules, schedules.LearningRateSchedule)
+        name, options = self.schedule, {}
+        if isinstance(self.schedule, tuple):
+            if len(self.schedule) != 2 or not isinstance(self.schedule[1], dict):
+                raise ValueError(
+                    "`schedule` must be a name, or a pair of a name and a dict of"
+                    f" arguments. Received: schedule={self.schedule!r}"
+                )
+            name, options = self.schedule
+            if name in _SCHEDULES:
+                raise ValueError(
+                    f"{name!r} takes no arguments. Received: schedule={self.schedule!r}"
+                )
         check_name("a schedule", name, [*_SCHEDULES, *known])
         defaults = {"initial_learning_rate": rate, "decay_steps": steps}
         accepted = inspect.signature(known[name]).parameters
@@ -387,6 +430,12 @@ class GANRecipe(Recipe):
             raise ValueError(
                 "A GANRecipe has `losses` in place of `loss`. Received:"
                 f" loss={self.loss!r}"
+            )
+        _check_terms("losses", self.losses)
+        check_flags(relativistic=self.relativistic)
+        if self.discriminator_learning_rate is not None:
+            _check_positive(
+                "discriminator_learning_rate", self.discriminator_learning_rate
             )
 
     def _compiled(self, network):
@@ -613,6 +662,25 @@ def _plain(name, value):
         "A recipe holds strings, numbers, booleans, None, and lists and dicts of"
         f" these. Received: {name}={value!r}"
     )
+
+
+def _check_terms(name, terms):
+    """Raises a ValueError unless the terms are pairs of a weight and a loss."""
+    if not isinstance(terms, tuple) or not all(
+        isinstance(term, tuple) and len(term) == 2 and _is_number(term[0])
+        for term in terms
+    ):
+        raise ValueError(
+            f"`{name}` must be a list of pairs (weight, loss). Received:"
+            f" {name}={terms!r}"
+        )
+
+
+def _check_positive(name, value):
+    if not _is_number(value) or value <= 0:
+        raise ValueError(
+            f"`{name}` must be a positive number. Received: {name}={value!r}"
+        )
 
 
 def _is_number(value):

@@ -105,8 +105,8 @@ EDSR_SMALL = {"filters": 32, "num_blocks": 8}
 UNET_SMALL = {"filters": 16}
 # Unlike in the papers of SRGAN and ESRGAN, pixels and shallower layers count too: in a
 # few hundred steps VGG54 alone loses the colours, and a network that is trained on one
-# layer pleases it with patterns that the others take for errors. Each layer's part is
-# 0.1 to 0.5 at the start.
+# layer learns patterns that lower the loss of that layer and raise the others'. Each
+# layer's part is 0.1 to 0.5 at the start.
 GAN_LOSSES = (
     (1.0, "l1"),
     (
@@ -186,7 +186,7 @@ _TABLE = {
     "srcnn-x2": _photos(
         "srcnn", 2, **ADAM, steps=50_000, batch_size=16, lr_patch_size=48
     ),
-    # not from x2, half of whose filters answer no photo
+    # not from x2, half of whose filters are inactive on all photos
     "srcnn-x3": _srcnn(3, steps=32_000),
     "srcnn-x4": _srcnn(4, steps=36_000, init_from="srcnn-x3-bsds"),
     "fsrcnn-x2": _fsrcnn(2, steps=60_000),
@@ -198,8 +198,8 @@ _TABLE = {
     # on a GPU two minutes, see examples/train_on_jax.py; its body starts the others
     "edsr-x2": _edsr(2, steps=40_000),
     "edsr-x3": _edsr(3, steps=21_000, init_from="edsr-x2-bsds"),
-    # on a CPU an hour and a half. More of x3's patches is worse: after 37,000 steps the
-    # held-out photos were at 28.14 dB, now 28.37
+    # on a CPU an hour and a half. Larger patches and batches, as for x3, are worse:
+    # after 37,000 steps the held-out photos were at 28.14 dB, now 28.37
     "edsr-x4": _edsr(
         4,
         steps=8_000,
@@ -311,22 +311,6 @@ _TABLE = {
         optimizer="adam",
         learning_rate=2e-4,
         warmup_steps=0,
-        ema_momentum=0.99,
-    ),
-    # a U-Net criticized by a U-Net, pixel by pixel, taking turns by their losses
-    "unet-x1-critic": _adversarial(
-        "unet",
-        1,
-        options=UNET_SMALL,
-        degradation="crappify",
-        discriminator="unet_discriminator",
-        discriminator_options={"filters": 16},
-        losses=((1.0, "l1"), (3e-6, ("content", {"layers": "vgg19/block3_conv3"}))),
-        adversarial_weight=1e-2,
-        discriminator_warmup_loss=1.38,
-        lr_patch_size=64,
-        steps=400,
-        learning_rate=2e-4,
         ema_momentum=0.99,
     ),
     "unet-x1-patchgan": _adversarial(

@@ -15,6 +15,10 @@ from sr_keras.training import distribution
 from sr_keras.training.callbacks import TrainingRun, averaged_weights
 from sr_keras.training.recipe import WEIGHTS_FILE, from_json
 
+# Held while a process trains in a folder, and left there: if it were deleted, another
+# process might be about to lock it.
+LOCK_FILE = ".lock"
+
 # Fields that a run may change when it is resumed: they alter neither the weights and
 # optimizer variables that a state holds, nor the batches.
 CHANGEABLE = (
@@ -64,7 +68,8 @@ def train(
             between evaluations and saves.
         dataset: None, or a `datasets.Pairs` to train on, in place of the photos that
             the recipe names.
-        validation: None, or a `datasets.Pairs` to score on. Only with `dataset`.
+        validation: None, or a `datasets.Pairs` to score on. Only with `dataset`. Both
+            must have the recipe's scale.
 
     Returns:
         `(model, run)`: what was trained and its `TrainingRun`. In addition to the
@@ -74,13 +79,26 @@ def train(
 
     Raises:
         FileExistsError: If there is a run in `folder` and `resume` is False.
-        ValueError: If the recipe or the photos do not fit the run in `folder`, or the
-            recipe names something that does not exist.
+        ValueError: If the recipe or the photos do not fit the run in `folder`, the
+            recipe names something that does not exist, or `dataset` and `validation`
+            do not fit each other or the recipe.
         OSError: If the folder cannot be written to, or another process trains in it.
     """
     folder = pathlib.Path(folder)
+    if validation is not None and dataset is None:
+        raise ValueError(
+            "`validation` needs `dataset`. The photos to score on beside those that a"
+            " recipe names are its field `validation`. Received: dataset=None,"
+            f" validation={validation}"
+        )
     with _locked(folder, distribute):
         recipe = _check_folder(folder, recipe, resume)
+        for name, pairs in (("dataset", dataset), ("validation", validation)):
+            if pairs is not None and pairs.scale != recipe.scale:
+                raise ValueError(
+                    f"`{name}` must have the recipe's scale of {recipe.scale}."
+                    f" Received: {name}.scale={pairs.scale}"
+                )
         strategy = distribution.open_strategy(distribute, recipe)
         recipe = recipe.resolved()
         with distribution.scope(strategy):
@@ -127,6 +145,8 @@ def train(
             # All processes must assign the averages together; only one writes.
             with averaged_weights(model), distribution.local():
                 is_first = distribution.is_first_process()
+                if is_first:  # it may have been ended early, by fewer steps
+                    files.write_json(folder / "recipe.json", recipe.as_json())
                 parts = recipe.weights_files(model) if is_first else {}
                 for name, part in parts.items():
                     weights.save(
@@ -154,7 +174,7 @@ def _locked(folder, distribute):
         yield  # the first of several processes holds the lock
         return
     files.check_writable(folder)
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    lock = filelock.FileLock(folder / LOCK_FILE, timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -166,7 +186,6 @@ def _locked(folder, distribute):
         yield
     finally:
         lock.release()
-        (folder / ".lock").unlink(missing_ok=True)
 
 
 def read_recipe(folder):
@@ -188,8 +207,13 @@ def read_recipe(folder):
 
 def has_state(folder):
     """Returns True if a folder holds a run that can be resumed."""
-    states = pathlib.Path(folder).glob("state/step_*")
-    return any(state.suffix != ".partial" for state in states)
+    return _steps_done(pathlib.Path(folder)) > 0
+
+
+def _steps_done(folder):
+    """Returns the step of the last state in a folder, or 0 without any."""
+    states = [path for path in folder.glob("state/step_*") if path.suffix != ".partial"]
+    return max((int(path.name.removeprefix("step_")) for path in states), default=0)
 
 
 def _check_folder(folder, recipe, resume):
@@ -218,16 +242,29 @@ def _check_folder(folder, recipe, resume):
         recipe = dataclasses.replace(recipe, precision=former.precision)
     then, now = former.as_json(), recipe.as_json()
     changes = {k: (then.get(k), v) for k, v in now.items() if then.get(k) != v}
-    refused = [
-        f"{name} was {old!r} and is {new!r}"
+    texts = {
+        name: f"{name} was {old!r} and is {new!r}"
         for name, (old, new) in changes.items()
-        if name not in CHANGEABLE
-    ]
+    }
+    refused = [text for name, text in texts.items() if name not in CHANGEABLE]
     if refused:
         raise ValueError(
             f"The run in {folder} cannot be resumed with other settings:"
             f" {'; '.join(refused)}. Start another run from its weights instead"
             f" (`weights`: {folder})."
+        )
+    done = _steps_done(folder)
+    if recipe.steps < done:
+        raise ValueError(
+            f"The run in {folder} has already done {done} steps. `steps` must be at"
+            f" least as many. Received: steps={recipe.steps}"
+        )
+    useless = [text for name, text in texts.items() if name not in ("name", "steps")]
+    if recipe.steps == done and useless:
+        raise ValueError(
+            f"The run in {folder} has already done all {done} steps, so other settings"
+            f" would have no effect: {'; '.join(useless)}. Leave them as they were, or"
+            " train for more `steps`."
         )
     for name, (old, new) in changes.items():
         if name != "name":

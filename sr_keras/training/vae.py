@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from sr_keras import losses, metrics, plotting
-from sr_keras.checks import check_counts, is_count
+from sr_keras.checks import check_counts, check_numbers, is_count
 from sr_keras.images import to_float
 from sr_keras.models.vae import vae_upscaler
 from sr_keras.training import distribution, gan_steps, noise
@@ -114,8 +114,13 @@ class VAE(keras.Model):
                 computed at temperature 0.
 
         Raises:
-            ValueError: If there is no such loss or a number is negative.
+            ValueError: If there is no such loss, or a number is negative or not finite.
         """
+        check_numbers(
+            kl_weight=kl_weight,
+            mean_weight=mean_weight,
+            annealing_steps=annealing_steps,
+        )
         for name, value in (
             ("kl_weight", kl_weight),
             ("mean_weight", mean_weight),

@@ -2,6 +2,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -139,6 +140,14 @@ def test_train_resume_evaluate_upscale_export(call, photos, tmp_path):
             "There is no Python module no_module",
         ),
         (
+            (*TRAIN, "--data", "samples", "--out", "x", "--import", "sr_keras.typo"),
+            "There is no Python module sr_keras.typo",
+        ),
+        (
+            (*TRAIN, "--data", "samples", "--out", "x", "--set", "seed=abc"),
+            "`seed` must be an integer of at least 0. Received: seed='abc'",
+        ),
+        (
             (*TRAIN, "--data", "samples", "--out", "x", "--set", "options.depth=3"),
             "depth",
         ),
@@ -179,6 +188,43 @@ def test_errors_end_with_a_line_that_says_what_is_wrong(
     assert "Traceback" not in err
 
 
+def test_settings_are_read_as_the_field_needs_them(call, tmp_path, monkeypatch):
+    def keep(recipe, *_, **__):
+        kept.append(recipe)
+        raise OSError("not trained")
+
+    kept = []
+    monkeypatch.setattr(training, "train", keep)
+    arguments = [*TRAIN, "--data", "samples", "--out", tmp_path / "run"]
+    for value in ("False", "false"):
+        call(*arguments, "--set", f"skip_bad={value}")
+    call(*arguments, "--set", "skip_bad=True", "--set", "validation=None")
+    assert [recipe.skip_bad for recipe in kept] == [False, False, True]
+    assert kept[-1].validation is None
+    call(*arguments, "--set", "data=2024", "--set", "validation=2025")
+    assert (kept[-1].data, kept[-1].validation) == (("2024",), "2025")
+    call(*arguments, "--set", 'data=["a", "b"]')
+    assert kept[-1].data == ("a", "b")
+
+
+def test_the_command_that_resumes_a_stopped_run_can_be_pasted(
+    call, tmp_path, monkeypatch
+):
+    def stop(recipe, out, **_):
+        return None, types.SimpleNamespace(stopped="signal", step=3, folder=out)
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain_module.py").write_text("")
+    monkeypatch.setattr(training, "train", stop)
+    arguments = ("plain_module:net", *TRAIN[2:], "--import", "json", "--out", "my run")
+    code, _, err = call("train", *arguments, "--data", "samples")
+    assert code == 130
+    assert last_line(err).endswith(
+        "python -m sr_keras train --resume --out 'my run' --import json"
+        " --import plain_module"
+    )
+
+
 def test_a_file_that_is_no_model_is_named(call, tmp_path):
     (tmp_path / "bad.keras").write_bytes(b"zip?")
     code, _, err = call(
@@ -206,10 +252,15 @@ def test_nan_is_reported_and_the_advice_can_be_followed(call, photos, tmp_path):
     code, _, err = call(*arguments, *more, "--set", "learning_rate=1e38")
     assert code == 1
     assert "The last good state is kept. Resume with a lower rate" in last_line(err)
+    assert f"python -m sr_keras train --resume --out {run} --set" in last_line(err)
     again = ("--steps", 8, "--set", "learning_rate=1e-5", "--set", "global_clipnorm=1")
     code, _, err = call(*arguments, *again)
     assert code == 0, err
     code, _, err = call(*arguments, *again, "--set", "global_clipnorm=null")
+    assert code == 2
+    assert "global_clipnorm was 1 and is None" in last_line(err)
+    again = ("--steps", 9, "--set", "global_clipnorm=null")
+    code, _, err = call(*arguments, *again)
     assert code == 0, err
 
 
@@ -332,6 +383,16 @@ def test_demo_moves_no_folder_of_other_things(call, photos):
     assert len(list(photos.iterdir())) == 3
 
 
+def test_a_demo_that_failed_at_once_can_be_repeated(call, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("trained")
+
+    monkeypatch.setattr(training, "train", fail)
+    (tmp_path / ".lock").touch()
+    code, _, err = call("demo", "--out", tmp_path)
+    assert last_line(err) == "error: trained"
+
+
 def test_a_run_without_photos_to_score_on_has_its_last_network(call, photos, tmp_path):
     run = tmp_path / "run"
     arguments = ["num_validation=0" if a == "num_validation=1" else a for a in TRAIN]
@@ -451,6 +512,9 @@ def test_all_shipped_weights_are_scored_on_every_set(call, photos, shipped, tmp_
     assert f"{rows[1]['mean']['psnr_y']:.2f}" in out
     code, _, err = call("benchmark", "--scale", 3, "--data", photos)
     assert code == 0, err
+    code, _, err = call("benchmark", "--scale", 7, "--data", photos)
+    assert code == 2
+    assert last_line(err) == "error: No weights are shipped for x7."
 
 
 def test_leaderboard(call, tmp_path):
@@ -460,17 +524,23 @@ def test_leaderboard(call, tmp_path):
     images.write(results / "Ann" / "astronaut.png", photo // 2)
     images.write(results / "Bob" / "astronautx4.png", photo)
     images.write(results / "Cem" / "rocket.png", photo)
+    (results / ".ipynb_checkpoints").mkdir()
     scores = tmp_path / "scores.json"
     arguments = results, "--data", tmp_path / "hr", "--json", scores
     code, out, err = call("leaderboard", *arguments)
     assert code == 1
     assert "failed: Cem: " in err and "astronaut" in err
+    assert "ipynb_checkpoints" not in err
     rows = json.loads(scores.read_text())["models"]
     assert [row["model"] for row in rows] == ["Bob", "bicubic", "Ann"]
     assert list(rows[0]["mean"]) == ["psnr_y", "ssim_y", "niqe", "lr_psnr"]
     assert f"{rows[1]['mean']['psnr_y']:.2f}" in out
     assert images.read(results / "leaderboard.png").ndim == 3
 
+    code, _, err = call("leaderboard", *arguments, "--extra", "vfi")
+    assert code == 2
+    assert "'vfi' is not the name of an extra score" in last_line(err)
+    assert "failed: " not in err
     code, _, err = call("leaderboard", tmp_path / "x", "--data", tmp_path / "hr")
     assert code == 2
     assert "There is no folder" in last_line(err)

@@ -226,6 +226,8 @@ def test_numbers_out_of_range():
         TrainingRun("nowhere", 0)
     with pytest.raises(ValueError, match="`save_every` must be a positive integer"):
         TrainingRun("nowhere", 1, save_every=0)
+    with pytest.raises(ValueError, match="\"ssim_y\" or None. Received: .*='psnr'"):
+        TrainingRun("nowhere", 1, monitor="psnr")
 
 
 def test_steps_are_counted_when_several_run_as_one_call(tmp_path):
@@ -288,6 +290,30 @@ def test_fit_leaves_a_complete_run_as_it_is(tmp_path):
     again.fit(tiny(), fail)
     assert again.step == 2
     assert (tmp_path / "best.keras").read_bytes() == best
+
+
+@pytest.mark.parametrize("is_scored", [True, False])
+def test_a_stopped_run_that_is_ended_early_is_scored_once(tmp_path, is_scored):
+    validation = dataset() if is_scored else None
+    options = {"evaluate_every": 10, "save_every": 2, "validation": validation}
+    run = TrainingRun(tmp_path, 10, **options)
+    original = run._evaluate_and_save
+
+    def interrupt(logs, before):
+        signal.raise_signal(signal.SIGINT)
+        original(logs, before)
+
+    run._evaluate_and_save = interrupt
+    run.fit(tiny(), batches)
+    assert (run.step, run.stopped, run.log) == (1, "signal", [])
+    ended = TrainingRun(tmp_path, 1, **options)
+    ended.fit(tiny(), batches)
+    assert [entry["step"] for entry in ended.log] == [1]
+    assert ("psnr_y" in ended.log[0]) == is_scored
+    assert (tmp_path / "best.keras").is_file() == is_scored
+    again = TrainingRun(tmp_path, 1, **options)
+    again.fit(tiny(), batches)
+    assert again.log == ended.log
 
 
 def test_sequential_models_can_be_trained(tmp_path):

@@ -961,6 +961,12 @@ def test_invalid_arguments():
         match="`discriminator_steps` must be a positive integer",
     ):
         compiled(discriminator_steps=0)
+    for weight in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="`adversarial_weight` must be"):
+            compiled(adversarial_weight=weight)
+    for name in ("discriminator_warmup_loss", "discriminator_min_loss"):
+        with pytest.raises(ValueError, match=f"`{name}` must be a finite number"):
+            compiled(**{name: "high"})
     one = sgd()
     with pytest.raises(ValueError, match="need an optimizer each"):
         compiled(generator_optimizer=one, discriminator_optimizer=one)

@@ -66,9 +66,9 @@ TINY_PYRAMID = Recipe(
 )
 
 
-def rates(schedule, warmup_steps=0, num_steps=11):
+def rates(schedule, warmup_steps=0, num_steps=11, **changes):
     recipe = TINY.replace(
-        schedule=schedule, learning_rate=1.0, warmup_steps=warmup_steps
+        schedule=schedule, learning_rate=1.0, warmup_steps=warmup_steps, **changes
     )
     optimizer = recipe.build().optimizer
     found = []
@@ -86,6 +86,12 @@ def test_schedules():
     np.testing.assert_allclose(rates("cosine", 2), [0, 0.5, *cosine], atol=1e-6)
     halving = [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625, 0.03125]
     np.testing.assert_allclose(rates("halving"), halving)
+
+
+def test_the_rate_is_halved_four_times_in_any_number_of_steps():
+    for steps in (6, 9, 10):
+        assert rates("halving", num_steps=steps, steps=steps)[-1] >= 1 / 16
+    assert rates("halving", num_steps=9, steps=9)[-1] == 1 / 16
 
 
 def test_schedules_of_keras_get_the_rate_and_the_steps():
@@ -144,6 +150,11 @@ def test_equal_seeds_give_equal_weights():
         ),
         ({"network": "edrs"}, "Did you mean 'edsr'"),
         ({"schedule": "up"}, "'up' is not the name of a schedule"),
+        ({"schedule": ("cosine", {})}, "'cosine' takes no arguments. Received: "),
+        ({"schedule": ("cosine",)}, "a pair of a name and a dict .* Received: "),
+        ({"schedule": ("PolynomialDecay", 3)}, "a pair of a name and a dict"),
+        ({"loss": ((1.0, "l1", 2),)}, r"`loss` must be a list of pairs \(weight, loss"),
+        ({"loss": ((),)}, r"`loss` must be a list of pairs \(weight, loss"),
         ({"optimizer": "adan"}, "'adan' is not .* an optimizer. Did you mean 'adam'"),
         ({"optimizer_options": {"beta_7": 1}}, "The options do not fit adam: .*beta_7"),
         ({"warmup_steps": 10}, "less than the 10 steps. Received: warmup_steps=10"),
@@ -169,6 +180,7 @@ def test_errors_of_build(change, message):
         ({"batch_size": -2}, "`batch_size` must be .* Received: batch_size=-2"),
         ({"lr_patch_size": 2.5}, "`lr_patch_size` must be .* Received: .*=2.5"),
         ({"learning_rate": -1.0}, "must be a positive number. .*learning_rate=-1.0"),
+        ({"learning_rate": None}, "must be a positive number. .*learning_rate=None"),
         ({"learning_rate": float("inf")}, "must be a positive number. .*=inf"),
         ({"global_clipnorm": 0.0}, "must be a positive number. .*clipnorm=0.0"),
         ({"ema_momentum": 1}, r"`ema_momentum` must be None or in \[0, 1\)"),
@@ -178,6 +190,20 @@ def test_errors_of_build(change, message):
         ({"data": ("a", "b"), "lr_data": "c"}, "`lr_data` must have one entry for"),
         ({"loss": losses.L1()}, "A recipe holds strings, numbers.* Received: loss="),
         ({"learning_rat": 1}, "'learning_rat' .* Did you mean 'learning_rate'"),
+        ({"skip_bad": "False"}, "`skip_bad` must be a bool. Received: .*='False'"),
+        ({"seed": "abc"}, "`seed` must be an integer of at least 0. .*='abc'"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0. .*=-1"),
+        ({"seed": 2**32}, r"`seed` must be less than 2\*\*32"),
+        ({"warmup_steps": "abc"}, "`warmup_steps` must be an integer of at least 0"),
+        ({"warmup_steps": -1}, "`warmup_steps` must be an integer of at least 0"),
+        ({"num_validation": -1}, "`num_validation` must be an integer of at least 0"),
+        ({"options": 5}, "`options` must be a dict of arguments. .* options=5"),
+        ({"optimizer_options": "a"}, "`optimizer_options` must be a dict"),
+        ({"validation": 2024}, "`validation` must be None or a string. .*=2024"),
+        ({"init_from": 1}, "`init_from` must be None or a string"),
+        ({"data": 2024}, "`data` must be a name or folder, or a list .*=2024"),
+        ({"data": ("a", 2024)}, "`data` must be a name or folder, or a list"),
+        ({"lr_data": 2024}, "`lr_data` must be a name or folder, or a list"),
         ({"steps.x": 1}, "`steps` has no entries. Received: steps.x"),
     ],
 )
@@ -240,6 +266,20 @@ def test_every_recipe_can_be_built(name, monkeypatch):
 def test_a_gan_has_losses_in_place_of_a_loss():
     with pytest.raises(ValueError, match="`losses` in place of `loss`. .* loss='l2'"):
         TINY_GAN.replace(loss="l2")
+    with pytest.raises(ValueError, match="`losses` must be a list of pairs .*='l1'"):
+        TINY_GAN.replace(losses="l1")
+    with pytest.raises(ValueError, match="`losses` must be a list of pairs"):
+        TINY_GAN.replace(losses=((1.0, "l1", 2),))
+
+
+def test_values_that_a_gan_cannot_have():
+    with pytest.raises(ValueError, match="`relativistic` must be a bool"):
+        TINY_GAN.replace(relativistic="False")
+    for rate in (0.0, -1e-4):
+        with pytest.raises(ValueError, match="`discriminator_learning_rate` must be a"):
+            TINY_GAN.replace(discriminator_learning_rate=rate)
+    with pytest.raises(ValueError, match="`discriminator_options` must be a dict"):
+        TINY_GAN.replace(discriminator_options=1)
 
 
 def test_a_gan_is_built_as_its_recipe_says():

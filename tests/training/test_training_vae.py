@@ -419,11 +419,13 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["kl_weight", "mean_weight", "annealing_steps"])
-def test_negative_numbers(name):
+def test_numbers_out_of_range(name):
     with pytest.raises(
         ValueError, match=f"`{name}` must be 0 or more. Received: {name}=-1"
     ):
         compiled(**{name: -1})
+    with pytest.raises(ValueError, match=f"`{name}` must be a finite number"):
+        compiled(**{name: "abc"})
 
 
 def test_invalid_arguments_of_sample():
