@@ -651,9 +651,8 @@ for name, network in networks.items():
 
 # %% [markdown]
 # On this machine, the network is the bottleneck: the cached pipelines deliver many times more patches than either network
-# consumes. Decoding for each patch is enough for EDSR, but for ESPCN only if loading and training overlap. (We measured both
-# rates separately, on a machine that was busy with other work, too. In training, pipeline and network share the cores.) A GPU
-# trains much faster, and the pipeline has to keep up with it.
+# consumes. Decoding for each patch is enough for EDSR, but not for ESPCN. (We measured both rates separately. In training,
+# pipeline and network share the cores.) A GPU trains much faster, and the pipeline has to keep up with it.
 #
 # The package's pipeline has another useful property: its batch `k` depends only on the seed and on `k`. If training is
 # interrupted and resumed, it continues with exactly the batches that it would have seen.
@@ -749,7 +748,7 @@ assert is_aligned(flipped_lr_patch, flipped_hr_patch)
 # %% [markdown]
 # **Exercise 2.** How many GB (of 10^9 bytes) do the 800 training photos take in memory, decoded to 8 bits, if each has 2040 x
 # 1356 pixels? And how many as float32? Give the first number, to 0.1 GB. Then look at the chart of the lesson again: which
-# pipelines could feed a GPU that trains on 3,000 patches per second, and what is the bottleneck otherwise?
+# pipelines could feed a GPU that trains on 6,000 patches per second, and what is the bottleneck otherwise?
 
 # %%
 answer = None  # your number
