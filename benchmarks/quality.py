@@ -33,6 +33,8 @@ SETS = ("Set5", "Set14")
 PHOTO, CROP = ("Set5", "butterfly"), (88, 56, 64, 96)  # of the picture
 # endings of sets that are for looks
 LOOKS = ("-srgan", "-srfeat", "-esrgan", "-perceptual", "-patchgan")
+# endings of sets for damaged photos, which blur clean ones
+DAMAGED = ("-real", "-distilled", "-gan")
 # PSNR / SSIM on Set5 and Set14 by scale, of each paper's own size and training set
 PUBLISHED = {
     "bicubic": {
@@ -66,6 +68,7 @@ PUBLISHED = {
     },
     "rdn": {4: ("32.47 / .8990", "28.81 / .7871")},
     "rcan": {4: ("32.63 / .9002", "28.87 / .7889")},
+    "span": {},
 }
 # VGG layers that no recipe trains on
 LAYERS = ("vgg:vgg19/block4_conv4", "vgg:VGG22")
@@ -83,8 +86,8 @@ COLUMNS = {
 
 
 def is_full_size(name):
-    """Whether a set is of its paper's size and trained on pixels."""
-    return name.endswith("-bsds")
+    """Whether a set is not reduced in size, and was trained on pixels."""
+    return name.endswith(("-bsds", "-photos"))
 
 
 def measure(network, dataset, known):
@@ -282,7 +285,10 @@ def text(entries):
 
 
 def beside_published(entries):
-    """Returns the table of the README: what was trained on pixels, and its paper."""
+    """Returns the table of the README: what was trained on clean photos, and its paper.
+
+    Sets for looks, and for damaged photos, are left out.
+    """
     lines = [
         "| | parameters | Set5 | self-ensemble | published |"
         " Set14 | self-ensemble | published |",
@@ -292,7 +298,7 @@ def beside_published(entries):
     rows.sort(key=lambda entry: (entry["scale"], entry["scores"]["Set5"]["psnr_y"]))
     for entry in rows:
         network = entry.get("network", "bicubic")
-        if entry["name"].endswith(LOOKS) or network not in PUBLISHED:
+        if entry["name"].endswith(LOOKS + DAMAGED) or network not in PUBLISHED:
             continue
         published = PUBLISHED[network].get(entry["scale"], ("", ""))
         cells = [f"`{entry['name']}`", f"{entry.get('parameters', 0) / 1e3:,.0f} K"]
