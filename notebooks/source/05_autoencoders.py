@@ -4,9 +4,10 @@
 # What a bottleneck keeps and what it loses, from principal components to a deep decoder; what each kind of skip connection is worth;
 # and which errors a loss does not measure.
 #
-# ![The tank of a motorcycle, stored in 1, 3, 12 and 48 numbers per tile](figures/05_goal.jpg)
+# ![The tank of a motorcycle, stored in 1, 3, 12 and 48 numbers per tile, and as an LR image](figures/05_goal.jpg)
 #
-# *A photo stored in fewer and fewer numbers: what does a bottleneck keep, and what does it lose first?*
+# *A photo stored in 1, 3, 12 and 48 of 192 numbers per tile, and as an LR image with 12: what does a bottleneck keep, and what does
+# it lose first?*
 #
 # **You will be able to**
 #
@@ -130,12 +131,12 @@ plt.show()
 #
 # ## The best linear bottleneck
 #
-# If encoder and decoder are linear (weighted sums without ReLU), the solution with the least squared error is known and needs no
-# training: principal component analysis (PCA).
+# If encoder and decoder are linear (weighted sums and a bias, without ReLU), the solution with the least squared error is known and
+# needs no training: principal component analysis (PCA).
 #
-# We cut photos into tiles of 8 x 8 pixels, which are 192 numbers each, and look for the directions in which these tiles vary most.
-# They are the eigenvectors of the covariance matrix with the largest eigenvalues. The photo of the sky is black over almost half of
-# its area, and the retina has black corners, so we leave nearly black tiles out.
+# We cut photos into tiles of 8 x 8 pixels, which are 192 numbers each, subtract their mean tile, and look for the directions in
+# which the tiles vary most. They are the eigenvectors of the covariance matrix with the largest eigenvalues. The photo of the sky
+# is black over almost half of its area, and the retina has black corners, so we leave nearly black tiles out.
 
 # %%
 size, depth = 8, 8 * 8 * 3
@@ -170,8 +171,8 @@ for k, ax in enumerate(axes.flat):
 plt.show()
 
 # %% [markdown]
-# Three of them are flat tiles of one colour (0, 1 and 4). The others are slopes, stripes and spots: slow waves come first, and detail
-# comes last. (The sign is arbitrary.)
+# Three of them are flat tiles of one colour (0, 1 and 4). The others are slopes, stripes and spots: slow waves come first, and faster
+# ones follow. They resemble the cosine waves with which JPEG codes its tiles of 8 x 8 pixels. (The sign is arbitrary.)
 #
 # The encoder multiplies a tile by the first `k` directions. This is a convolution with 8 x 8 kernels and stride 8. The decoder is a
 # transposed convolution (lesson 4) with *the same* kernels.
@@ -219,8 +220,9 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # With one number per tile we get a mosaic in shades of one colour, and with 48 nearly the original photo. Our twelve numbers score
-# higher than the twelve of LR. (Part of this is due to the decoder: bicubic interpolation is not the best one for LR. Also, we count
-# numbers here, not bits.) However, each tile is coded independently of its neighbours, so the borders between tiles are visible.
+# higher than the twelve of LR. (Part of this is due to the decoder: bicubic interpolation is not the best one for LR, and
+# downscaling does not aim at the least error either. Also, we count numbers here, not bits.) However, each tile is coded
+# independently of its neighbours, so the borders between tiles are visible.
 #
 # ## A linear autoencoder finds the same space
 #
@@ -376,17 +378,20 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # With 12 numbers per tile as well, the network is 0.8 dB better than PCA, and the borders between the tiles have almost
-# disappeared: each tile is now decoded together with its neighbours. (The encoder was trained as well, which may be part of the gain.)
+# disappeared: each tile is now decoded together with its neighbours. (The decoder is also nonlinear, and the encoder was trained as
+# well. Both may be part of the gain.) On the other hand, flat areas now have a fine mesh. A likely cause is that each pixel of a
+# tile comes from its own outputs of the last convolution, and these do not yet agree after 300 steps.
 #
-# Therefore, compute first what the linear method can do with the same bottleneck, start from it, and let the network add what it
-# can. An autoencoder that contains PCA as a special case, as this one does, and has a larger error than PCA on the training data has a
-# problem in its training.
+# Therefore, first compute what the linear method can do with the same bottleneck, then start from it and let the network improve it.
+# This autoencoder contains PCA as a special case. If such a network has a larger error than PCA on the training data, something is
+# wrong with its training.
 #
 # ## Encoder, decoder and skips
 #
-# Networks for restoration compress in several steps, with convolutions of stride 2 and ReLU, and enlarge in as many steps.
-# *Symmetric skips*, an idea of RED-Net, add each feature map of the encoder to the map of the same size in the decoder. Here they
-# lead around the bottleneck. (RED-Net itself keeps the full size throughout.) One more skip adds the input image to the output: the
+# *Encoder-decoder networks* for restoration compress in several steps, with convolutions of stride 2 and ReLU, and enlarge in as
+# many steps. *Symmetric skips* lead around the bottleneck: they take the last feature map of each size in the encoder to the map of
+# the same size in the decoder. We add the two maps, as in RED-Net. U-Net (lesson 6) concatenates them. (RED-Net itself keeps the
+# full size throughout, and links every second layer to its mirror image.) One more skip adds the input image to the output: the
 # residual connection of lesson 3. For super-resolution, LR is first enlarged by bicubic interpolation.
 #
 # ![The autoencoder of the package](figures/05_autoencoder.svg)
@@ -434,8 +439,9 @@ print(f"{ours.count_params():,} weights; 8 numbers in the code for each 8 x 8 ti
 
 # %% [markdown]
 # The code of 8 numbers per tile is smaller than LR, which has 12. **Predict:** we train all four combinations from the same initial
-# weights, on the same batches, for the same number of steps. Rank them, and say which will beat bicubic interpolation. (*PCA (8)* is
-# the bicubic picture, encoded and decoded by PCA with 8 numbers per tile. The scores are now on luma, which does not see wrong colours.)
+# weights, on the same batches, for the same number of steps. Rank them, and say which will beat bicubic interpolation. (*PCA (8)*
+# is the bicubic picture, encoded and decoded by PCA with 8 numbers per tile. The scores are now on luma, which does not see wrong
+# colours.)
 
 # %%
 batches = sr.pipeline.training_batches(
@@ -522,14 +528,15 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # Without any skip, the network is 3.9 to 6.7 dB below bicubic interpolation after 250 steps. The size of its code is not the main
-# reason: PCA with as many numbers loses less than 0.4 dB and keeps the red. Most of the gap is due to the training, which was short and
-# started from random weights. With the skip from the image alone, the scores equal those of bicubic interpolation: the network adds
-# practically nothing. (A longer training might find a correction that fits through the code.)
+# reason: PCA with as many numbers loses less than 0.4 dB and keeps the red. So most of the gap is due to the network and its
+# training: the training was short and started from random weights, and the ReLU at the end of the encoder allows no negative
+# numbers in the code, unlike PCA. With the skip from the image alone, the scores equal those of bicubic interpolation: the network
+# adds practically nothing. (A longer training might find a correction that fits through the code.)
 #
-# With symmetric skips alone, the network must first learn to reproduce the picture. After 250 steps, its PSNR is 0.2 dB below bicubic on
-# the cat and 0.15 dB above it on the motorcycle, where its red is still too orange. Both kinds together are above bicubic on both
-# photos. With one random seed and 250 steps, "symmetric" and "both" cannot be ranked: in PSNR, each is ahead on one photo (by 0.09 and
-# 0.24 dB), and in SSIM, "symmetric" is ahead on both.
+# With symmetric skips alone, the network must first learn to reproduce the picture. After 250 steps, its PSNR is 0.2 dB below
+# bicubic on the cat and 0.15 dB above it on the motorcycle, where its red is still too orange. Both kinds together are above
+# bicubic on both photos. With one random seed and 250 steps, "symmetric" and "both" cannot be ranked: in PSNR, each is ahead on one
+# photo (by 0.09 and 0.24 dB), and in SSIM, "symmetric" is ahead on both.
 #
 # ## What does each skip carry?
 #
@@ -609,10 +616,10 @@ plt.show()
 # %% [markdown]
 # In this network, `skip` carries the picture itself: without it, the PSNR falls to 9 dB. The symmetric skips carry corrections at
 # edges, worth 0.2 to 0.6 dB each, and flat areas change little (mid-grey). Setting the code to 0 changes the score by less than a
-# hundredth of a decibel. (Its picture is amplified most, from a change of 0.04 grey levels.) The code ends in a ReLU, and nearly all
-# of its values are 0 anyway: this network, after only 700 steps, makes practically no use of its code. Removing a connection shows what
-# a *trained* network relies on. The four trainings above showed what networks can learn without it: there, symmetric skips alone
-# carried the picture.
+# hundredth of a decibel. (The picture of its change, only 0.04 grey levels, is amplified most.) The code ends in a ReLU, and nearly
+# all of its values are 0 anyway: this network, after only 700 steps, makes practically no use of its code. Removing a connection
+# shows what a *trained* network relies on. The four trainings above showed what networks can learn without it: there, symmetric
+# skips alone carried the picture.
 #
 # A network with skips does not compress the image, because everything that goes around the code would have to be stored as well.
 #
@@ -653,7 +660,8 @@ print(f"L1: {np.abs(true - pred).mean():.4f}")
 # %% [markdown]
 # At 0.005 and 0.05, the derivatives are 1 and 1 (L1), 0.01 and 0.1 (L2), and 0.45 and 0.98 (Charbonnier). At 0, L1 has none, and
 # the other two are 0. With L2, small errors hardly count, and large ones dominate. Charbonnier behaves like L1 for large errors and
-# like L2 for those below $\varepsilon$, without the jump of L1 at 0.
+# like a parabola, $\varepsilon + d^2 / (2\varepsilon)$, for those well below $\varepsilon$. Its derivative is larger there than that
+# of L2, and does not jump at 0 as that of L1 does.
 #
 # Scores can be losses, too: `"ssim"` is 1 - SSIM. Our last example compares edges only: *HFENN*, the normalized high-frequency error
 # norm, filters both images with a Laplacian of Gaussian (a blur, then the centre minus its surroundings, as in lesson 3) and compares
@@ -698,9 +706,9 @@ plt.show()
 assert (relative[3:, 4] < 0.02).all()  # HFENN sees neither stripes nor brightness
 
 # %% [markdown]
-# HFENN is blind in two ways. It does not measure brightness, because its kernel sums to 0, and it does not measure the finest stripes,
-# because its blur removes them. SSIM hardly changes with the brightness. All five losses rate a sharp photo that is shifted by
-# one pixel about as bad as a blurred one, or worse.
+# HFENN is blind in two ways. It does not measure brightness, because its kernel sums to 0, and it does not measure the finest
+# stripes, because its blur removes them. SSIM hardly changes with the brightness. All five losses rate a sharp photo that is
+# shifted by one pixel about as bad as this blur (with a standard deviation of 1.5 pixels), or worse.
 #
 # ## Minimizing a loss over the pixels
 #
@@ -753,17 +761,17 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# HFENN brings back the edges but not the colours between them, because its value hardly depends on these. Fine ripples stay, because
-# the blur in HFENN hides them, and a border stays grey, because the kernel is used only where it fits into the image. SSIM restores edges
-# and texture first, and the colour of large areas last. Charbonnier moves every pixel towards its target from the first step on. A
-# loss that is blind to something can be used together with one that is not: exercise 4 does this.
+# HFENN brings back the edges but not the colours between them, because its value hardly depends on these. Fine ripples stay,
+# because the blur in HFENN hides them, and a border stays grey, because the kernel is used only where it fits into the image. SSIM
+# restores edges and texture first, and the colour of large areas last. Charbonnier moves every pixel towards its target from the
+# first step on. A loss that is blind to something can be used together with one that is not: exercise 4 does this.
 #
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** How many pixels wide is the receptive field of one number in the code of an encoder with 3 x 3 convolutions of strides
-# 1, 2, 1, 2, 1 and 1?
+# **Exercise 1.** How many pixels wide is the receptive field of one number in the code of an encoder with 3 x 3 convolutions of
+# strides 1, 2, 1, 2, 1 and 1?
 
 # %%
 answer = None  # your number
@@ -815,8 +823,8 @@ in_code, *in_skips = (np.size(x) for x in keras.Model(large.input, outputs)(patc
 assert in_image == patch.size / in_code and around == sum(in_skips) / 64
 
 # %% [markdown]
-# **Exercise 3.** Remove the three symmetric skips of `with_skips` together. By how many decibels does the PSNR of the motorcycle fall,
-# and is this more or less than the three separate losses together? Which picture is left?
+# **Exercise 3.** Remove the three symmetric skips of `with_skips` together. By how many decibels does the PSNR of the motorcycle
+# fall, and is this more or less than the three separate losses together? Which picture is left?
 
 # %%
 fall = None  # in dB; use run, sr.images.to_integer and luma_scores, as above
@@ -837,8 +845,8 @@ change = np.abs(rest.astype(int) - enlarged["motorcycle"]["bicubic"]).max()
 print(f"largest difference from bicubic interpolation: {change} of 255 grey levels")
 
 # %% [markdown] tags=["solution"]
-# The separate losses almost add up. What is left is almost exactly the bicubic picture, because only the code reaches the decoder now,
-# and it is almost 0. All that this network has learned passes through the symmetric skips.
+# The separate losses almost add up. What is left is almost exactly the bicubic picture, because only the code reaches the decoder
+# now, and it is almost 0. All that this network has learned passes through the symmetric skips.
 
 # %% [markdown]
 # **Exercise 4.** Write a loss that compares the *differences between neighbouring pixels*, vertically and horizontally, by their
@@ -875,14 +883,14 @@ sr.plotting.comparison(
 )
 
 # %% [markdown] tags=["solution"]
-# Alone, the loss restores the edges, but after 200 steps not the colours of large areas. An error that is the same everywhere does not
-# count at all, and one that changes slowly over the picture has small differences, so it hardly counts. With L1, the picture is
+# Alone, the loss restores the edges, but after 200 steps not the colours of large areas. An error that is the same everywhere does
+# not count at all, and one that changes slowly over the picture has small differences, so it hardly counts. With L1, the picture is
 # complete.
 
 # %% [markdown]
 # **Exercise 5.** A bottleneck can be useful. Add noise with a standard deviation of 0.1 to `hr`, and pass it through `squeeze` with
-# `k` = 1, 3, 6, 12, 24, 48, 96 and 192. Which of them gives the highest PSNR against the clean photo, and why is it neither the smallest
-# nor the largest?
+# `k` = 1, 3, 6, 12, 24, 48, 96 and 192. Which of them gives the highest PSNR against the clean photo, and why is it neither the
+# smallest nor the largest?
 
 # %%
 noisy = hr + generator.normal(0, 0.1, hr.shape).astype("float32")

@@ -16,8 +16,8 @@
 # - measure the receptive field of any network, and say how dilation, dense connections, pooling and an hourglass change it;
 # - read a plot of quality against cost, and say what it does not prove.
 #
-# **You need** lesson 1 (back-projection, PSNR), lesson 3 (residuals, VDSR), lesson 4 (Mult-Adds, pixel shuffle, transposed convolution, SOAP), lesson 5
-# (the Charbonnier loss, dilation, the receptive field) and EDSR from lesson 8.
+# **You need** lesson 1 (back-projection, PSNR), lesson 3 (residuals, VDSR), lesson 4 (Mult-Adds, pixel shuffle, transposed convolution, leaky ReLU, SOAP),
+# lesson 5 (the Charbonnier loss, dilation, the receptive field) and EDSR from lesson 8.
 #
 # **Time:** about 70 minutes to read the core, 50 for the exercises; 2.5 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -90,8 +90,8 @@ def sides_along(model, size=32):
 
 
 # %% [markdown]
-# Here are five networks at x4 with few filters, which does not change the picture. **Predict:** draw the size along the layers for each: VDSR (upscales
-# first), EDSR (last), LapSRN (in steps), DBPN (up and down), and an hourglass (down, then up).
+# Here are five networks at x4 with few filters, which does not change the picture. **Predict**, with the figure at the top covered: draw the size along
+# the layers for each: VDSR (upscales first), EDSR (last), LapSRN (in steps), DBPN (up and down), and an hourglass (down, then up).
 
 # %%
 designs = {
@@ -236,7 +236,7 @@ print(f"{by_hand.count_params():,} weights; equal to sr.models.lapsrn at x2 and 
 
 # %% [markdown]
 # This network predicts its residuals without seeing the HR image. The *true* residual of x4 is HR minus the interpolated output of x2. **Predict:**
-# on the letters on the tank, which is stronger, the predicted residual or the true one?
+# the tank carries the name of the maker in small letters. Which is stronger there, the predicted residual or the true one?
 
 # %%
 top, left, height, width = 150, 350, 120, 160  # in HR pixels
@@ -266,8 +266,8 @@ print(f"correlation: {np.corrcoef(guess.ravel(), truth.ravel())[0, 1]:.2f}")
 
 # %% [markdown]
 # The predicted residual is weaker: its standard deviation is less than half that of the true one. The two agree where edges are long and clean. The
-# letters and the fine fins of the engine are missing, and over the whole photo the correlation is only 0.35. A network trained on a pixel error predicts
-# little where it is uncertain.
+# letters, which the true residual shows in the middle of the picture, and the fine fins of the engine are missing, and over the whole photo the
+# correlation is only 0.35. A network trained on a pixel error predicts little where it is uncertain.
 #
 # ### Two sizes from one pass
 #
@@ -398,7 +398,9 @@ sr.plotting.comparison(
 # %% [markdown]
 # With random weights, the first picture is covered by a strong grid, which comes from the transposed convolutions (lesson 4), and 200 steps of
 # training only just bring the network past bicubic. With the trained lower level, the grid is faint at step 0 and gone after 50 steps. The next 150
-# steps add almost nothing: the PSNR stays near 32.1 dB, and the pictures of steps 50 and 200 look the same.
+# steps add almost nothing: the PSNR stays near 32.1 dB, and the pictures of steps 50 and 200 look the same. (Why does step 0 differ so much, although
+# the upper level is random in both networks? The features that a trained lower level passes on are much weaker, so the random residual of x4 is
+# small, and the image stays close to the interpolated one.)
 #
 # The comparison is not fair, because the lower level had been trained for 2,000 steps on other photos. But it shows that a trained lower level is worth
 # keeping.
@@ -423,8 +425,8 @@ show(axes[2], cut(error, 1), "LR - scaled down", signed=True, limit=0.05)
 plt.show()
 
 # %% [markdown]
-# It is not: bicubic interpolation smooths on the way up, and downscaling smooths again. The error is known, so it can be corrected: upscale the
-# error, add it to the image, and measure again. This is *iterative back-projection* (Irani and Peleg, 1991, for several registered images), with
+# It is not: bicubic interpolation smooths on the way up, and downscaling smooths again. The error is known, so it can be corrected: upscale the error,
+# add it to the image, and measure again. This is *iterative back-projection* (Irani and Peleg, 1991, for several aligned photos of one scene), with
 # $\uparrow$ and $\downarrow$ for upscaling and downscaling:
 #
 # $$x_{t+1} = x_t + \uparrow\!\big(\mathrm{LR} - \downarrow x_t\big)$$
@@ -468,8 +470,8 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# The picture is sharper, with small stairs along slanted edges, and the name remains illegible. The error in LR falls towards zero, while the PSNR
-# against HR soon stops rising. If the downscaling is known and the LR image has no noise, agreement with it is necessary, but not sufficient:
+# The picture is sharper, with small stairs along slanted edges, and the name on the tank remains illegible. The error in LR falls towards zero, while
+# the PSNR against HR soon stops rising. If the downscaling is known and the LR image has no noise, agreement with it is necessary, but not sufficient:
 # exercise 5 of lesson 1 hid a message that the LR image does not show.
 #
 # ### DBPN: the step becomes a layer
@@ -479,6 +481,9 @@ sr.plotting.slider(
 # difference does not matter, since the kernel is learned.)
 #
 # $$y = \uparrow_1\! x + \uparrow_3\!\big(\downarrow_2\!\uparrow_1\! x - x\big)$$
+#
+# In the package, these kernels are the layers `project`, `back` and `correct` of a unit. Before the first unit come a 3 x 3 convolution (`head`) and a
+# 1 x 1 convolution that reduces the channels (`squeeze`), and at the end, a 3 x 3 convolution (`tail`) makes the image.
 
 # %%
 dbpn = sr.models.dbpn(4, filters=8, num_features=16, num_stages=2)
@@ -564,8 +569,8 @@ same = np.corrcoef(incoming[area].ravel(), back[area].ravel())[0, 1]
 print(f"correlation of the first two maps: {same:.2f}")
 
 # %% [markdown]
-# In this channel, it does so only in part. The map that comes back resembles the one that went in (their correlation is 0.84), but it has less than
-# half the contrast. The difference is therefore not a small error, as in back-projection: it is mostly the input with its sign reversed. Other
+# In this channel, the unit compares only in part. The map that comes back resembles the one that went in (their correlation is 0.84), but it has less
+# than half the contrast. The difference is therefore not a small error, as in back-projection: it is mostly the input with its sign reversed. Other
 # channels may differ.
 
 # %% [markdown]
@@ -843,7 +848,8 @@ plt.show()
 
 # %% [markdown]
 # Only RCAN and the hourglass reach the border of our parts. EDSR has a theoretical receptive field of 20 pixels to each side, but it gets 90% of the
-# gradient from within 4, and the other networks without attention or pooling behave alike. (VDSR reaches only 7, because its layers work on HR pixels.)
+# gradient from within 4, and the other networks without attention or pooling behave alike. (VDSR reaches only 7, because its layers work on HR
+# pixels, and DBPN only 6: this small one has three projections, and an 8 x 8 kernel on HR pixels covers just 2 x 2 LR pixels.)
 # RCAN also has 90% within 4 pixels, but its curve then stays near one ten-thousandth, because its channel weights depend, very weakly here, on the means
 # over all pixels. The hourglass needs 12 pixels for 90%, three times as many as EDSR.
 #
@@ -897,7 +903,7 @@ print("at x4, for an output of 1280 x 720")
 #
 # We score the shipped sets for x4 that learned from bicubic LR images (those called `bsds`) on two photos that none of them was trained on. Those called
 # "small" or "bottleneck" are reduced networks that were trained for minutes. The others have the sizes of the table. Those trained against a
-# discriminator are left to the lesson on GANs, and networks for damaged photos to [lesson 16](16_real_photos.ipynb). **Predict:** which framework gives
+# discriminator are left to lesson 10, and networks for damaged photos to [lesson 16](16_real_photos.ipynb). **Predict:** which framework gives
 # the highest PSNR for the fewest Mult-Adds?
 
 # %%
@@ -959,12 +965,13 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# (In the plot, `-s` stands for `-small`.) Post-upsampling does: FSRCNN comes within 0.1 dB of the best small networks, at about a thirtieth of their
-# Mult-Adds. But read such a plot with care. Steps, losses and sizes differ, and two photos are a small sample. EDSR stands apart, but it has far more
-# weights, so its lead says little about its framework. Some sets had been trained before the steps in the table: `lapsrn-small` for 2,000 at x2,
+# (In the plot, `-s` stands for `-small`.) The answer is post-upsampling: FSRCNN comes within 0.1 dB of the best small networks, at about a thirtieth of
+# their Mult-Adds. (Among the networks called small, the hourglass has the fewest, 5.7 G, and is only 0.07 dB below the best. Strictly, it is also
+# post-upsampling.) But read such a plot with care. Steps, losses and sizes differ, and two photos are a small sample. EDSR stands apart, but it has far
+# more weights, so its lead says little about its framework. Some sets had been trained before the steps in the table: `lapsrn-small` for 2,000 at x2,
 # `espcn` and `edsr` for 40,000 at x2, `fsrcnn` for 60,000 at x2, and `srcnn` for 32,000 at x3. `edsr` and `vae-small` were trained with Adam, and all
-# others with SOAP, which needs fewer steps (lesson 4), so the steps cannot be compared. LapSRN, SRCNN, VDSR, ESPCN and FSRCNN upscale luma only,
-# which is what we score.
+# others with SOAP, which needs fewer steps (lesson 4), so the steps cannot be compared. LapSRN, SRCNN, VDSR, ESPCN and FSRCNN upscale luma only, which
+# is what we score.
 #
 # The autoencoder with a bottleneck is below bicubic and not in the plot (lesson 5 explains why). The plot shows what *these files* give, not which
 # design is best.
@@ -989,7 +996,7 @@ sr.plotting.comparison(
 # %% [markdown]
 # All are sharper than bicubic, and EDSR, with about seven times the weights of the next largest of the four and a much longer training, is clearly the
 # sharpest. The fork is straight in HR, with two bright lines along it. No network shows both lines, but EDSR keeps the fork straight, while the
-# autoencoder bends its edge into waves. The hourglass and LapSRN, whose scores in the table are equal, are hard to tell apart. The
+# autoencoder bends its edge into waves. The hourglass and LapSRN, whose PSNR in the table is equal, are hard to tell apart. The
 # pictures do not rank the frameworks either.
 #
 # ## Exercises
@@ -1037,8 +1044,8 @@ plt.show()
 
 # %% [markdown]
 # **Exercise 3.** Which share of the Mult-Adds of the paper's LapSRN x4 (`sr.models.lapsrn(4)`, ten convolutions on each level) is spent on the upper
-# level? Estimate it from the sizes of the layers, to two digits. Then find two pairs of points in the plot above in which the higher point also had
-# more weights or more steps.
+# level? Estimate it from the sizes of the layers, to two digits. Then find, in the table above the plot, two pairs of networks of the same framework
+# in which the better one also had more weights or more steps.
 
 # %%
 answer = None  # between 0 and 1
@@ -1057,8 +1064,9 @@ assert abs(share - answer) < 0.02
 print(f"{share:.3f}")
 
 # %% [markdown] tags=["solution"]
-# Two pairs: `edsr` lies above `edsr-small` (1,517,571 weights against 232,963, and 8,000 steps against 2,000), and `srcnn` above `srcnn-small` (57,281
-# weights against 8,129, and 36,000 steps against 2,000). In each pair the framework is the same, so the difference is due to size and training.
+# Two pairs: `edsr` is better than `edsr-small` (1,517,571 weights against 232,963, and 8,000 steps against 2,000), and `srcnn` is better than
+# `srcnn-small` (57,281 weights against 8,129, and 36,000 steps against 2,000). As the framework is the same in each pair, size and training make the
+# difference.
 
 # %% [markdown]
 # **Exercise 4.** Upscale by 4 with the x2 network alone, by using it twice, and compare the result with the x4 network and bicubic on the motorcycle.
@@ -1085,7 +1093,8 @@ for name, image, count in (
 
 # %% [markdown]
 # **Exercise 5.** Does back-projection improve a *network*? Take the output of `edsr-x4-bsds-small` for both photos, measure its error in LR, and
-# back-project it once, twice and three times. What happens to the PSNR?
+# back-project it once, twice and three times. What happens to the PSNR? (Call the network on float images, because `sr.upscale` rounds its result. Round
+# only for the PSNR, as for `in_8_bits`.)
 
 # %%
 corrected = None  # your image
