@@ -7,7 +7,7 @@
 # ![A face from a JPEG photo: bicubic interpolation and two networks](figures/16_goal.jpg)
 #
 # *A compressed photo, enlarged four times: bicubic interpolation, EDSR, and the network of this
-# lesson. EDSR enlarges the damage too. The network of this lesson was trained on damaged photos.*
+# lesson. EDSR enlarges the damage too; the third was trained on damaged photos.*
 #
 # **You will be able to**
 #
@@ -20,7 +20,7 @@
 # - say why LR-PSNR does not help when the LR image is itself damaged.
 #
 # **You need** lesson 1 (LR images, PSNR), lesson 2 (degradations) and lesson 10 (GANs, NIQE,
-# LR-PSNR). Lesson 13 says more about priors and about invented detail.
+# LR-PSNR). Lesson 13 explains priors.
 #
 # **Time:** about 45 minutes to read the core, 65 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
@@ -123,19 +123,18 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # On the clean image EDSR gains almost three decibels over bicubic interpolation. On the phone's
-# photo it is 0.4 dB worse, and it sharpens damage as if it were edges of the scene: the borders of
-# the JPEG blocks, and the ripples that JPEG leaves beside strong edges inside the blocks
-# (*ringing*). The false line across the mouth is such a ripple.
+# photo it is 0.4 dB worse, and it sharpens the damage like edges of the scene: the borders of the
+# JPEG blocks, and inside the blocks the ripples that JPEG leaves beside strong edges (*ringing*).
+# The false line across the mouth is such a ripple.
 #
 # ## What is in it: three measurements
 #
 # ### Blocks
 #
-# JPEG compresses each block of 8 x 8 pixels independently, so neighbouring pixels differ more
-# where two blocks meet. (Colour is stored at half the resolution, in blocks of 16 x 16 pixels.)
-# We compute the difference of neighbouring columns, take the median over
-# the rows, so that edges of the scene count little, and average it for each of the eight
-# positions. Rows are treated alike.
+# JPEG compresses each block of 8 x 8 pixels independently, so neighbouring pixels differ more where
+# two blocks meet. (Blocks of colour cover 16 x 16.) We compute the difference of neighbouring
+# columns, take the median over the rows, so that edges of the scene count little, and average it
+# for each of the eight positions. Rows are treated alike.
 #
 # **Predict:** by how much is the difference larger at the border of a block? Will this ratio rise
 # or fall when bicubic interpolation enlarges the image, and when EDSR does?
@@ -160,7 +159,7 @@ axes[0].set_ylabel("step, grey levels")
 plt.show()
 
 # %% [markdown]
-# Position 6 is high in both images by chance, as each bar is the mean of only 24 columns and rows.
+# Position 6 is high in both images by chance, as each bar is the mean of only 22 columns and rows.
 # One number measures how strong the blocks are: the step at the border, divided by the mean of the
 # others. Of an image with as many rows as `hr`, we take every fourth row and column.
 
@@ -178,10 +177,10 @@ for name, image in {"clean": clean, "phone": phone, "HR": hr, **first}.items():
     print(f"{name:16} {blockiness(image):.2f}")
 
 # %% [markdown]
-# Without blocks the ratio is about 1, but the scene changes it too (at position 6 of the clean image
-# it would be 1.2), so compare only ratios of the same scene. In the phone's photo the step at a
-# border is 1.29 times as large. Bicubic interpolation weakens the blocks only slightly (1.24; their
-# borders are now 32 pixels apart), and EDSR makes them *stronger* than they were (1.50).
+# Without blocks the ratio is about 1, but the scene changes it too (at position 6 of the clean
+# image it would be 1.2), so compare only ratios of the same scene. In the phone's photo it is 1.29.
+# Bicubic interpolation weakens the blocks only slightly (1.24), and EDSR makes them *stronger* than
+# they were (1.50).
 #
 # ### Noise
 #
@@ -217,12 +216,10 @@ for name, lr in {
 
 # %% [markdown]
 # The estimate for the flat area is right. In the photo, luma is a weighted sum of three independent
-# channels (0.299, 0.587, 0.114), so the standard deviation is multiplied by the root of the sum of
-# the squared weights, 0.67. This and clipping lower it from 0.02 to 0.013. The estimate before JPEG is higher, because the
-# finest texture of a photo counts as noise. (As independent noise, 0.0071 and 0.0126 would make only
-# 0.0145. But texture is not normally distributed: many pixels have far more of it than the median
-# of the clean image shows.) JPEG rounds the weak frequencies of a block to zero. In smooth areas,
-# which decide the median, this removes most of the noise and of the fine texture.
+# channels, which multiplies the standard deviation by $\sqrt{0.299^2 + 0.587^2 + 0.114^2} = 0.67$.
+# This and clipping lower it from 0.02 to 0.013. The estimate before JPEG is higher, because the
+# finest texture of a photo counts as noise. JPEG rounds the weak frequencies of a block to zero. In
+# smooth areas, which decide the median, this removes most of the noise and of the fine texture.
 #
 # ### Frequencies
 #
@@ -259,16 +256,14 @@ plt.show()
 
 # %% [markdown]
 # The clean LR image lies at 0 dB, and EDSR was trained only on such images. All differences of
-# total power are small, at most about 2 dB. The mean over 4 x 4 pixels has a little less power in the middle, so
-# the image is softer, and more at the end, because a mean suppresses aliasing less well. Noise
-# raises the end a little further. JPEG lowers the very highest frequencies, which it often rounds to
-# zero, and changes others by up to about 1 dB. Where its peaks lie depends on where the blocks
-# begin.
+# total power are small, at most about 2 dB. The mean over 4 x 4 pixels has a little less power in
+# the middle, so the image is softer, and more at the end, because a mean suppresses aliasing less
+# well. Noise raises the end a little further. JPEG lowers the very highest frequencies, which it
+# often rounds to zero, and changes others by up to about 1 dB. Where its peaks lie depends on where
+# the blocks begin.
 #
-# So these curves do not show why EDSR fails. Most of the power belongs to strong edges, which JPEG
-# keeps. Where JPEG removes detail and adds errors of similar power, the total hardly changes. Nor
-# does a spectrum show where in the image the damage lies, or that it forms lines, as at the borders
-# of blocks and in the ripples inside them.
+# So the curves do not show why EDSR fails. Where JPEG replaces detail by errors of similar power,
+# the total hardly changes. Nor does a spectrum show that the damage forms lines.
 #
 # ## Damage, step by step
 #
@@ -307,8 +302,7 @@ np.testing.assert_allclose(by_hand.astype(int), package.astype(int), atol=1)
 # fourth step is the JPEG compression from above.
 #
 # Like Real-ESRGAN, `photon_noise` treats file values as amounts of light. A camera counts photons
-# first and gamma-encodes their number (lesson 1). **Predict:** is white still noisier than grey in
-# the file of a camera?
+# first and gamma-encodes their number (lesson 1). **Predict:** is white still noisier in its file?
 
 
 # %%
@@ -332,9 +326,10 @@ for name, image in (("white", white), ("grey", grey)):
     print(f"{name}: standard deviation {noise.std():.4f}, encoded {encoded.std():.4f}")
 
 # %% [markdown]
-# At a quarter of the value, the noise is half as strong. In the file of a camera, white is no longer
-# noisier (0.023 against 0.026), because gamma encoding enlarges the differences of dark tones. Now
-# we apply our chain twice. **Predict:** after which of the eight steps will the pupils of the eyes be gone?
+# At a quarter of the value, the noise is half as strong. In the file of a camera, white is no
+# longer noisier (0.023 against 0.026), because gamma encoding enlarges the differences of dark
+# tones. Now we apply our chain twice. **Predict:** after which of the eight steps will the pupils
+# of the eyes be gone?
 
 # %%
 chain = {"HR": hr}
@@ -355,10 +350,10 @@ sr.plotting.comparison(chain, crop=(40, 88, 120, 120), columns=3, whole=False)
 # averages its noise, and the second JPEG has a grid of its own. So two passes produce mixtures of
 # damage that a single pass cannot.
 #
-# The package's `SecondOrder` applies this chain with random settings: blur kernels that are
-# round, elongated or flat-topped, resizing up and down by three methods, and Gaussian or photon
-# noise, coloured or grey. A *sinc filter* removes all frequencies above a limit. This abrupt cut
-# leaves ringing beside edges, as sharpening in a camera may do.
+# The package's `SecondOrder` applies this chain with random settings: blur kernels that are round,
+# elongated or flat-topped, resizing up and down by three methods, and Gaussian or photon noise,
+# coloured or grey. A *sinc filter* removes all frequencies above a limit. This leaves ringing, as
+# sharpening in a camera does.
 
 # %%
 second_order = sr.degradations.SecondOrder(scale)
@@ -392,9 +387,8 @@ for name, model in (("EDSR", edsr), ("SPAN", real)):
 
 # %% [markdown]
 # **Predict:** will the small network beat the large one on the phone's photo? And on the clean LR
-# image, for which EDSR was trained? A second cell repeats the comparison on two more photos: clean,
-# compressed, and with motion blur and WebP. On which will the small network lose to bicubic
-# interpolation?
+# image, for which EDSR was trained? A second cell adds two photos: clean, compressed, and with
+# motion blur and WebP.
 
 # %%
 second = {
@@ -435,16 +429,17 @@ for row, values in by_photo.items():
 # %% [markdown]
 # On damaged images the small network is ahead of EDSR by 0.2 to 1.4 dB, with less than a third of
 # the weights. Its gain over bicubic interpolation is 1.1 dB on the coffee, but 0.1 dB on the cat.
-# EDSR is below bicubic interpolation on four of the six damaged images (by at most 0.4 dB), and
-# above it on two. On clean images the small network is behind EDSR, and on the clean cat even
-# behind bicubic interpolation. It smooths fine texture, as in the hair of the portrait. A likely
-# reason is that a weak detail may be texture or noise, and in its training it was often noise. The
-# degradations of the training set would then act as a prior, just as its photos do. (No output
-# here tests this: the networks also differ in design, size, training photos and number of steps.)
+# EDSR is below bicubic interpolation on four of these six images, and above it on two. On clean
+# images the small network is behind EDSR, and on the clean cat even behind bicubic interpolation.
+# It smooths fine texture, as in the hair of the portrait. A weak detail may be texture or noise,
+# and in its training it was often noise. So the degradations of the training set probably act as a
+# prior, just as its photos do. (The networks also differ in design, size, photos and number of
+# steps.)
 #
-# Motion blur and WebP were not part of its training, although its elongated blurs resemble motion
-# blur, and JPEG resembles WebP. On these "unseen" images its lead over EDSR is 0.2 and 0.8 dB. The [benchmarks](../benchmarks/README.md) confirm this for four degradations
-# that no network was trained on, but on pairs from a camera they show no gain in PSNR.
+# Motion blur and WebP were not part of its training, although elongated blurs and JPEG, which
+# resemble them, were. On these "unseen" images its lead over EDSR is 0.2 and 0.8 dB. The
+# [benchmarks](../benchmarks/README.md) confirm this for four degradations that no network was
+# trained on, but on pairs from a camera they show no gain in PSNR.
 #
 # **Predict:** are the blocks weaker, too, in its results?
 
@@ -475,11 +470,10 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# JPEG keeps only some frequencies of each block, so a strong edge leaves ripples in its block, which
-# end at the border. EDSR turns them into a white line beside the hair and dark strokes below the
-# eye. In its training, such lines belonged to the scene. The other network has weakened most of
-# them, but has not replaced them by detail. It was trained on the absolute error, so it returns
-# something like the median of all photos that fit (lessons 11 and 13), which is smooth.
+# EDSR turns the ripples inside the JPEG blocks into a white line beside the hair and dark strokes
+# below the eye. In its training, such lines belonged to the scene. The other network has weakened
+# most of them, but has not replaced them by detail. It was trained on the absolute error, so it
+# returns something like the median of all photos that fit (lessons 11 and 13), which is smooth.
 #
 # ## How much may be invented?
 #
@@ -491,9 +485,8 @@ sr.plotting.slider(
 #
 # We blend two networks for damaged photos. Both have ESRGAN's design (RRDB, lesson 10).
 # `rrdb-x4-photos-distilled` was trained with L1 and a small loss on frequencies, and
-# `rrdb-x4-photos-gan` continued from it with L1, a perceptual loss and a discriminator. The optional
-# section below says more. The photo shows gravel, and was compressed like the phone's. In Keras the
-# blend takes three lines:
+# `rrdb-x4-photos-gan` continued from it with L1, a perceptual loss and a discriminator. The photo
+# shows gravel, and was compressed like the phone's. In Keras the blend takes three lines:
 
 # %%
 start = sr.models.load("rrdb-x4-photos-distilled")
@@ -545,9 +538,8 @@ sr.plotting.comparison(
 # run where HR has none. The amount sets only what the training against the discriminator has
 # added, here grain with specks of colour. It does not remove what the first network invents.
 #
-# We add NIQE (lessons 10 and 12), which compares statistics of a picture with those of natural
-# photos, without HR. **Predict:** will half of the detail cost half of what the GAN loses in PSNR? Will the blend be
-# better than the mean of the two pictures?
+# We add NIQE (lessons 10 and 12), which needs no HR. **Predict:** will half of the detail cost half
+# of what the GAN loses in PSNR? Will the blend be better than the mean of the two pictures?
 
 # %%
 scored = {**strip, "bicubic": sr.upscale(bicubic, gravel_lr)}
@@ -570,16 +562,15 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# The GAN loses 0.9 dB and gains 5.5 in NIQE (on 16 patches of 96 x 96 pixels, so small differences
+# The GAN loses 0.9 dB and lowers NIQE by 5.5 (on 16 patches of 96 x 96 pixels, so small differences
 # mean nothing). Half of the detail costs a quarter of this loss, and brings a quarter of the gain.
 # The mean of the pictures costs a third, and brings two thirds. So on this photo, by these two
-# numbers, the mean of the pictures is the better compromise, and blending only the cheaper one. But
-# NIQE may count the grain as natural texture. On their photos, ESRGAN's authors preferred blending
-# by eye, and found the mean of the pictures either too blurry or too noisy.
+# numbers, the mean is the better compromise, and blending only the cheaper one. But NIQE also
+# rewards a little plain noise (lesson 12), and ESRGAN's authors, who judged by eye, found the mean
+# of the pictures too blurry or noisy.
 #
-# All amounts, even 0, are below bicubic interpolation in PSNR. Possible reasons, not tested here, are
-# that both networks learned from the outputs of a GAN (next section), or that they take fine
-# texture for noise.
+# All amounts, even 0, are below bicubic interpolation in PSNR, perhaps because both networks learned
+# from the outputs of a GAN (next section).
 #
 # One network was trained from the other, so their filters correspond. Exercise 4 shows how blending
 # fails if they do not.
@@ -595,9 +586,9 @@ plt.show()
 # the outputs of the large network, the *teacher*, for damaged patches take the place of the HR
 # patches. `span-x4-photos-distilled` learned in this way from 2,388 outputs of Real-ESRGAN's
 # network (`examples/distill.py`), and began from the weights of the small network above.
-# `rrdb-x4-photos-distilled` is ten times as large: it began from the teacher's first 6 of 23
-# blocks and its other layers, and learned from 1,256 outputs. `rrdb-x4-photos-gan` continued with
-# the teacher's outputs as its photos. The teacher is a GAN. **Predict:** the teacher's output is fully
+# `rrdb-x4-photos-distilled` is ten times as large: it began from the teacher's first 6 of 23 blocks
+# and its other layers, and learned from 1,256 outputs. `rrdb-x4-photos-gan` continued with the
+# teacher's outputs as its photos. The teacher is a GAN. **Predict:** the teacher's output is fully
 # determined by the LR patch. Which of the three will draw the teacher's texture? Two of them were
 # trained without a discriminator, mainly with L1.
 
@@ -633,11 +624,10 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The outlines of the small distilled network are a little crisper than before, and those of the
-# larger one are crisp and smooth. Neither draws the teacher's fur, probably because both are too
-# small, or were trained too briefly, to predict it: where a network is unsure, L1 again favours
-# a smooth result. The GAN draws fine grain and short lines, but after 1,500 steps not yet fur. All
-# three draw the short lines that JPEG left in the fur as if they were part of the cat, and only the
-# teacher replaces them.
+# larger one are crisp and smooth. Neither draws the teacher's fur, probably because L1 favours a
+# smooth result where a network cannot predict the teacher's. The GAN draws fine grain and short
+# lines, but after 1,500 steps not yet fur. All three draw the short lines that JPEG left in the fur
+# as if they were part of the cat, and only the teacher replaces them.
 #
 # ## Optional: pairs from a camera
 #
@@ -662,9 +652,8 @@ for name, (wide, long) in cameras.items():
 # %% [markdown]
 # The printed numbers are the power of the wide photo relative to the long one at 0, 0.2, 0.4, 0.6
 # and 0.8 of the highest frequency. Above half of it little is left, so the wide photo can be halved
-# at almost no loss. Even then it is softer than the LR images of the training, because its power is
-# already 14 to 16 dB lower at 0.4. We enlarge it by 4, halve the result, and compare it with the
-# long photo.
+# at almost no loss. Even then it is soft: at 0.4 its power is already 14 to 16 dB lower. We enlarge
+# it by 4, halve the result, and compare it with the long photo.
 
 # %%
 for name, (wide, long) in cameras.items():
@@ -692,9 +681,9 @@ camera_figure() if cameras else None
 
 # %% [markdown]
 # The network trained on imitated damage is ahead of EDSR on one photo (0.3 dB, in the picture),
-# level on one, and behind on one (0.4 dB). These LR images are soft, at least partly because the
-# authors enlarged them, rather than compressed, so neither network was trained for them. Chen and
-# others report that training on such pairs helps for their camera.
+# level on one, and behind on one (0.4 dB). These LR images are soft rather than compressed, and
+# neither network was trained for them. Chen and others report that training on such pairs helps for
+# their camera.
 #
 # ## What may be concluded
 #
@@ -709,11 +698,11 @@ for name, image in results.items():
 print(f"{'HR itself':10} LR-PSNR {sr.quality.lr_psnr(phone, hr):.1f} dB")
 
 # %% [markdown]
-# EDSR has by far the highest LR-PSNR, and the lowest PSNR of the three. It was trained on bicubic LR
-# images, so its result becomes the LR image again, with all of the damage. (Bicubic interpolation
-# keeps the damage, too, but blurs.) The HR photo itself reaches only 27.7 dB: a network that removes noise and blocks
-# *must* disagree with a damaged LR image. So a high LR-PSNR is no longer a good sign. Only a
-# value far below that of HR would refute a result, and for a real photo that value is unknown.
+# EDSR has by far the highest LR-PSNR, and the lowest PSNR of the three. It was trained on bicubic
+# LR images, so its result becomes the LR image again, with all of the damage. The HR photo itself
+# reaches only 27.7 dB: a network that removes noise and blocks *must* disagree with a damaged LR
+# image. So a high LR-PSNR is no longer a good sign. Only a value far below that of HR would refute
+# a result, and for a real photo that value is unknown.
 #
 # If the damage is known, as the rounding in a JPEG file is, one can test whether a result could
 # have led to this file. But many results would pass, so the test does not tell a repaired detail
@@ -735,8 +724,7 @@ sr.plotting.comparison(letters, crop=(100, 100, 140, 220), columns=2, whole=Fals
 # %% [markdown]
 # Compare letter by letter. *two* and *or* can be read, but the damage has turned *at* into a bar
 # and *es:* into something like *m*. The network has given both smoother outlines, as if they had
-# been printed. A picture that a network made from a damaged photo is an illustration, and must not
-# be used as evidence.
+# been printed. Such a picture is an illustration, and must not be used as evidence.
 #
 # ## Exercises
 #
@@ -778,9 +766,8 @@ for name, (psnr, _) in scores_of(cups, cup).items():
 print(f"{'HR itself':10} LR-PSNR {sr.quality.lr_psnr(cup_lr, cup):.1f} dB")
 
 # %% [markdown] tags=["solution"]
-# By PSNR `real` is the best, by LR-PSNR EDSR. The order is reversed, and the LR-PSNR of HR is lower
-# still, because LR-PSNR measures agreement with an LR image that contains the damage. A result
-# that removes damage disagrees with it.
+# By PSNR `real` is the best, by LR-PSNR EDSR. That of HR is the lowest of all, because LR-PSNR
+# measures agreement with an LR image that contains the damage.
 
 # %% [markdown]
 # **Exercise 3.** In which order do blur and noise damage a photo more? Apply `blur(..., 1.5)` and
@@ -833,13 +820,14 @@ for name, model in networks.items():
 
 # %% [markdown] tags=["solution"]
 # Both networks compute the same function, but the blend is far worse, because filters at the same
-# place do different things. It is only about as good as bicubic interpolation (26.74 dB). Networks that were trained independently cannot be blended either, as a rule.
-# Entezari and others conjecture that they usually can after a suitable reordering of filters.
+# place do different things. It is only about as good as bicubic interpolation (26.74 dB). Networks
+# that were trained independently cannot be blended either, as a rule. Entezari and others
+# conjecture that they usually can after a suitable reordering of filters.
 
 # %% [markdown]
-# **Exercise 5.** Which amount of detail, if any, would you choose for a face in the news, for a texture in
-# a game, and for an old family photo? Compress a face and a texture, and compare the amounts 0,
-# 0.5 and 1 with the original. Give your reason in one sentence for each.
+# **Exercise 5.** Which amount of detail, if any, would you choose for a face in the news, for a
+# texture in a game, and for an old family photo? Compress a face and a texture, and compare the
+# amounts 0, 0.5 and 1 with the original. Give your reason in one sentence for each.
 
 # %%
 panels = None  # your pictures
@@ -858,9 +846,9 @@ sr.plotting.comparison(panels, crop=(90, 70, 180, 180), columns=4, whole=False)
 
 # %% [markdown] tags=["solution"]
 # There is no single answer. In the news nothing should be invented, but the eyes are wrong at every
-# amount, even at 0, so none is suitable. A texture only has to look plausible: 1 has the most grain,
-# but also specks of colour, which are wrong in a grey photo. For a family photo it is a question of
-# taste, if the viewers know that it is an illustration.
+# amount, even at 0, so none is suitable. A texture only has to look plausible (1, except for the
+# specks of colour). For a family photo it is a question of taste, if the viewers know that it is an
+# illustration.
 
 # %% [markdown]
 # ## Summary
