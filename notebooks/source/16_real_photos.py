@@ -453,9 +453,8 @@ for name, image in second.items():
 #
 # ## A larger portrait
 #
-# A face of 40 pixels is very small. A more usual case is the same portrait at half of its size,
-# compressed, and enlarged to twice the size of the original. There is no HR image of that size, so
-# there are no scores.
+# A more usual case is the same portrait at half of its size, compressed, and enlarged to twice the
+# size of the original. There is no HR image of that size, so there are no scores.
 
 # %%
 portrait = jpeg(resize(data.astronaut()[:256, 96:352], 0.5), 50)
