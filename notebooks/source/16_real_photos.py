@@ -7,19 +7,20 @@
 # ![A face from a JPEG photo: bicubic interpolation and two networks](figures/16_goal.jpg)
 #
 # *A compressed photo, enlarged four times: bicubic interpolation, EDSR, and the network of this
-# lesson. EDSR enlarges the damage too, and the third has learned to expect it.*
+# lesson. EDSR enlarges the damage too; the third was trained on damaged photos.*
 #
 # **You will be able to**
 #
 # - measure the noise and the JPEG blocks of a photo, and compare its spectrum with that of a
 #   clean one;
 # - explain why a network trained on bicubic LR images enlarges the damage of a photo like detail;
-# - write a second-order degradation step by step, and read the settings of the package's;
+# - write a second-order degradation step by step, and read from a weights file which degradations
+#   a network was trained on;
 # - blend two networks for damaged photos weight by weight, and judge what each amount invents;
 # - say why LR-PSNR does not help when the LR image is itself damaged.
 #
-# **You need** lesson 1 (LR images, PSNR), lesson 2 (degradations) and lesson 10 (GANs). Lesson 13
-# says more about what was invented.
+# **You need** lesson 1 (LR images, PSNR), lesson 2 (degradations) and lesson 10 (GANs, NIQE,
+# LR-PSNR). Lesson 13 explains priors.
 #
 # **Time:** about 45 minutes to read the core, 65 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
@@ -91,9 +92,9 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The second one has blocks and false colours. **Predict:** EDSR was trained on clean LR images only,
-# and enlarges the clean one better than bicubic interpolation. Will it be better, equal or worse
-# on the other one?
+# The phone's photo has blocks and false colours. **Predict:** EDSR was trained on clean LR images
+# only, and enlarges the clean one better than bicubic interpolation. Will it be better, equal or
+# worse on the phone's photo?
 
 # %%
 CONDITIONS = "x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits"
@@ -121,18 +122,19 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# On the clean image EDSR gains almost three decibels over bicubic interpolation. On the other one
-# it is 0.4 dB worse, and the picture shows why: it takes the borders of the JPEG blocks for edges
-# of the scene, and sharpens them.
+# On the clean image EDSR gains almost three decibels over bicubic interpolation. On the phone's
+# photo it is 0.4 dB worse, and it sharpens the damage like edges of the scene: the borders of the
+# JPEG blocks, and inside the blocks the ripples that JPEG leaves beside strong edges (*ringing*).
+# The false line across the mouth is such a ripple.
 #
 # ## What is in it: three measurements
 #
 # ### Blocks
 #
-# JPEG compresses each block of 8 x 8 pixels independently, so neighbouring pixels differ more
-# where two blocks meet. We compute the difference of neighbouring columns, take the median over
-# the rows, so that edges of the scene count little, and average it for each of the eight
-# positions. Rows are treated alike.
+# JPEG compresses each block of 8 x 8 pixels independently, so neighbouring pixels differ more where
+# two blocks meet. (Blocks of colour cover 16 x 16.) We compute the difference of neighbouring
+# columns, take the median over the rows, so that edges of the scene count little, and average it
+# for each of the eight positions. Rows are treated alike.
 #
 # **Predict:** by how much is the difference larger at the border of a block? Will this ratio rise
 # or fall when bicubic interpolation enlarges the image, and when EDSR does?
@@ -157,9 +159,9 @@ axes[0].set_ylabel("step, grey levels")
 plt.show()
 
 # %% [markdown]
-# Position 6 is high in both images, because strong edges of this photo happen to lie there. One
-# number measures how strong the blocks are: the step at the border, divided by the mean of the
-# others. Of an enlarged image we take every fourth row and column.
+# Position 6 is high in both images by chance, as each bar is the mean of only 22 columns and rows.
+# One number measures how strong the blocks are: the step at the border, divided by the mean of the
+# others. Of an image with as many rows as `hr`, we take every fourth row and column.
 
 
 # %%
@@ -175,10 +177,10 @@ for name, image in {"clean": clean, "phone": phone, "HR": hr, **first}.items():
     print(f"{name:16} {blockiness(image):.2f}")
 
 # %% [markdown]
-# Without blocks the ratio is about 1, but the scene changes it too (at position 6 of the clean image
-# it would be 1.2), so compare only ratios of the same scene. The blocks of the phone's photo
-# survive the enlargement, with borders that are now 32 pixels apart, and EDSR makes them *stronger*
-# than they were.
+# Without blocks the ratio is about 1, but the scene changes it too (at position 6 of the clean
+# image it would be 1.2), so compare only ratios of the same scene. In the phone's photo it is 1.29.
+# Bicubic interpolation weakens the blocks only slightly (1.24), and EDSR makes them *stronger* than
+# they were (1.50).
 #
 # ### Noise
 #
@@ -213,13 +215,11 @@ for name, lr in {
     print(f"{name:12} {noise_of(lr):.4f}")
 
 # %% [markdown]
-# The estimate for the flat area is right. In the photo, luma averages three independent channels,
-# which lowers the noise from 0.02 to 0.013. The estimate before JPEG is higher, because the
-# finest texture of a photo counts as noise. (As independent noise, 0.0071 and 0.0126 would make only
-# 0.0145. But texture is not normally distributed: many pixels have far more of it than the median
-# of the clean image shows.)
-# JPEG rounds the weakest frequencies of a block to zero, and with them most of the noise and of
-# the fine texture.
+# The estimate for the flat area is right. In the photo, luma is a weighted sum of three independent
+# channels, which multiplies the standard deviation by $\sqrt{0.299^2 + 0.587^2 + 0.114^2} = 0.67$.
+# This and clipping lower it from 0.02 to 0.013. The estimate before JPEG is higher, because the
+# finest texture of a photo counts as noise. JPEG rounds the weak frequencies of a block to zero. In
+# smooth areas, which decide the median, this removes most of the noise and of the fine texture.
 #
 # ### Frequencies
 #
@@ -255,20 +255,22 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# The clean LR image lies at 0 dB, and EDSR was trained only on such images. All differences are
-# small, at most about 2 dB. The mean over 4 x 4 pixels has a little less power in the middle, so
-# the image is softer, and more at the end, because a mean suppresses aliasing less well. Noise
-# raises the end a little further. JPEG lowers the very highest frequencies, which it often rounds to
-# zero, and changes others by up to about 1 dB. Where its peaks lie depends on where the blocks
-# begin. EDSR is misled not by how much power the damage has, but by its place in the image: along
-# the borders of blocks.
+# The clean LR image lies at 0 dB, and EDSR was trained only on such images. All differences of
+# total power are small, at most about 2 dB. The mean over 4 x 4 pixels has a little less power in
+# the middle, so the image is softer, and more at the end, because a mean suppresses aliasing less
+# well. Noise raises the end a little further. JPEG lowers the very highest frequencies, which it
+# often rounds to zero, and changes others by up to about 1 dB. Where its peaks lie depends on where
+# the blocks begin.
+#
+# So the curves do not show why EDSR fails. Where JPEG replaces detail by errors of similar power,
+# the total hardly changes. Nor does a spectrum show that the damage forms lines.
 #
 # ## Damage, step by step
 #
 # A network can be trained on damaged photos if the damage can be imitated. Real-ESRGAN (Wang and
-# others, 2021) draws a chain of four steps for each patch, and applies it twice, because photos
-# on the internet have often been resized and compressed several times. This is a *second-order
-# degradation* (the sinc filter is explained below):
+# others, 2021) applies a chain of four steps twice, each time with new random settings, because
+# photos on the internet have often been resized and compressed several times. This is a
+# *second-order degradation* (the sinc filter is explained below):
 #
 # ![Blur, resizing, noise and JPEG, twice](figures/16_second_order.svg)
 #
@@ -300,7 +302,7 @@ np.testing.assert_allclose(by_hand.astype(int), package.astype(int), atol=1)
 # fourth step is the JPEG compression from above.
 #
 # Like Real-ESRGAN, `photon_noise` treats file values as amounts of light. A camera counts photons
-# first and gamma-encodes their number (lesson 1). **Predict:** is white still noisier then?
+# first and gamma-encodes their number (lesson 1). **Predict:** is white still noisier in its file?
 
 
 # %%
@@ -324,9 +326,10 @@ for name, image in (("white", white), ("grey", grey)):
     print(f"{name}: standard deviation {noise.std():.4f}, encoded {encoded.std():.4f}")
 
 # %% [markdown]
-# At a quarter of the value, the noise is half as strong. In the file of a camera it is nearly equal
-# in both, because gamma encoding enlarges the differences of dark tones. Now we apply the simpler
-# chain twice. **Predict:** after which of the eight steps will the pupils of the eyes be gone?
+# At a quarter of the value, the noise is half as strong. In the file of a camera, white is no
+# longer noisier (0.023 against 0.026), because gamma encoding enlarges the differences of dark
+# tones. Now we apply our chain twice. **Predict:** after which of the eight steps will the pupils
+# of the eyes be gone?
 
 # %%
 chain = {"HR": hr}
@@ -347,9 +350,10 @@ sr.plotting.comparison(chain, crop=(40, 88, 120, 120), columns=3, whole=False)
 # averages its noise, and the second JPEG has a grid of its own. So two passes produce mixtures of
 # damage that a single pass cannot.
 #
-# The package's `SecondOrder` applies this chain with random settings: blur kernels that are
-# round, elongated or flat-topped, resizing up and down by three methods, and Gaussian or photon
-# noise, coloured or grey. A sinc filter adds ringing at edges, as the sharpening of cameras does.
+# The package's `SecondOrder` applies this chain with random settings: blur kernels that are round,
+# elongated or flat-topped, resizing up and down by three methods, and Gaussian or photon noise,
+# coloured or grey. A *sinc filter* removes all frequencies above a limit. This leaves ringing, as
+# sharpening in a camera does.
 
 # %%
 second_order = sr.degradations.SecondOrder(scale)
@@ -374,7 +378,7 @@ for odds, choice in zip(seen.odds, seen.choices, strict=True):
 #
 # The network is a SPAN (2023), a fast design that lesson 17 explains: each block adds its input to
 # the output of three convolutions, and multiplies the sum by a fixed function of that output. How
-# many weights does it have, compared with the EDSR that failed above?
+# many weights does it have, compared with EDSR?
 
 # %%
 real = sr.models.load("span-x4-photos-real")
@@ -383,7 +387,8 @@ for name, model in (("EDSR", edsr), ("SPAN", real)):
 
 # %% [markdown]
 # **Predict:** will the small network beat the large one on the phone's photo? And on the clean LR
-# image, for which EDSR was trained?
+# image, for which EDSR was trained? A second cell adds two photos: clean, compressed, and with
+# motion blur and WebP.
 
 # %%
 second = {
@@ -424,14 +429,17 @@ for row, values in by_photo.items():
 # %% [markdown]
 # On damaged images the small network is ahead of EDSR by 0.2 to 1.4 dB, with less than a third of
 # the weights. Its gain over bicubic interpolation is 1.1 dB on the coffee, but 0.1 dB on the cat.
-# On clean images it is behind EDSR, and on the clean cat even behind bicubic interpolation,
-# because it smooths fine texture, as in the hair of the portrait. A weak detail may be texture or
-# noise, and in its training it was often noise. So the degradations of the training set act as a
-# prior, just as its photos do. (The networks also differ in design and in their training photos.)
+# EDSR is below bicubic interpolation on four of these six images, and above it on two. On clean
+# images the small network is behind EDSR, and on the clean cat even behind bicubic interpolation.
+# It smooths fine texture, as in the hair of the portrait. A weak detail may be texture or noise,
+# and in its training it was often noise. So the degradations of the training set probably act as a
+# prior, just as its photos do. (The networks also differ in design, size, photos and number of
+# steps.)
 #
-# Motion blur and WebP were not part of its training. On these "unseen" images its lead over EDSR
-# is 0.2 and 0.8 dB. The [benchmarks](../benchmarks/README.md) confirm this for four degradations
-# that no network was trained on, but on pairs from a camera they show no gain in PSNR.
+# Motion blur and WebP were not part of its training, although elongated blurs and JPEG, which
+# resemble them, were. On these "unseen" images its lead over EDSR is 0.2 and 0.8 dB. The
+# [benchmarks](../benchmarks/README.md) confirm this for four degradations that no network was
+# trained on, but on pairs from a camera they show no gain in PSNR.
 #
 # **Predict:** are the blocks weaker, too, in its results?
 
@@ -445,9 +453,8 @@ for name, image in second.items():
 #
 # ## A larger portrait
 #
-# A face of 40 pixels is too small for any method. More usual is a case like this: the same
-# portrait at half of its size, compressed, and enlarged to twice the size of the original. There
-# is no HR image of that size, so there are no scores.
+# A more usual case is the same portrait at half of its size, compressed, and enlarged to twice the
+# size of the original. There is no HR image of that size, so there are no scores.
 
 # %%
 portrait = jpeg(resize(data.astronaut()[:256, 96:352], 0.5), 50)
@@ -462,23 +469,23 @@ sr.plotting.slider(
 )
 
 # %% [markdown]
-# EDSR draws the borders of the blocks beside the hair and below the eye as lines, because in its
-# training every such edge was part of a scene. The other network has removed most of them, but
-# has not replaced them by detail. It was trained on the absolute error, so it returns something
-# like the median of all photos that fit (lessons 11 and 13), which is smooth.
+# EDSR turns the ripples inside the JPEG blocks into a white line beside the hair and dark strokes
+# below the eye. In its training, such lines belonged to the scene. The other network has weakened
+# most of them, but has not replaced them by detail. It was trained on the absolute error, so it
+# returns something like the median of all photos that fit (lessons 11 and 13), which is smooth.
 #
 # ## How much may be invented?
 #
-# A network that is trained against a discriminator (lesson 10) invents lost detail. How much is
+# A network that is trained against a discriminator (lesson 10) invents detail. How much of it is
 # wanted depends on the use. ESRGAN's authors let the user choose by *network interpolation*: they
 # average the weights of a network and of the GAN that was trained from it.
 #
 # $$\theta = (1 - d)\,\theta_{L_1} + d\,\theta_\mathrm{GAN}, \qquad 0 \le d \le 1$$
 #
 # We blend two networks for damaged photos. Both have ESRGAN's design (RRDB, lesson 10).
-# `rrdb-x4-photos-distilled` was trained with a pixel loss, and `rrdb-x4-photos-gan` continued from
-# it against a discriminator; the optional section below tells more. The photo shows gravel, and was
-# compressed like the phone's. In Keras the blend takes three lines:
+# `rrdb-x4-photos-distilled` was trained with L1 and a small loss on frequencies, and
+# `rrdb-x4-photos-gan` continued from it with L1, a perceptual loss and a discriminator. The photo
+# shows gravel, and was compressed like the phone's. In Keras the blend takes three lines:
 
 # %%
 start = sr.models.load("rrdb-x4-photos-distilled")
@@ -510,8 +517,8 @@ print(f"both networks differ by {apart.mean():.2f} grey levels on average,")
 print(f"the blend from the mean of their pictures by {difference.mean():.2f}")
 
 # %% [markdown]
-# It is not the same, because the network is not linear in its weights. The blend also takes half
-# of the time.
+# It is not the same, because the network is not linear in its weights. The blend is also cheaper: it
+# runs one network instead of two.
 #
 # **Predict:** at the amount 0, will everything in the picture be in HR, too?
 
@@ -526,12 +533,12 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# No. At every amount the outlines are crisp and mostly wrong: stones are merged, and dark lines
+# No. At every amount many outlines are dark, smooth and wrong: stones are merged, and dark lines
 # run where HR has none. The amount sets only what the training against the discriminator has
 # added, here grain with specks of colour. It does not remove what the first network invents.
 #
-# **Predict:** will half of the detail cost half of what the GAN loses in PSNR? Will the blend be
-# better than the mean of the two pictures?
+# We add NIQE (lessons 10 and 12), which needs no HR. **Predict:** will half of the detail cost half
+# of what the GAN loses in PSNR? Will the blend be better than the mean of the two pictures?
 
 # %%
 scored = {**strip, "bicubic": sr.upscale(bicubic, gravel_lr)}
@@ -554,14 +561,18 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# Half of the detail costs a quarter of the 0.9 dB, and brings a quarter of the gain in NIQE (on 16
-# patches of 96 x 96 pixels, so small differences mean nothing). The mean of the pictures costs a
-# third, and brings two thirds: blending is not the better compromise, only the cheaper one. All
-# amounts, even 0, are below bicubic interpolation in PSNR, because both networks learned from the
-# outputs of a GAN (next section).
+# The GAN loses 0.9 dB and lowers NIQE by 5.5 (on 16 patches of 96 x 96 pixels, so small differences
+# mean nothing). Half of the detail costs a quarter of this loss, and brings a quarter of the gain.
+# The mean of the pictures costs a third, and brings two thirds. So on this photo, by these two
+# numbers, the mean is the better compromise, and blending only the cheaper one. But NIQE also
+# rewards a little plain noise (lesson 12), and ESRGAN's authors, who judged by eye, found the mean
+# of the pictures too blurry or noisy.
 #
-# Blending works because one network was trained from the other, so that their filters correspond.
-# Exercise 4 shows what happens if they do not.
+# All amounts, even 0, are below bicubic interpolation in PSNR, perhaps because both networks learned
+# from the outputs of a GAN (next section).
+#
+# One network was trained from the other, so their filters correspond. Exercise 4 shows how blending
+# fails if they do not.
 #
 # ## Optional: a published network, and a small one that learned from it
 #
@@ -574,10 +585,11 @@ plt.show()
 # the outputs of the large network, the *teacher*, for damaged patches take the place of the HR
 # patches. `span-x4-photos-distilled` learned in this way from 2,388 outputs of Real-ESRGAN's
 # network (`examples/distill.py`), and began from the weights of the small network above.
-# `rrdb-x4-photos-distilled` is ten times as large: it began from the teacher's first 6 of 23
-# blocks and its other layers, and learned from 1,256 outputs. `rrdb-x4-photos-gan` continued with
-# the teacher's outputs as its photos. The teacher is a GAN. **Predict:** the teacher's output is fully determined by the LR patch. Which of the three will
-# draw the teacher's texture? Two of them were trained with a pixel loss.
+# `rrdb-x4-photos-distilled` is ten times as large: it began from the teacher's first 6 of 23 blocks
+# and its other layers, and learned from 1,256 outputs. `rrdb-x4-photos-gan` continued with the
+# teacher's outputs as its photos. The teacher is a GAN. **Predict:** the teacher's output is fully
+# determined by the LR patch. Which of the three will draw the teacher's texture? Two of them were
+# trained without a discriminator, mainly with L1.
 
 # %%
 import pathlib
@@ -611,11 +623,10 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # The outlines of the small distilled network are a little crisper than before, and those of the
-# larger one are crisp and smooth. Neither draws the teacher's fur: where a network cannot predict
-# what the teacher would draw, because of its size or the length of its training, the pixel loss
-# again favours the average. The GAN only has to look like the teacher's outputs: it draws fine
-# grain and short lines, after 1,500 steps not yet fur. All three draw the cells that JPEG's blocks
-# left in the fur as if they were part of the cat, and only the teacher replaces them.
+# larger one are crisp and smooth. Neither draws the teacher's fur, probably because L1 favours a
+# smooth result where a network cannot predict the teacher's. The GAN draws fine grain and short
+# lines, but after 1,500 steps not yet fur. All three draw the short lines that JPEG left in the fur
+# as if they were part of the cat, and only the teacher replaces them.
 #
 # ## Optional: pairs from a camera
 #
@@ -639,9 +650,9 @@ for name, (wide, long) in cameras.items():
 
 # %% [markdown]
 # The printed numbers are the power of the wide photo relative to the long one at 0, 0.2, 0.4, 0.6
-# and 0.8 of the highest frequency. Above half of it next to nothing is left. So the wide photo
-# can be halved at almost no loss, and becomes an LR image close to what the camera recorded. We
-# enlarge it by 4, halve the result, and compare it with the long photo.
+# and 0.8 of the highest frequency. Above half of it little is left, so the wide photo can be halved
+# at almost no loss. Even then it is soft: at 0.4 its power is already 14 to 16 dB lower. We enlarge
+# it by 4, halve the result, and compare it with the long photo.
 
 # %%
 for name, (wide, long) in cameras.items():
@@ -669,9 +680,9 @@ camera_figure() if cameras else None
 
 # %% [markdown]
 # The network trained on imitated damage is ahead of EDSR on one photo (0.3 dB, in the picture),
-# level on one, and behind on one (0.4 dB). These LR images are soft rather than compressed, so
-# there is little damage that it could repair. Chen and others report that training on such pairs
-# helps for their camera.
+# level on one, and behind on one (0.4 dB). These LR images are soft rather than compressed, and
+# neither network was trained for them. Chen and others report that training on such pairs helps for
+# their camera.
 #
 # ## What may be concluded
 #
@@ -686,10 +697,11 @@ for name, image in results.items():
 print(f"{'HR itself':10} LR-PSNR {sr.quality.lr_psnr(phone, hr):.1f} dB")
 
 # %% [markdown]
-# EDSR has by far the highest LR-PSNR, because it kept the damage, and it has the lowest PSNR of
-# the three. The HR photo itself reaches only 27.7 dB: a network that removes noise and blocks
-# *must* disagree with a damaged LR image. So a high LR-PSNR is no longer a good sign. Only a
-# value far below that of HR would refute a result, and for a real photo that value is unknown.
+# EDSR has by far the highest LR-PSNR, and the lowest PSNR of the three. It was trained on bicubic
+# LR images, so its result becomes the LR image again, with all of the damage. The HR photo itself
+# reaches only 27.7 dB: a network that removes noise and blocks *must* disagree with a damaged LR
+# image. So a high LR-PSNR is no longer a good sign. Only a value far below that of HR would refute
+# a result, and for a real photo that value is unknown.
 #
 # If the damage is known, as the rounding in a JPEG file is, one can test whether a result could
 # have led to this file. But many results would pass, so the test does not tell a repaired detail
@@ -711,8 +723,7 @@ sr.plotting.comparison(letters, crop=(100, 100, 140, 220), columns=2, whole=Fals
 # %% [markdown]
 # Compare letter by letter. *two* and *or* can be read, but the damage has turned *at* into a bar
 # and *es:* into something like *m*. The network has given both smoother outlines, as if they had
-# been printed. A picture made from a damaged photo is an illustration, and must not be used as
-# evidence.
+# been printed. Such a picture is an illustration, and must not be used as evidence.
 #
 # ## Exercises
 #
@@ -736,9 +747,9 @@ sr.course.check(answer, 0.02)
 
 # %% [markdown]
 # **Exercise 2.** Take `cup = data.coffee()[:256, 96:352]`, resize it to a quarter with `resize`,
-# compress the result with quality 40, and upscale it with the three networks of `everyone`. Print
-# PSNR and LR-PSNR of each, and the LR-PSNR of `cup`. Which one would you choose by PSNR, and which
-# by LR-PSNR?
+# compress the result with quality 40, and upscale it with the three networks of `everyone`. The PSNR
+# of each is in the table above ("coffee, JPEG 40"). Predict the order by LR-PSNR, and where `cup`
+# itself will be. Then print PSNR and LR-PSNR. Why do the two scores disagree?
 
 # %%
 cups = None  # your three images
@@ -754,8 +765,8 @@ for name, (psnr, _) in scores_of(cups, cup).items():
 print(f"{'HR itself':10} LR-PSNR {sr.quality.lr_psnr(cup_lr, cup):.1f} dB")
 
 # %% [markdown] tags=["solution"]
-# By PSNR it is `real`, by LR-PSNR it is EDSR. The best of the three has the lowest LR-PSNR, and
-# that of HR is still lower.
+# By PSNR `real` is the best, by LR-PSNR EDSR. That of HR is the lowest of all, because LR-PSNR
+# measures agreement with an LR image that contains the damage.
 
 # %% [markdown]
 # **Exercise 3.** In which order do blur and noise damage a photo more? Apply `blur(..., 1.5)` and
@@ -807,15 +818,15 @@ for name, model in networks.items():
     print(f"{name}: {psnr:.2f} dB")
 
 # %% [markdown] tags=["solution"]
-# Both networks compute the same function, and the one half-way between them is far worse, because
-# filters at the same place do different things: it is only as good as bicubic interpolation
-# (26.74 dB). Networks that were trained independently cannot be blended either, as a rule.
-# Entezari and others conjecture that they usually can after a suitable reordering of filters.
+# Both networks compute the same function, but the blend is far worse, because filters at the same
+# place do different things. It is only about as good as bicubic interpolation (26.74 dB). Networks
+# that were trained independently cannot be blended either, as a rule. Entezari and others
+# conjecture that they usually can after a suitable reordering of filters.
 
 # %% [markdown]
-# **Exercise 5.** Which amount of detail would you choose for a face in the news, for a texture in
-# a game, and for an old family photo? Compress a face and a texture, and compare the amounts 0,
-# 0.5 and 1 with the original. Give your reason in one sentence for each.
+# **Exercise 5.** Which amount of detail, if any, would you choose for a face in the news, for a
+# texture in a game, and for an old family photo? Compress a face and a texture, and compare the
+# amounts 0, 0.5 and 1 with the original. Give your reason in one sentence for each.
 
 # %%
 panels = None  # your pictures
@@ -834,18 +845,20 @@ sr.plotting.comparison(panels, crop=(90, 70, 180, 180), columns=4, whole=False)
 
 # %% [markdown] tags=["solution"]
 # There is no single answer. In the news nothing should be invented, but the eyes are wrong at every
-# amount, even at 0, so bicubic interpolation is the better choice there. A texture only has to look
-# right (1). A family photo is a question of taste, if the viewers know that it is an illustration.
+# amount, even at 0, so none is suitable. A texture only has to look plausible (1, except for the
+# specks of colour). For a family photo it is a question of taste, if the viewers know that it is an
+# illustration.
 
 # %% [markdown]
 # ## Summary
 #
-# - An LR image from a camera is blurred, noisy and compressed. Blocks and noise can be measured
-#   without the original.
+# - An LR image from a camera is blurred, noisy and compressed. Blocks and noise can be estimated
+#   without the original, but the scene changes both numbers, and JPEG hides the noise.
 # - A network trained on bicubic LR images enlarges damage like detail. A network trained on
-#   imitated damage removes a part of it, and is worse on clean images, because the degradations
-#   of its training act as a prior.
-# - Second-order degradation applies a random chain of blur, resizing, noise and JPEG twice.
+#   imitated damage removes a part of it. Ours is worse than EDSR on clean images, probably because
+#   the degradations of its training act as a prior.
+# - Second-order degradation applies blur, resizing, noise and JPEG twice, with new random settings
+#   each time.
 # - The weights of a network and of a GAN that was trained from it can be averaged, so that the user
 #   chooses how much the GAN adds. At the amount 0, the first network may invent detail, too.
 # - For damaged images, a high LR-PSNR is no sign of a good result. Repaired and invented detail
