@@ -239,7 +239,7 @@ def test_the_best_set_of_a_network_was_trained_on_clean_images_if_there_is_one()
     # scores on damaged photos, and against a teacher, are not comparable with others
     assert weights.best(4) == "edsr-x4-bsds"
     assert weights.best(4, "rrdb") == "rrdb-x4-bsds-small"
-    assert weights.best(4, "span") == "span-x4-photos-distilled"
+    assert weights.best(4, "span") == "span-x4-photos"
 
 
 @pytest.mark.parametrize("name", weights.all_names())
