@@ -236,7 +236,7 @@ print(f"{by_hand.count_params():,} weights; equal to sr.models.lapsrn at x2 and 
 
 # %% [markdown]
 # This network predicts its residuals without seeing the HR image. The *true* residual of x4 is HR minus the interpolated output of x2. **Predict:**
-# the tank carries the name of the maker in small letters. Which is stronger there, the predicted residual or the true one?
+# the tank carries the name of its brand in small letters. Which is stronger there, the predicted residual or the true one?
 
 # %%
 top, left, height, width = 150, 350, 120, 160  # in HR pixels
