@@ -47,7 +47,8 @@ def python(backend="tensorflow"):
     Args:
         backend: The backend of Keras, which the program's environment must name, too.
     """
-    if sys.platform != "linux":
+    # PyTorch ends in a segmentation fault if TensorFlow was imported before it.
+    if sys.platform != "linux" or backend == "torch":
         return (sys.executable,)
     return sys.executable, "-S", __file__, "run", _server(backend)
 

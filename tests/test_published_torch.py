@@ -7,6 +7,9 @@ import pytest
 
 from sr_keras import models, published
 
+# Triton ends in a segmentation fault if TensorFlow was imported before it. PyTorch does
+# without it.
+sys.modules.setdefault("triton", None)
 torch = pytest.importorskip("torch", exc_type=ImportError)
 nn, F = torch.nn, torch.nn.functional
 
