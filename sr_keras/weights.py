@@ -22,7 +22,7 @@ FOLDER = pathlib.Path(__file__).parent / "pretrained"
 ENCODERS = FOLDER / "encoders"
 DENOISERS = FOLDER / "denoisers"
 SUFFIX = ".weights.h5"
-# The data of networks that learned from the outputs of another one.
+# Pairs whose HR images, also those held out, are the outputs of another network.
 _TEACHERS_PAIRS = "realesrgan-pairs"
 # What `advice` recommends: the one that looks best, and a fast one.
 _FOR_REAL_PHOTOS = ("rrdb-x4-photos-gan", "span-x4-photos-distilled")
