@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import pathlib
+import re
 import subprocess
 import tomllib
 
@@ -61,9 +62,36 @@ def test_lesson_runs_in_fast_mode(name, kernel):
     assert "FAST is on" in str(notebook.cells[1].outputs)
 
 
+def test_fast_lessons_are_said_to_take_at_most_twenty_minutes_together():
+    stated = {name: build.minutes(name)[0] for name in build.names()}
+    assert max(stated.values()) <= 1 and sum(stated.values()) <= 20, stated
+
+
 @every
 def test_source_and_notebook_agree(name):
     assert build.staleness(name) == [], f"Run: python notebooks/build.py {name}"
+
+
+# Student editions are not executed: their code is that of the lesson, which is, and
+# `needs_solution` in checks.py finds cells that would miss the solutions.
+@every
+def test_student_edition_has_all_code_of_the_lesson_but_the_solutions(name):
+    parts = re.split(r"(?m)^# %%(.*)\n", build.source_path(name).read_text())[1:]
+    cells = list(zip(parts[::2], parts[1::2], strict=True))
+    code = [(tags, text.strip()) for tags, text in cells if "[markdown]" not in tags]
+    kept = [text for tags, text in code if "solution" not in tags]
+    assert len(kept) <= len(code) - 3  # there are at least three exercises
+
+    student = nbformat.read(build.student_path(name), 4).cells
+    found = [cell.source for cell in student if cell.cell_type == "code"]
+    for deeper, here in (('"../../sr', '"../sr'), ('"../.."', '".."')):
+        found = [text.replace(deeper, here) for text in found]
+    assert found == kept
+    assert all(cell.get("outputs", []) == [] for cell in student)
+    shown = "\n".join(cell.source for cell in student)
+    for tags, text in cells:
+        if "solution" in tags and "[markdown]" in tags:
+            assert re.sub("(?m)^# ?", "", text).strip() not in shown
 
 
 @every

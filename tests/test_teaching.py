@@ -33,7 +33,7 @@ def test_solutions_reach_all_points_and_the_template_is_open():
     solved = grade(TEACHING / "answers" / "handin.py")
     reached, _, total = solved["all"].partition(" of ")
     assert reached == total and int(total) >= 30
-    assert {f"lesson_{i:02}" for i in range(1, 16)} < set(solved)
+    assert {f"lesson_{i:02}" for i in LESSONS} < set(solved)
     template = grade(TEACHING / "handin" / "handin.py")
     assert template["all"] == f"0 of {total}"
     assert all("open" in points for name, points in template.items() if name != "all")
@@ -65,6 +65,58 @@ def test_every_lesson_has_notes():
         rows = re.findall(r"(?m)^\| (\d+) \|", section)
         assert 40 <= sum(map(int, rows)) <= 45, section[:30]
     assert re.findall(r"(?m)^## (\d+)\.", notes) == [str(i) for i in LESSONS]
+
+
+def headings():
+    """Returns {lesson: its headings}, without the word that marks optional ones."""
+    found = {}
+    for path in (NOTEBOOKS / "source").glob("*.py"):
+        names = re.findall(r"(?m)^# #{2,3} (?:Optional: )?(.+)$", path.read_text())
+        found[int(path.name[:2])] = names
+    return found
+
+
+def places(name, names):
+    """Returns where a name stands among headings, whole or up to a colon or comma."""
+    pattern = re.compile(re.escape(name) + r"([:,] |$)")
+    return [i for i, heading in enumerate(names) if pattern.match(heading)]
+
+
+def test_notes_name_sections_of_their_lesson_in_its_order():
+    notes = (TEACHING / "notes.md").read_text()
+    for section in re.split(r"(?m)^## (?=\d)", notes)[1:]:
+        lesson = int(section.partition(".")[0])
+        names, found = headings()[lesson], []
+        for row, remark in re.findall(r"(?m)^\| \d+ \| (.+?) \|(.*)\|$", section):
+            for name in re.split("; | up to ", row):
+                found += places(name, names)[:1] or [f"no {name!r} in lesson {lesson}"]
+            for name in re.findall('"([^"]+)"', remark):
+                assert places(name, names), f"no {name!r} in lesson {lesson}"
+        assert all(isinstance(place, int) for place in found), found
+        assert found == sorted(found), f"lesson {lesson}: {found}"
+
+
+def blocks(text):
+    """Returns the rows of tables, and the paragraphs."""
+    parts = text.strip().split("\n\n")
+    rows = [part.splitlines() if part.startswith("|") else [part] for part in parts]
+    return [" ".join(row.split()) for part in rows for row in part]
+
+
+def test_quoted_sections_exist_in_the_lessons_that_are_named_with_them():
+    syllabus = (NOTEBOOKS / "README.md").read_text()
+    table = syllabus.partition("### Common misunderstandings\n")[2].partition("###")[0]
+    rows = [row.partition(" | ")[2] for row in blocks(table)]  # without what is said
+    rows += blocks((TEACHING / "plans.md").read_text())
+    rows += blocks((NOTEBOOKS / "since_2019.md").read_text())
+    known, num_quoted = headings(), 0
+    for row in rows:
+        named = re.findall(r"\((?:\.\./)?(\d\d)_\w+\.ipynb\)|lesson (\d+)", row)
+        names = [h for a, b in named for h in known[int(a or b)]]
+        for name in re.findall('"([^"]+)"', row):
+            assert places(name, names), f"{name!r} is in no lesson named in: {row}"
+            num_quoted += 1
+    assert num_quoted > 80  # so that the patterns above still find them
 
 
 @pytest.fixture

@@ -909,13 +909,14 @@ assert psnrs[0] < psnrs[2]
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** How many parameters has the large EDSR at x4, with 256 filters and 32 blocks? Count kernels and biases of the head, the blocks, the
-# body, the two sub-pixel convolutions and the tail. Check your formula on the baseline first: 64 filters, 16 blocks, 1,517,571.
+# **Exercise 1.** How many parameters has an EDSR at x4 with 128 filters and 24 blocks? Count kernels and biases of the head, the blocks, the body, the
+# two sub-pixel convolutions and the tail. Check your formula on the two networks of the paper first: the baseline with 64 filters and 16 blocks has 1,517,571
+# parameters, the large network with 256 filters and 32 blocks 43,089,923.
 
 # %%
 answer = None  # an integer
 
-sr.course.check(answer, 43_089_923)
+sr.course.check(answer, 8_419_331)
 
 
 # %% tags=["solution"]
@@ -927,9 +928,10 @@ def count(filters, blocks):
     return head + (2 * blocks + 1) * square + 2 * upsampling + tail
 
 
-assert count(64, 16) == 1_517_571 and count(16, here.blocks) == plain.count_params()
-answer = count(256, 32)
-sr.course.check(answer, 43_089_923)
+assert count(64, 16) == 1_517_571 and count(256, 32) == 43_089_923
+assert count(16, here.blocks) == plain.count_params()
+answer = count(128, 24)
+sr.course.check(answer, 8_419_331)
 print(answer)
 
 # %% [markdown]

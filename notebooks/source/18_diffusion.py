@@ -736,9 +736,9 @@ print(f"{len(photos)} LR images, {here.draws} samples of each; grey, all pixels"
 # training: its latent variables are drawn independently for each LR pixel, so only the decoder
 # can make them agree on one digit.
 #
-# As in lesson 11, sharpness has a price: a sample of the diffusion model has 2.6 dB less PSNR
-# than the L1 network, and takes 20 calls of the network instead of one. Of these, 1.4 dB are the
-# price of sampling, which exact samples pay too, and 1.2 dB are errors of this network.
+# As in lesson 11, a sharp sample costs PSNR: a sample of the diffusion model has 2.6 dB less
+# than the result of the L1 network, and takes 20 calls of the network instead of one. Exact samples
+# are 1.4 dB below the L1 network as well, and the other 1.2 dB are errors of this network.
 #
 # ## Exercises
 #

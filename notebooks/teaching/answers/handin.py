@@ -14,6 +14,14 @@ CONDITIONS = {
 GENERATED = "nothing"
 
 
+def undetermined(scale):
+    return 1 - 1 / scale**2
+
+
+def lr_psnr(lr, image, downscale):
+    return psnr(lr, downscale(image))
+
+
 def psnr(a, b):
     return -10 * np.log10(np.mean((a - b) ** 2))
 
@@ -93,6 +101,15 @@ def overhead(tile, halo):
     return (tile + 2 * halo) ** 2 / tile**2
 
 
+def blend(weights, gan_weights, detail):
+    pairs = zip(weights, gan_weights, strict=True)
+    return [(1 - detail) * a + detail * b for a, b in pairs]
+
+
+def photon_noise_std(value, photons):
+    return np.sqrt(value / photons)
+
+
 def attention(query, key, value):
     scores = query @ key.T / np.sqrt(query.shape[-1])
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -103,6 +120,15 @@ def fold_branches(kernel, bias, kernel_of_one, bias_of_one):
     folded = kernel.copy()
     folded[1, 1] += kernel_of_one[0, 0]
     return folded, bias + bias_of_one
+
+
+def image_from_velocity(x, velocity, time):
+    return np.cos(np.pi / 2 * time) * x - np.sin(np.pi / 2 * time) * velocity
+
+
+def ddim_step(x, image, time, earlier):
+    noise = (x - np.cos(np.pi / 2 * time) * image) / np.sin(np.pi / 2 * time)
+    return np.cos(np.pi / 2 * earlier) * image + np.sin(np.pi / 2 * earlier) * noise
 
 
 def winners(entries):

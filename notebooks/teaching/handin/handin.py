@@ -19,6 +19,16 @@ CONDITIONS = {
 GENERATED = ""
 
 
+def undetermined(scale):  # lesson 0
+    """Returns which fraction of HR's numbers LR leaves open, by counting alone."""
+    raise NotImplementedError
+
+
+def lr_psnr(lr, image, downscale):  # lesson 0
+    """Returns the PSNR in dB of an enlarged image that is scaled down again."""
+    raise NotImplementedError
+
+
 def psnr(a, b):  # lesson 1
     """Returns the PSNR of two images in dB."""
     raise NotImplementedError
@@ -105,6 +115,22 @@ def overhead(tile, halo):  # lesson 15
     raise NotImplementedError
 
 
+def blend(weights, gan_weights, detail):  # lesson 16
+    """Returns the weights of a network between two: `detail` 1 is the GAN.
+
+    Both are lists of arrays, as `get_weights` of Keras returns them.
+    """
+    raise NotImplementedError
+
+
+def photon_noise_std(value, photons):  # lesson 16
+    """Returns the standard deviation of a pixel that counts photons.
+
+    `value` is the mean of the pixel; white, which is 1, counts `photons` on average.
+    """
+    raise NotImplementedError
+
+
 def attention(query, key, value):  # lesson 17
     """Returns softmax(Q K^T / sqrt(d)) V for (pixels, d), (pixels, d), (pixels, c)."""
     raise NotImplementedError
@@ -116,6 +142,19 @@ def fold_branches(kernel, bias, kernel_of_one, bias_of_one):  # lesson 17
     The two are a 3x3 convolution, with a kernel (3, 3, inputs, outputs), and a 1x1
     convolution, with a kernel (1, 1, inputs, outputs), of the same input.
     """
+    raise NotImplementedError
+
+
+def image_from_velocity(x, velocity, time):  # lesson 18
+    """Returns the clean image that a predicted velocity implies at a time from 0 to 1.
+
+    The schedule is that of the lesson: cos(pi t / 2) and sin(pi t / 2).
+    """
+    raise NotImplementedError
+
+
+def ddim_step(x, image, time, earlier):  # lesson 18
+    """Returns the noisy image at an earlier time, from the estimate of the image."""
     raise NotImplementedError
 
 

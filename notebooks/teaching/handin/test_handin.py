@@ -18,6 +18,28 @@ def test_conditions_are_complete(handin):
     assert handin.GENERATED, "Say what was generated, or 'nothing'."
 
 
+def down(image):
+    return image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2, -1).mean(
+        (1, 3)
+    )
+
+
+def up(image):
+    return image.repeat(2, axis=0).repeat(2, axis=1)
+
+
+@pytest.mark.parametrize("scale, fraction", [(2, 0.75), (3, 8 / 9), (8, 63 / 64)])
+def test_lesson_00_undetermined(handin, scale, fraction):
+    close(handin.undetermined(scale), fraction)
+
+
+def test_lesson_00_lr_psnr_does_not_see_lost_detail(handin):
+    lr = RANDOM.random((3, 4, 3))
+    checkerboard = np.indices((6, 8)).sum(axis=0)[..., None] % 2 - 0.5
+    for detail in (0, checkerboard):
+        close(handin.lr_psnr(lr, up(lr) + detail + 0.1, down), 20)
+
+
 @pytest.mark.parametrize("error, decibels", [(0.1, 20), (1, 0), (0.01, 40)])
 def test_lesson_01_psnr(handin, error, decibels):
     image = np.zeros((4, 5, 3))
@@ -108,16 +130,6 @@ def test_lesson_08_folded_equals_both(handin):
     close(x @ folded[0, 0] + shift, both)
 
 
-def down(image):
-    return image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2, -1).mean(
-        (1, 3)
-    )
-
-
-def up(image):
-    return image.repeat(2, axis=0).repeat(2, axis=1)
-
-
 def test_lesson_09_back_projection_makes_consistent(handin):
     lr, image = RANDOM.random((3, 4, 1)), RANDOM.random((6, 8, 1))
     found = handin.back_project(image, lr, down, up)
@@ -161,6 +173,21 @@ def test_lesson_15_overhead(handin):
     close(handin.overhead(256, 0), 1)
 
 
+@pytest.mark.parametrize("detail, values", [(0, (1, 2)), (1, (5, 0)), (0.25, (2, 1.5))])
+def test_lesson_16_blend(handin, detail, values):
+    kernels = np.full((3, 3, 1, 2), 1.0), np.full((3, 3, 1, 2), 5.0)
+    biases = np.full(2, 2.0), np.zeros(2)
+    found = handin.blend(*zip(kernels, biases, strict=True), detail)
+    assert [np.shape(x) for x in found] == [(3, 3, 1, 2), (2,)]
+    for array, value in zip(found, values, strict=True):
+        close(array, np.full(array.shape, value))
+
+
+@pytest.mark.parametrize("value, photons, std", [(1, 100, 0.1), (0.36, 900, 0.02)])
+def test_lesson_16_photon_noise(handin, value, photons, std):
+    close(handin.photon_noise_std(value, photons), std)
+
+
 def test_lesson_17_attention_on_paper(handin):
     query, key = np.array([[1.0], [0.0]]), np.log([[1.0], [2.0], [5.0]])
     value = np.array([[8.0, 1], [4, 1], [0, 1]])
@@ -185,6 +212,24 @@ def test_lesson_17_fold_branches(handin):
 
     both = conv(kernel) + bias + x[1:-1, 1:-1] @ one[0, 0] + bias_of_one
     close(conv(folded) + shift, both)
+
+
+@pytest.mark.parametrize("time", [0.3, 1])
+def test_lesson_18_image_from_velocity(handin, time):
+    image, noise = RANDOM.random((2, 4, 5, 1))
+    angle = np.radians(90 * time)
+    x = np.cos(angle) * image + np.sin(angle) * noise
+    velocity = np.cos(angle) * noise - np.sin(angle) * image
+    close(handin.image_from_velocity(x, velocity, time), image)
+
+
+@pytest.mark.parametrize("time, earlier", [(1, 0.7), (0.1, 0)])
+def test_lesson_18_ddim_step_keeps_image_and_noise(handin, time, earlier):
+    image, noise = RANDOM.random((2, 4, 5, 1))
+    before, after = np.radians(90 * time), np.radians(90 * earlier)
+    x = np.cos(before) * image + np.sin(before) * noise
+    found = handin.ddim_step(x, image, time, earlier)
+    close(found, np.cos(after) * image + np.sin(after) * noise)
 
 
 LEADERBOARD = {
