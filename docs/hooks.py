@@ -45,7 +45,7 @@ PATTERNS = (
 )
 _LESSON = re.compile(r"\]\(((?:\.\./|notebooks/)*)(\d\d_\w+)\.ipynb(#[^)]*)?\)")
 _ROW = re.compile(r"(?m)^(\| \[[^]]*)\]\(student/(\d\d_\w+)\.ipynb\)")
-_ANSWERS = re.compile(r"\]\((?:\.\./)?answers/([^)]*)\)")
+_ANSWERS = re.compile(r"\]\((?:\.\./|teaching/)?answers/([^)]*)\)")
 _blocks = {}  # HTML of outputs, by the token that stands for it in Markdown
 
 
@@ -125,7 +125,7 @@ def on_page_markdown(markdown, page, config, files):
     markdown = _LESSON.sub(r"](\1\2.md\3)", markdown)
     if page.file.src_uri == "notebooks/README.md":  # the table leads to the pages
         markdown = _ROW.sub(r"\1](\2.md)", markdown)
-    # answers to examination questions are in the repository only
+    # answers to questions and exercises are in the repository only
     base = f"{config.repo_url}/blob/main/notebooks/teaching/answers"
     return mark(_ANSWERS.sub(rf"]({base}/\1)", markdown))
 

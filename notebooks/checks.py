@@ -79,8 +79,8 @@ def open_solutions(notebook):
     ]
 
 
-def formulas_in_checks(notebook):
-    """Finds calls of `check` that would show how the answer is computed."""
+def answers_in_checks(notebook):
+    """Finds calls of `check` that show the answer instead of naming an exercise."""
     found = []
     for i, cell in code(notebook):
         if "solution" in tags(cell):
@@ -91,10 +91,24 @@ def formulas_in_checks(notebook):
                 and isinstance(node.func, ast.Attribute)
                 and ast.unparse(node.func).endswith("course.check")
             ):
-                try:
-                    ast.literal_eval(node.args[1])
-                except ValueError:
-                    found.append(f"cell {i}: check(..., {ast.unparse(node.args[1])})")
+                shown = [*node.args[1:], *(k.value for k in node.keywords)]
+                is_name = isinstance(shown[0], ast.Constant)
+                is_name = is_name and isinstance(shown[0].value, str)
+                if not is_name or len(shown) > 1:
+                    text = ", ".join(map(ast.unparse, shown))
+                    found.append(f"cell {i}: check(..., {text})")
+    return found
+
+
+def wrong_solutions(notebook):
+    """Finds solutions that an executed notebook does not call right."""
+    found = []
+    for i, cell in code(notebook):
+        asked = re.findall(r"course\.check\((.*)\)", cell.source)
+        if "solution" in tags(cell) and asked:
+            said = "".join(output.get("text", "") for output in cell.outputs)
+            if said.count("Right!\n") != len(asked):
+                found.append(f"cell {i}: check({'; '.join(asked)})")
     return found
 
 
@@ -222,7 +236,8 @@ CHECKS = {
     "long_cells": long_cells,
     "skipped": skipped,
     "open_solutions": open_solutions,
-    "formulas_in_checks": formulas_in_checks,
+    "answers_in_checks": answers_in_checks,
+    "wrong_solutions": wrong_solutions,
     "private_words": private_words,
     "fast_branches": fast_branches,
     "rebound": rebound,

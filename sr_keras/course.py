@@ -1,12 +1,17 @@
 """What the course notebooks share: the first cell, and checks of answers."""
 
+import base64
+import json
 import os
+import pathlib
 import types
 import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from sr_keras.checks import check_name
 
 
 def start(minutes, **settings):
@@ -66,21 +71,42 @@ def _hardware(gpus):
     return f"{cores} CPU core{'s' if cores > 1 else ''}, no GPU"
 
 
-def check(answer, expected, tolerance=1e-4):
+def check(answer, expected, tolerance=None):
     """Prints whether an answer to an exercise is right, without giving the solution.
 
     Args:
         answer: A number or an array, or None while there is no answer.
-        expected: The solution.
-        tolerance: Largest absolute difference that each value may have.
+        expected: The name of an exercise of the course, such as "08.1", whose
+            solution comes with the package; in a lesson of your own, the solution.
+        tolerance: Largest absolute difference that each value may have. The default
+            is the one stored with the exercise, or 1e-4 if `expected` is a solution.
+
+    Raises:
+        ValueError: If `expected` is not the name of an exercise.
     """
+    default = 1e-4
+    if isinstance(expected, str):
+        expected, default = _solution(expected)
     if answer is None or answer is ...:
         print("No answer yet.")
         return
     answer, expected = np.asarray(answer), np.asarray(expected)
+    tolerance = default if tolerance is None else tolerance
     if answer.shape != expected.shape:
         print(f"Not yet: the shape must be {expected.shape}, but it is {answer.shape}.")
     elif not np.allclose(answer, expected, rtol=0, atol=tolerance):
         print("Not yet: the shape is right, but the values are not.")
     else:
         print("Right!")
+
+
+def _solution(name):
+    """Returns the solution of an exercise and its tolerance.
+
+    `notebooks/answers.py` writes the file. The encoding keeps readers from seeing a
+    solution by accident.
+    """
+    file = pathlib.Path(__file__).parent / "course_answers.json"
+    encoded = json.loads(file.read_text())
+    check_name("an exercise with a stored answer", name, encoded)
+    return json.loads(base64.b64decode(encoded[name]))

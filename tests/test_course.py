@@ -68,3 +68,34 @@ def test_settings_must_be_triples():
 def test_check_prints_whether_an_answer_is_right(capsys, answer, said):
     course.check(answer, 2.0)
     assert capsys.readouterr().out == said + "\n"
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (None, "No answer yet."),
+        (15 / 16, "Right!"),
+        (0.9377, "Not yet: the shape is right, but the values are not."),
+        ([15 / 16], "Not yet: the shape must be (), but it is (1,)."),
+    ],
+)
+def test_check_knows_the_answers_of_the_course_by_name(capsys, answer, said):
+    course.check(answer, "00.1")  # LR has one of 16 numbers
+    assert capsys.readouterr().out == said + "\n"
+
+
+def test_the_tolerance_is_stored_with_the_answer_or_given(capsys):
+    course.check(0.0199, "16.1")  # a simulation of 0.04 / sqrt(4)
+    course.check(0.0194, "16.1")
+    course.check(0.0194, "16.1", tolerance=1e-3)
+    course.check(0.0198, 0.02)
+    course.check(0.0198, 0.02, tolerance=1e-3)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line == "Right!" for line in lines] == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("answer", [None, 1])
+def test_an_unknown_exercise_is_an_error_with_or_without_an_answer(answer):
+    message = "'05.2' is not the name of an exercise .*Did you mean '05.2[ab]' or '05.2"
+    with pytest.raises(ValueError, match=message):
+        course.check(answer, "05.2")

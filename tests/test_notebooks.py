@@ -60,6 +60,11 @@ def test_lesson_runs_in_fast_mode(name, kernel):
     notebook = build.to_notebook(build.source_path(name).read_text())
     build.execute(notebook, True, kernel)  # raises with the traceback of a failed cell
     assert "FAST is on" in str(notebook.cells[1].outputs)
+    wrong = checks.wrong_solutions(notebook)
+    printed = str([cell.get("outputs") for cell in notebook.cells])
+    if "weights are not here" in printed:  # of VGG19
+        wrong = [finding for finding in wrong if '"07.3"' not in finding]
+    assert wrong == []
 
 
 def test_fast_lessons_are_said_to_take_at_most_twenty_minutes_together():
@@ -440,8 +445,22 @@ def test_names_that_only_a_removed_cell_defines_are_found():
 def test_other_findings():
     long = cells_of("\n".join(["x = 1"] * 26))
     assert checks.long_cells(long) == ["cell 0 has 26 lines"]
-    lesson = cells_of("sr.course.check(answer, 3)", "sr.course.check(answer, 3 * n)")
-    assert checks.formulas_in_checks(lesson) == ["cell 1: check(..., 3 * n)"]
+    lesson = cells_of(
+        'sr.course.check(answer, "01.1")',
+        "sr.course.check(answer, 3 * n)",
+        'if answer is not None:\n    sr.course.check(answer, "01.1", tolerance=1)',
+    )
+    assert checks.answers_in_checks(lesson) == [
+        "cell 1: check(..., 3 * n)",
+        "cell 2: check(..., '01.1', 1)",
+    ]
+    assert checks.wrong_solutions(lesson) == []
+    lesson.cells[0].metadata["tags"] = ["solution"]
+    assert checks.answers_in_checks(lesson)[0] == "cell 1: check(..., 3 * n)"
+    assert checks.wrong_solutions(lesson) == ['cell 0: check(answer, "01.1")']
+    said = nbformat.v4.new_output("stream", name="stdout", text="Right!\n0.2\n")
+    lesson.cells[0].outputs = [said]
+    assert checks.wrong_solutions(lesson) == []
     (found,) = checks.private_words(cells_of("#: The maker and `maker`."))
     assert "'maker'" in found
     assert checks.open_solutions(cells_of("# @title Solution 1\n1")) != []

@@ -133,6 +133,17 @@ def test_the_version_is_the_same_everywhere():
     assert f"\nversion: {sr.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_all_files_of_data_are_installed():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    patterns = settings["setuptools"]["package-data"]["sr_keras"]
+    folder = ROOT / "sr_keras"
+    installed = {path for pattern in patterns for path in folder.glob(pattern)}
+    found = {path for path in folder.rglob("*.*") if path.is_file()}
+    data = {path for path in found if path.suffix not in (".py", ".pyc", ".md")}
+    assert data == installed
+    assert {"course_answers.json", "niqe_bsds500.npz"} <= {path.name for path in data}
+
+
 def test_the_entry_point_exists():
     module, function = PROJECT["scripts"]["sr-keras"].split(":")
     assert callable(getattr(importlib.import_module(module), function))

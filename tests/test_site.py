@@ -52,7 +52,7 @@ def test_links_to_lessons_lead_to_their_pages_and_answers_to_the_repository(hook
     config = types.SimpleNamespace(repo_url="https://github.com/ME/sr_keras")
     text = (
         "[a](01_one.ipynb) [b](../notebooks/01_one.ipynb#x) [c](student/01_one.ipynb) "
-        "[d](answers/questions.md)"
+        "[d](answers/questions.md) [e](teaching/answers/exercises.md)"
     )
     text += "\n\n| [1. One](student/01_one.ipynb) | What it is on. |\n"
     file = types.SimpleNamespace(src_uri="notebooks/README.md")
@@ -61,7 +61,8 @@ def test_links_to_lessons_lead_to_their_pages_and_answers_to_the_repository(hook
     assert "\n| [1. One](01_one.md) |" in found
     assert "[a](01_one.md) [b](../notebooks/01_one.md#x)" in found
     assert "[c](student/01_one.ipynb)" in found
-    assert "(https://github.com/ME/sr_keras/blob/main/notebooks/teaching/ans" in found
+    answers = "https://github.com/ME/sr_keras/blob/main/notebooks/teaching/answers"
+    assert f"[d]({answers}/questions.md) [e]({answers}/exercises.md)" in found
 
 
 @pytest.mark.parametrize(

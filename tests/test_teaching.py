@@ -6,8 +6,11 @@ import re
 import subprocess
 
 import nbformat
+import numpy as np
 import preloaded
 import pytest
+
+from sr_keras import course
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
 TEACHING = NOTEBOOKS / "teaching"
@@ -56,6 +59,50 @@ def test_there_are_questions_on_all_lessons_and_an_answer_to_each():
     assert len(found) >= 60 and [number for number, _ in found] == expected
     assert {int(lesson) for _, lesson in found} == set(LESSONS)
     assert re.findall(r"(?m)^(\d+)\. ", answers) == expected
+
+
+def test_the_package_knows_the_answers_of_the_table(monkeypatch, capsys):
+    answers = load("answers", monkeypatch)
+    known = answers.read(answers.TABLE.read_text())
+    assert answers.FILE.read_text() == answers.encode(known), (
+        "Run: python notebooks/answers.py"
+    )
+    for name, (answer, tolerance) in known.items():
+        course.check(np.array(answer) + 0.9 * tolerance, name)
+        course.check(np.array(answer) - 1.1 * tolerance, name)
+        said = capsys.readouterr().out.splitlines()
+        assert said[0] == "Right!" and said[1].startswith("Not yet"), name
+
+
+def test_lessons_check_the_exercise_that_they_ask_and_all_of_the_table(monkeypatch):
+    answers = load("answers", monkeypatch)
+    found = []
+    for path in sorted((NOTEBOOKS / "source").glob("*.py")):
+        for exercise in path.read_text().split("**Exercise ")[1:]:
+            names = re.findall(r'course\.check\(.*"(\d.*)"\)', exercise)
+            place = f"{path.name[:2]}.{exercise[0]}"
+            assert {name.rstrip("ab") for name in names} <= {place}
+            half = len(names) // 2  # in the exercise, and in the solution
+            assert names[:half] == names[half:], place
+            found += names[:half]
+    assert found == list(answers.read(answers.TABLE.read_text()))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| 1.1 | name | 3 | 0.1 |",
+        "| 01.2 | no tolerance | 3 |",
+        "| 01.1 | twice | 3 | 0.1 |",
+    ],
+)
+def test_rows_of_another_form_are_named(monkeypatch, row):
+    answers = load("answers", monkeypatch)
+    head = "Text\n\n| exercise | asks for | answer | tolerance |\n|---|---|---|---|\n"
+    head += "| 01.1 | a pair | [1, 2.5] | 0.1 |\n"
+    assert answers.read(head) == {"01.1": ([1, 2.5], 0.1)}
+    with pytest.raises(ValueError, match=re.escape(f"Received: {row}")):
+        answers.read(head + row)
 
 
 def test_every_lesson_has_notes():

@@ -279,19 +279,19 @@ sr.plotting.comparison(enlarged, crop=(*middle, side, side), columns=2, whole=Fa
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
 # **Exercise 1.** At x4, the result has more numbers than LR. By counting alone, what fraction of them does LR leave undetermined?
-# Answer with a number between 0 and 1, to four decimals, before you read the check, which contains it.
+# Answer with a number between 0 and 1, to four decimals.
 
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 0.9375)
+sr.course.check(answer, "00.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 # LR gives one equation for every sixteen unknown numbers, which leaves 15 of 16 open.
 # (No single HR pixel is known exactly: an LR pixel is a rounded mean of many of them.)
 answer = 15 / 16
-sr.course.check(answer, 0.9375)
+sr.course.check(answer, "00.1")
 
 # %% [markdown]
 # **Exercise 2.** `sr.upscale(network, lr, self_ensemble=True)` averages the results for the eight flipped and rotated versions of

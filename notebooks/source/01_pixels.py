@@ -811,13 +811,13 @@ print(f"start {curve[0]:.2f} dB, best {max(curve):.2f} dB, end {curve[-1]:.2f} d
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 6.02, tolerance=0.05)
+sr.course.check(answer, "01.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 # The squared error falls to a quarter: -10 log10(1/4) = 20 log10(2).
 answer = 20 * math.log10(2)
-sr.course.check(answer, 6.02, tolerance=0.05)
+sr.course.check(answer, "01.1")
 print(f"{answer:.2f} dB")
 
 # %% [markdown] tags=["solution"]
@@ -832,13 +832,13 @@ print(f"{answer:.2f} dB")
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 22.5)
+sr.course.check(answer, "01.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 upper, lower = (10 + 20) / 2, (30 + 60) / 2
 answer = 0.75 * upper + 0.25 * lower
-sr.course.check(answer, 22.5)
+sr.course.check(answer, "01.2")
 print(answer)
 
 # %% [markdown]

@@ -727,7 +727,7 @@ def is_aligned(lr_patch, hr_patch):
 
 
 answer = None  # your number
-sr.course.check(answer, 135_196)
+sr.course.check(answer, "02.1")
 
 retina_lr, retina_hr = pairs[pairs.names.index("retina")]
 flipped_lr_patch = retina_lr[:, ::-1][100:148, 200:248]
@@ -737,7 +737,7 @@ print("aligned:", is_aligned(flipped_lr_patch, flipped_hr_patch))
 # %% tags=["solution"]
 # @title Solution 1
 answer = (510 - 48 + 1) * (339 - 48 + 1)
-sr.course.check(answer, 135_196)
+sr.course.check(answer, "02.1")
 print(answer)
 
 # the image has 352 columns: column x becomes column 351 - x, so 200-247 were 104-151
@@ -753,12 +753,12 @@ assert is_aligned(flipped_lr_patch, flipped_hr_patch)
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 6.64, tolerance=0.06)
+sr.course.check(answer, "02.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 answer = 800 * 2040 * 1356 * 3 / 1e9
-sr.course.check(answer, 6.64, tolerance=0.06)
+sr.course.check(answer, "02.2")
 print(f"{answer:.1f} GB as integers, {4 * answer:.1f} GB as float32")
 
 # %% [markdown] tags=["solution"]

@@ -957,12 +957,12 @@ print(f"mean of {', '.join(photos_x4.names)}; {result['conditions']}")
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 74_593)
+sr.course.check(answer, "03.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 answer = 32 * (9 + 1) + 8 * 32 * (9 * 32 + 1) + (9 * 32 + 1)
-sr.course.check(answer, 74_593)
+sr.course.check(answer, "03.1")
 assert answer == sr.models.vdsr(3, filters=32, num_layers=10).count_params()
 print(f"{answer:,}")
 
@@ -973,13 +973,13 @@ print(f"{answer:,}")
 # %%
 answer = None  # your two numbers
 
-sr.course.check(answer, [17, 41])
+sr.course.check(answer, "03.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 # each convolution adds its kernel size minus 1
 answer = [1 + 8 + 4 + 4, 1 + 20 * 2]
-sr.course.check(answer, [17, 41])
+sr.course.check(answer, "03.2")
 
 
 def measured_field(network):

@@ -983,13 +983,13 @@ plt.show()
 # %%
 answer = None  # (row, column, colour)
 
-sr.course.check(answer, (1, 2, 2))
+sr.course.check(answer, "04.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 # 17 = 5 * 3 + 2: blue at position 5; and 5 = 1 * 3 + 2: row 1, column 2.
 answer = (17 // 3 // 3, 17 // 3 % 3, 17 % 3)
-sr.course.check(answer, (1, 2, 2))
+sr.course.check(answer, "04.1")
 one_hot = (np.arange(27.0) == 17)[None, None]
 np.testing.assert_array_equal(np.argwhere(shuffle(one_hot, 3))[0], answer)
 print(answer)
@@ -1001,12 +1001,12 @@ print(answer)
 # %%
 answer = None  # in 10**9
 
-sr.course.check(answer, 7.40, tolerance=0.01)
+sr.course.check(answer, "04.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 answer = 720 * 1280 * (9 * 9 * 64 + 64 * 32 + 5 * 5 * 32) / 1e9
-sr.course.check(answer, 7.40, tolerance=0.01)
+sr.course.check(answer, "04.2")
 assert answer == sr.models.mult_adds(sr.models.srcnn(4, (9, 1, 5)), 4) / 1e9
 print(f"{answer:.2f} G, {answer * 1e9 / mult_adds['espcn']:.1f} times ESPCN's")
 
@@ -1038,13 +1038,13 @@ print(answer)
 # %%
 answer = None  # four numbers
 
-sr.course.check(answer, (0.25, 0.75, 0.75, 0.25))
+sr.course.check(answer, "04.4")
 
 # %% tags=["solution"]
 # @title Solution 4
 # A pixel adds 3/4 of its value to the two new pixels inside it, 1/4 to the next ones.
 answer = (0.25, 0.75, 0.75, 0.25)
-sr.course.check(answer, (0.25, 0.75, 0.75, 0.25))
+sr.course.check(answer, "04.4")
 nine = generator.uniform(size=9).astype("float32")
 expected = sr.models.bilinear(2)(np.tile(nine[None, None, :, None], 3))[0, 0, :, 0]
 stamped = stamp(nine, np.array(answer), 2)[1:-1]

@@ -776,7 +776,7 @@ sr.plotting.comparison(
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 29)
+sr.course.check(answer, "05.1")
 
 # %% tags=["solution"]
 # @title Solution 1
@@ -785,7 +785,7 @@ for stride in (1, 2, 1, 2, 1, 1):
     answer += 2 * step  # one more neighbour on each side
     step *= stride
     print(f"stride {stride}: sees {answer} pixels, neighbours {step} pixels apart")
-sr.course.check(answer, 29)
+sr.course.check(answer, "05.1")
 
 # measured: with all weights 1, which pixels have a nonzero gradient?
 small = sr.models.autoencoder(1, filters=(16, 8), skips=False)
@@ -804,15 +804,15 @@ assert tape.gradient(in_code, ones).numpy()[0].any(axis=(0, 2)).sum() == answer
 in_image = None  # numbers of the image for each number of the code
 around = None  # numbers in the three skips for each tile
 
-sr.course.check(in_image, 6)
-sr.course.check(around, 5376)
+sr.course.check(in_image, "05.2a")
+sr.course.check(around, "05.2b")
 
 # %% tags=["solution"]
 # @title Solution 2
 in_image = 8 * 8 * 3 / 32  # three strides of 2: tiles of 8 x 8 pixels
 around = 64 * 8**2 + 64 * 4**2 + 64 * 2**2  # at full, half and quarter size
-sr.course.check(in_image, 6)
-sr.course.check(around, 5376)
+sr.course.check(in_image, "05.2a")
+sr.course.check(around, "05.2b")
 print(f"{in_image} and {around}, which is {around / depth:g} times the image")
 
 large = sr.models.autoencoder(1)
@@ -829,7 +829,7 @@ assert in_image == patch.size / in_code and around == sum(in_skips) / 64
 # %%
 fall = None  # in dB; use run, sr.images.to_integer and luma_scores, as above
 
-sr.course.check(fall, 1.21, tolerance=0.01)
+sr.course.check(fall, "05.3")
 
 # %% tags=["solution"]
 # @title Solution 3
@@ -839,7 +839,7 @@ rest = sr.images.to_integer(np.clip(image, 0, 1))
 cut_scores.update(luma_scores({"three": rest}, hr_file))
 falls = {name: cut_scores["all"][0] - cut_scores[name][0] for name in cut_scores}
 fall = falls["three"]
-sr.course.check(fall, 1.21, tolerance=0.01)
+sr.course.check(fall, "05.3")
 print(f"together {fall:.2f} dB, one at a time {sum(falls[n] for n in three):.2f} dB")
 change = np.abs(rest.astype(int) - enlarged["motorcycle"]["bicubic"]).max()
 print(f"largest difference from bicubic interpolation: {change} of 255 grey levels")

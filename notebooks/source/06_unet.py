@@ -728,14 +728,14 @@ sr.plotting.comparison(
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 102)
+sr.course.check(answer, "06.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 # n convolutions see 2 n + 1 pixels; the U-Net sees last - first + 1 with its 18
 first, last = field(5, 1000)
 answer = np.ceil((last - first) / 2)
-sr.course.check(answer, 102)
+sr.course.check(answer, "06.1")
 print(f"{answer:.0f}, and the U-Net has 18")
 
 # %% [markdown]
@@ -745,13 +745,13 @@ print(f"{answer:.0f}, and the U-Net has 18")
 # %%
 answer = None  # your pair (L2, L1)
 
-sr.course.check(answer, (0.4, 0.2))
+sr.course.check(answer, "06.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 likely = np.array([0.1, 0.2, 0.2, 0.7, 0.8])
 answer = likely.mean(), np.median(likely)
-sr.course.check(answer, (0.4, 0.2))
+sr.course.check(answer, "06.2")
 print("the mean", round(answer[0], 3), "and the median", answer[1])
 
 # %% [markdown]

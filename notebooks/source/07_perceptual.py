@@ -45,7 +45,6 @@ here = sr.course.start(
     steps=(1, 120, 400),
     patch=(32, 64, 64),
     tries=(4, 70, 300),
-    window=((64, 96), (128, 160), (128, 160)),
     painted=(32, 64, 96),
     inversions=(1, 3, 3),
     shares=((0, 1), (0, 0.25, 0.5, 0.75, 1), (0, 0.25, 0.5, 0.75, 1)),
@@ -68,7 +67,7 @@ from keras import layers
 from scipy import ndimage
 from skimage import data
 
-height, width = here.window
+height, width = 128, 160
 photo = data.chelsea()[75 : 75 + height, 70 : 70 + width]  # the cat's eye
 hr = sr.images.to_float(photo)
 blurred = ndimage.gaussian_filter(hr, (1.6, 1.6, 0))
@@ -1052,13 +1051,13 @@ plt.show()
 # %%
 answer = None  # [[?, ?], [?, ?]]
 
-sr.course.check(answer, [[10, 2], [2, 5]])
+sr.course.check(answer, "07.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 # 1 + 0 + 9 = 10, 4 + 1 + 0 = 5, and together 2 + 0 + 0; the order does not matter.
 answer = [[10, 2], [2, 5]]
-sr.course.check(answer, [[10, 2], [2, 5]])
+sr.course.check(answer, "07.1")
 three = np.array([[1, 2], [0, 1], [3, 0]])
 np.testing.assert_array_equal(three.T @ three, answer)
 print(gram_matrices(three[[2, 1, 0]].reshape(1, 1, 3, 2))[0])
@@ -1071,14 +1070,14 @@ print(gram_matrices(three[[2, 1, 0]].reshape(1, 1, 3, 2))[0])
 # %%
 answer = None  # (of the halves, of the chessboard)
 
-sr.course.check(answer, (0.1429, 2), tolerance=1e-3)
+sr.course.check(answer, "07.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 # Halves: no difference down, and across one of seven. Chessboard: all differ by 1.
 # The same pixels have 14 times the TV, so TV penalizes fine texture.
 answer = [1 / 7, 2]
-sr.course.check(answer, (0.1429, 2), tolerance=1e-3)
+sr.course.check(answer, "07.2")
 halves = np.tile(np.arange(8) >= 4, (8, 1)).astype(float)
 chessboard = np.indices((8, 8)).sum(axis=0) % 2 * 1.0
 np.testing.assert_allclose([variation(halves), variation(chessboard)], answer)
@@ -1095,7 +1094,7 @@ np.testing.assert_allclose([variation(halves), variation(chessboard)], answer)
 # %%
 answer = None  # the factor
 
-sr.course.check(answer, 7439, tolerance=20)  # with the trained VGG19
+sr.course.check(answer, "07.3")  # with the trained VGG19
 
 
 # %% tags=["solution"]
@@ -1103,7 +1102,7 @@ sr.course.check(answer, 7439, tolerance=20)  # with the trained VGG19
 wrong = float(content(hr[None] / 255, spoiled["blur"][None] / 255))
 right = float(content(hr[None], spoiled["blur"][None]))
 answer = right / wrong
-sr.course.check(answer, 7439, tolerance=20)  # with the trained VGG19
+sr.course.check(answer, "07.3")  # with the trained VGG19
 print(f"{answer:.0f} times smaller: with this weight the loss would hardly count")
 for divisor, blur in ((1, right), (255, wrong)):
     image = spoiled["sharpened"][None]

@@ -916,7 +916,7 @@ assert psnrs[0] < psnrs[2]
 # %%
 answer = None  # an integer
 
-sr.course.check(answer, 8_419_331)
+sr.course.check(answer, "08.1")
 
 
 # %% tags=["solution"]
@@ -931,7 +931,7 @@ def count(filters, blocks):
 assert count(64, 16) == 1_517_571 and count(256, 32) == 43_089_923
 assert count(16, here.blocks) == plain.count_params()
 answer = count(128, 24)
-sr.course.check(answer, 8_419_331)
+sr.course.check(answer, "08.1")
 print(answer)
 
 # %% [markdown]
@@ -941,13 +941,13 @@ print(answer)
 # %%
 answer = None  # a number
 
-sr.course.check(answer, 0.20927, tolerance=1e-3)
+sr.course.check(answer, "08.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 # (1 + s^2 / 2)^32 = 2, so s^2 = 2 (2^(1/32) - 1)
 answer = np.sqrt(2 * (2 ** (1 / 32) - 1))
-sr.course.check(answer, 0.20927, tolerance=1e-3)
+sr.course.check(answer, "08.2")
 print(f"{answer:.3f}; growth over 32 blocks: {growth(1, answer) ** 32:.3f}")
 
 # %% [markdown]
@@ -978,7 +978,7 @@ print("equal: the finished network is one without BN, so the harm is in training
 # %%
 answer = None  # two numbers, for x2 and x3
 
-sr.course.check(answer, [36, 35])
+sr.course.check(answer, "08.4")
 
 # %% tags=["solution"]
 # @title Solution 4
@@ -993,7 +993,7 @@ for other in (2, 3):
         print(f"x{other}, {name}: {psnr:.2f} dB, without any training")
 print("corner of the motorcycle, luma, as many border pixels cut as the scale")
 # for x3, the sub-pixel convolution has 9 x 64 channels instead of 4 x 64
-sr.course.check(answer, [36, 35])
+sr.course.check(answer, "08.4")
 
 # %% [markdown] tags=["solution"]
 # All 36 fit, and for x3 all but the sub-pixel convolution. The body can be transferred. At x2 the result already is a picture, because the body and the upper layers were first trained at x2. But the last layers have
@@ -1007,7 +1007,7 @@ sr.course.check(answer, [36, 35])
 # %%
 answer = None  # a fraction between 0 and 1
 
-sr.course.check(answer, 0.571429, tolerance=0.01)
+sr.course.check(answer, "08.5")
 
 # %% tags=["solution"]
 # @title Solution 5
@@ -1022,7 +1022,7 @@ for k, value in errors.items():
     print(f"{k} views: {(errors[1] - value) / (errors[1] - errors[8]):.3f} of the gain")
 # the variance of a mean of k out of 8 is (8 - k) / (7 k) of that of one: 1 - 6/14 = 4/7
 answer = (errors[1] - errors[2]) / (errors[1] - errors[8])
-sr.course.check(answer, 0.571429, tolerance=0.01)
+sr.course.check(answer, "08.5")
 
 # %% [markdown]
 # ## Summary

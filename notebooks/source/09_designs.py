@@ -1009,13 +1009,13 @@ sr.plotting.comparison(
 # %%
 answer = None  # (number of convolutions, times the weights)
 
-sr.course.check(answer, (15, 3.75))
+sr.course.check(answer, "09.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 # A plain 3x3 convolution adds one pixel to the radius, one of rate r adds r.
 answer = (1 + 2 + 4 + 8, 15 / 4)
-sr.course.check(answer, (15, 3.75))
+sr.course.check(answer, "09.1")
 print(answer)
 
 # %% [markdown]
@@ -1026,13 +1026,13 @@ print(answer)
 # %%
 answer = None  # the share, between 0 and 1
 
-sr.course.check(answer, 0.280277, tolerance=0.005)
+sr.course.check(answer, "09.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 # Only every second row and column: 9 x 9 of 17 x 17 pixels.
 answer = 81 / 289
-sr.course.check(answer, 0.280277, tolerance=0.005)
+sr.course.check(answer, "09.2")
 blank = np.zeros((1, 33, 33, 1), "float32")
 fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for ax, rates in zip(axes, ([2, 2, 2, 2], [1, 2, 5]), strict=True):
@@ -1050,13 +1050,13 @@ plt.show()
 # %%
 answer = None  # between 0 and 1
 
-sr.course.check(answer, 0.80, tolerance=0.02)
+sr.course.check(answer, "09.3")
 
 # %% tags=["solution"]
 # @title Solution 3
 # The same layers, on four times the pixels: 4 of 5 parts.
 answer = 4 / 5
-sr.course.check(answer, 0.80, tolerance=0.02)
+sr.course.check(answer, "09.3")
 large = sr.models.lapsrn(4)
 lower_part = keras.Model(large.input, large.get_layer("x2").output)
 share = 1 - sr.models.mult_adds(lower_part, 2, 360, 640) / sr.models.mult_adds(large, 4)

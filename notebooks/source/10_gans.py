@@ -1501,7 +1501,7 @@ for optimizer, network in half.optimizers():
 # %%
 answer = None  # [loss, pixels]
 
-sr.course.check(answer, [2.302585, 16], tolerance=0.01)
+sr.course.check(answer, "10.1")
 
 # %% tags=["solution"]
 # @title Solution 1
@@ -1510,7 +1510,7 @@ answer = [-np.log(0.1), 2 * (7 - 1) + 4]  # 1, 4, 7 and 16 pixels, backwards
 logit = np.array([[np.log(0.1 / 0.9)]], "float32")  # the sigmoid of it is 0.1
 np.testing.assert_allclose(generator_loss(logit), answer[0], rtol=1e-4)
 print(np.round(answer, 2))
-sr.course.check(answer, [2.302585, 16], tolerance=0.01)
+sr.course.check(answer, "10.1")
 
 # %% [markdown]
 # **Exercise 2.** In `LeastSquares`, a discriminator returns 0.5 for everything. What is its loss, and what is the adversarial
@@ -1519,7 +1519,7 @@ sr.course.check(answer, [2.302585, 16], tolerance=0.01)
 # %%
 answer = None  # [discriminator loss, adversarial loss]
 
-sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
+sr.course.check(answer, "10.2")
 
 # %% tags=["solution"]
 # @title Solution 2
@@ -1531,7 +1531,7 @@ package = [
 ]
 np.testing.assert_allclose(answer, package)
 print(answer)
-sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
+sr.course.check(answer, "10.2")
 
 # %% [markdown]
 # **Exercise 3.** The first GAN paper describes the game with another loss of the generator, `log(1 - D)`, which is minimized.
@@ -1541,7 +1541,7 @@ sr.course.check(answer, [0.5, 0.25], tolerance=0.01)
 # %%
 answer = None  # [gradient of -log D, gradient of log(1 - D)]
 
-sr.course.check(answer, [-0.997527, -0.002473], tolerance=0.001)
+sr.course.check(answer, "10.3")
 
 # %% tags=["solution"]
 # @title Solution 3
@@ -1552,7 +1552,7 @@ with tf.GradientTape(persistent=True) as tape:
     saturating = tf.math.log(1 - probability)
 answer = [float(tape.gradient(loss, logit)) for loss in (non_saturating, saturating)]
 print("-log D: {:.4f}, log(1 - D): {:.4f}".format(*answer))
-sr.course.check(answer, [-0.997527, -0.002473], tolerance=0.001)
+sr.course.check(answer, "10.3")
 
 # %% [markdown] tags=["solution"]
 # With `-log D` the gradient still pushes the logit upwards, and with `log(1 - D)` hardly at all: the sigmoid is saturated. This
@@ -1602,7 +1602,7 @@ model = None  # yours, newly compiled
 if model is not None:
     model.train_on_batch(lr_batch, hr_batch)
     optimizers = (model.optimizer, model.discriminator_optimizer)
-    sr.course.check([int(adam.iterations) for adam in optimizers], [1, 2])
+    sr.course.check([int(adam.iterations) for adam in optimizers], "10.5")
 
 
 # %% tags=["solution"]
@@ -1628,7 +1628,7 @@ adams = [keras.optimizers.Adam(1e-4) for _ in range(2)]
 model.compile(*adams, run_eagerly=True)
 model.train_on_batch(lr_batch, hr_batch)
 answer = [int(adam.iterations) for adam in adams]
-sr.course.check(answer, [1, 2])
+sr.course.check(answer, "10.5")
 
 # %% [markdown]
 # ## Summary

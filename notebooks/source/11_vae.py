@@ -1136,14 +1136,14 @@ assert after[0] < before[0] and after[1] < before[1]
 # %%
 answer = None  # in bits
 
-sr.course.check(answer, 5.4932, tolerance=0.01)
+sr.course.check(answer, "11.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 answer = 0.5 * (2**2 + 0.01 - 1 - np.log(0.01)) / np.log(2)
 nats = float(kl_divergence(2 * one, np.log(0.01) * one)[0, 0, 0])
 np.testing.assert_allclose(nats / np.log(2), answer, rtol=1e-4)
-sr.course.check(answer, 5.4932, tolerance=0.01)
+sr.course.check(answer, "11.1")
 print(f"{answer:.2f} bits, to convey one bit: far too expensive")
 
 # %% [markdown]
@@ -1153,13 +1153,13 @@ print(f"{answer:.2f} bits, to convey one bit: far too expensive")
 # %%
 answer = None  # in dB
 
-sr.course.check(answer, 0.9691, tolerance=0.02)
+sr.course.check(answer, "11.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 # The errors are 0.06**2 for the mean, and 0.06**2 + 0.03**2 for a sample.
 answer = 10 * np.log10((0.06**2 + 0.03**2) / 0.06**2)
-sr.course.check(answer, 0.9691, tolerance=0.02)
+sr.course.check(answer, "11.2")
 print(f"{answer:.2f} dB. With a standard deviation of 0.06 it would be 3.01 dB.")
 
 rng = np.random.default_rng(0)  # the same by simulation
@@ -1235,14 +1235,14 @@ show_rows(rows, left, ["LR", "HR", *[f"sample {k + 1}" for k in range(5)]])
 # %%
 answer = None  # the largest useful kl_weight
 
-sr.course.check(answer, 0.125, tolerance=1e-3)
+sr.course.check(answer, "11.5")
 
 # %% tags=["solution"]
 # @title Solution 5
 # KL = -log(1 - a**2) / 2, about a**2 / 2 for a small a. So a little information costs
 # beta * a**2 / 2 and saves 0.0625 * a**2: worthwhile for beta below 2 * 0.0625.
 answer = 2 * 0.0625
-sr.course.check(answer, 0.125, tolerance=1e-3)
+sr.course.check(answer, "11.5")
 a = np.linspace(0.001, 0.999, 999)
 saved, kl = 0.0625 * a**2, -0.5 * np.log(1 - a**2)
 for kl_weight in (0.02, 0.08, 0.1, 0.12, 0.13):

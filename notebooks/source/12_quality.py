@@ -1144,12 +1144,12 @@ plt.show()
 # %%
 answer = None  # your number, in dB
 
-sr.course.check(answer, 28.13, tolerance=0.05)
+sr.course.check(answer, "12.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 answer = 20 * np.log10(255 / 10)
-sr.course.check(answer, 28.13, tolerance=0.05)
+sr.course.check(answer, "12.1")
 grey = np.full((1, 16, 16, 3), 0.5, "float32")
 package = float(sr.metrics.psnr(grey, grey + 10 / 255)[0])
 np.testing.assert_allclose(answer, package, atol=1e-3)
@@ -1163,13 +1163,13 @@ print(f"{answer:.2f} dB on RGB; on luma, which has 219 levels, {on_luma:.2f} dB"
 # %%
 answer = None  # your number of raters
 
-sr.course.check(answer, 81, tolerance=0.5)
+sr.course.check(answer, "12.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 # t * s / sqrt(n) = 0.2, so n = (2 * 0.9 / 0.2)**2; half the width needs four times as many
 answer = (2 * 0.9 / 0.2) ** 2
-sr.course.check(answer, 81, tolerance=0.5)
+sr.course.check(answer, "12.2")
 print(f"{answer:.0f} raters")
 
 # %% [markdown]

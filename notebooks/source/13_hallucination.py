@@ -919,14 +919,14 @@ sr.plotting.comparison(
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 512)
+sr.course.check(answer, "13.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 answer = 576 - (24 // 3) ** 2
 A3 = sr.degradations.Downscale(3)(points).reshape(64, 576)
 assert answer == 576 - np.linalg.matrix_rank(A3)
-sr.course.check(answer, 512)
+sr.course.check(answer, "13.1")
 print(answer)
 
 # %% [markdown]
@@ -936,7 +936,7 @@ print(answer)
 # %%
 answer = None  # your pair, such as (0.5, 0.5)
 
-sr.course.check(answer, [0.0, 0.3])
+sr.course.check(answer, "13.2")
 
 # %% tags=["solution"]
 # @title Solution 2
@@ -946,7 +946,7 @@ pixels = np.array(7 * [0.0] + 3 * [1.0])[:, None]
 absolute = np.abs(pixels - guesses).mean(axis=0)
 squared = ((pixels - guesses) ** 2).mean(axis=0)
 print("by trying:", guesses[absolute.argmin()], guesses[squared.argmin()])
-sr.course.check(answer, [0.0, 0.3])
+sr.course.check(answer, "13.2")
 
 # %% [markdown]
 # **Exercise 3.** Widen the prior: give `fit_prior` both the faces and the walls, but not those that we reconstruct. Does the wall still become a face? And what

@@ -913,13 +913,13 @@ sr.plotting.comparison(
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 78_232)
+sr.course.check(answer, "14.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 # The father has 200 x 300 pixels, so its son has 100 x 150.
 answer = 8 * (100 - 24 + 1) * (150 - 24 + 1)
-sr.course.check(answer, 78_232)
+sr.course.check(answer, "14.1")
 sons = [sr.images.luma(halve(view)) for view in eight_views(cup)]
 assert answer == sum(patches(son, 24)[..., 0, 0].size for son in sons)
 print(f"{answer:,}, nearly all of which overlap: far fewer are independent")
@@ -932,7 +932,7 @@ print(f"{answer:,}, nearly all of which overlap: far fewer are independent")
 # %%
 answer = None  # your list
 
-sr.course.check(answer, [0, 2])
+sr.course.check(answer, "14.2")
 
 # %% tags=["solution"]
 # @title Solution 2
@@ -940,7 +940,7 @@ sr.course.check(answer, [0, 2])
 kernel = lens(point)
 views = enumerate(eight_views(kernel))
 answer = [i for i, view in views if np.allclose(view, kernel, atol=1e-6)]
-sr.course.check(answer, [0, 2])
+sr.course.check(answer, "14.2")
 
 first = np.asarray(sr.upscale(assumes_camera, sr.images.to_float(cup_lr)))
 rotated_lr = np.rot90(sr.images.to_float(cup_lr), 2).copy()

@@ -736,14 +736,14 @@ sr.plotting.comparison(letters, crop=(100, 100, 140, 220), columns=2, whole=Fals
 # %%
 answer = None  # your number
 
-sr.course.check(answer, 0.02)
+sr.course.check(answer, "16.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 answer = 0.04 / np.sqrt(4)  # the mean of 4 independent values
 many = rng.normal(0, 0.04, (500, 2, 500, 2)).mean(axis=(1, 3))
 print(f"by trying: {many.std():.4f}")
-sr.course.check(answer, 0.02)
+sr.course.check(answer, "16.1")
 
 # %% [markdown]
 # **Exercise 2.** Take `cup = data.coffee()[:256, 96:352]`, resize it to a quarter with `resize`,

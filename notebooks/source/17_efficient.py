@@ -1090,13 +1090,13 @@ for model in [published[name] for name in published if name == "SPAN"]:
 # %%
 answer = None  # two numbers
 
-sr.course.check(answer, [491.52, 0.49152], tolerance=0.01)
+sr.course.check(answer, "17.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 pixels = 320 * 200
 answer = [pixels**2 * 2 * 60 / 1e9, pixels * 64 * 2 * 60 / 1e9]
-sr.course.check(answer, [491.52, 0.49152], tolerance=0.01)
+sr.course.check(answer, "17.1")
 print(answer, "- a factor of 1000, the number of windows")
 
 # %% [markdown] tags=["solution"]
@@ -1112,14 +1112,14 @@ print(answer, "- a factor of 1000, the number of windows")
 # %%
 answer = None  # two numbers
 
-sr.course.check(answer, [1.66667, 2.42857], tolerance=1e-3)
+sr.course.check(answer, "17.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 keys, numbers = np.array([[0.0], [1.0], [2.0]]), np.array([[1.0], [0.0], [4.0]])
 queries = np.array([[0.0], [np.log(2)]])
 answer = ops.convert_to_numpy(attention(queries, keys, numbers))[:, 0]
-sr.course.check(answer, [1.66667, 2.42857], tolerance=1e-3)
+sr.course.check(answer, "17.2")
 print("the mean of all, and (1 x 1 + 2 x 0 + 4 x 4) / 7:", answer.round(3))
 
 # %% [markdown] tags=["solution"]
@@ -1135,14 +1135,14 @@ print("the mean of all, and (1 x 1 + 2 x 0 + 4 x 4) / 7:", answer.round(3))
 # %%
 answer = None  # two numbers
 
-sr.course.check(answer, [1.6, 2.4])
+sr.course.check(answer, "17.3")
 
 # %% tags=["solution"]
 # @title Solution 3
 kernel = np.full((3, 3), 0.1)
 kernel[1, 1] += 0.5 + 1  # the input itself is a 1x1 convolution with 1
 answer = [kernel[1, 1], kernel.sum()]
-sr.course.check(answer, [1.6, 2.4])
+sr.course.check(answer, "17.3")
 
 # %% [markdown]
 # **Exercise 4.** A `FoldableConv2D` from 52 to 52 channels with gain 2 is trained with four
@@ -1153,7 +1153,7 @@ sr.course.check(answer, [1.6, 2.4])
 # %%
 answer = None  # two integers
 
-sr.course.check(answer, [111_176, 24_388])
+sr.course.check(answer, "17.4")
 
 # %% tags=["solution"]
 # @title Solution 4
@@ -1161,7 +1161,7 @@ widen = 52 * 104 + 104
 work = 9 * 104 * 104 + 104
 narrow, skip_weights = 104 * 52 + 52, 52 * 52 + 52
 answer = [widen + work + narrow + skip_weights, 9 * 52 * 52 + 52]
-sr.course.check(answer, [111_176, 24_388])
+sr.course.check(answer, "17.4")
 layer = FoldableConv2D(52)
 layer.build((None, None, None, 52))
 print(answer, layer.count_params())

@@ -750,12 +750,12 @@ print(f"{len(photos)} LR images, {here.draws} samples of each; grey, all pixels"
 # %%
 answer = None  # a time from 0 to 1
 
-sr.course.check(answer, 0.3333, tolerance=1e-3)
+sr.course.check(answer, "18.1")
 
 # %% tags=["solution"]
 # @title Solution 1
 answer = np.arctan(np.sqrt(1 / 3)) * 2 / np.pi  # the tangent is noise / image
-sr.course.check(answer, 0.3333, tolerance=1e-3)
+sr.course.check(answer, "18.1")
 print(f"{answer:.4f}: 30 of 90 degrees")
 
 # %% [markdown]
@@ -766,13 +766,13 @@ print(f"{answer:.4f}: 30 of 90 degrees")
 # %%
 answer = None  # two numbers
 
-sr.course.check(answer, (0.3078, 0.0951), tolerance=1e-3)
+sr.course.check(answer, "18.2")
 
 # %% tags=["solution"]
 # @title Solution 2
 signal, rate = schedule(0.8)
 answer = 0.1 * rate / signal, 0.1 * rate
-sr.course.check(answer, (0.3078, 0.0951), tolerance=1e-3)
+sr.course.check(answer, "18.2")
 print("from the noise {:.3f}, from the velocity {:.3f}".format(*answer))
 
 # %% [markdown]
@@ -821,13 +821,13 @@ print(f"exact:          8 {exact[eight]:.0%}, B {exact[b]:.0%}")
 # %%
 answer = None  # two numbers, in dB
 
-sr.course.check(answer, (3.0103, 2.0412), tolerance=0.01)
+sr.course.check(answer, "18.4")
 
 # %% tags=["solution"]
 # @title Solution 4
 # The error of the mean of n samples is that of the posterior's mean times 1 + 1 / n.
 answer = 10 * np.log10(2), 10 * np.log10(2 / (1 + 1 / 4))
-sr.course.check(answer, (3.0103, 2.0412), tolerance=0.01)
+sr.course.check(answer, "18.4")
 samples = answers["diffusion"]
 for n in (1, 4, len(samples)):
     error = samples[:n].mean(axis=0) - known[photos]

@@ -367,8 +367,7 @@ print("four crops x4, luma, 4 pixels cut, 8 bits")
 #
 # ## Exercises
 #
-# Try each exercise before you look at its solution, which is folded in the teacher edition. The
-# lines with `check` contain the answers.
+# Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
 # **Exercise 1.** Write `winners` for your hand-in. It receives a dict of entries, one of which is
 # "bicubic", each with `psnr_y` and `niqe`. It returns two names: the entry with the highest PSNR,
@@ -392,7 +391,7 @@ def winners(entries):
 
 answer = None  # two numbers of entries
 
-sr.course.check(answer, [1, 4])
+sr.course.check(answer, "19.1")
 
 
 # %% tags=["solution"]
@@ -409,7 +408,7 @@ def winners_by_the_rule(entries):
 
 names = winners_by_the_rule(leaderboard)
 answer = [int(name.split()[1]) for name in names]
-sr.course.check(answer, [1, 4])
+sr.course.check(answer, "19.1")
 print(names, "and of this lesson:", winners_by_the_rule(means))
 
 # %% [markdown]
@@ -422,7 +421,7 @@ print(names, "and of this lesson:", winners_by_the_rule(means))
 # %%
 answer = None  # a number in dB
 
-sr.course.check(answer, 0.0575, tolerance=0.005)
+sr.course.check(answer, "19.2")
 
 # %% tags=["solution"]
 # @title Solution 2
@@ -430,7 +429,7 @@ small = sr.models.load("edsr-x4-bsds-small")
 single = sr.evaluate(small, photos)["mean"]["psnr_y"]
 eight = sr.evaluate(small, photos, self_ensemble=True)["mean"]["psnr_y"]
 answer = eight - single
-sr.course.check(answer, 0.0575, tolerance=0.005)
+sr.course.check(answer, "19.2")
 print(f"{single:.3f} -> {eight:.3f} dB: {answer:.3f}")
 
 
@@ -458,13 +457,13 @@ print(scores_of("ensemble"))
 # %%
 answer = None  # a number in dB, with three decimals
 
-sr.course.check(answer, 0.1352, tolerance=0.002)
+sr.course.check(answer, "19.3")
 
 # %% tags=["solution"]
 # @title Solution 3
 classes = np.random.default_rng(0).normal(scale=0.1, size=(100_000, 7))
 answer = classes.max(axis=1).mean()
-sr.course.check(answer, 0.1352, tolerance=0.002)
+sr.course.check(answer, "19.3")
 print(f"The best of seven equal networks scores {answer:.3f} dB too much on average.")
 print("So a first place with such a lead does not show that its network is better.")
 
