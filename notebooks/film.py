@@ -1,17 +1,17 @@
-"""Draws what a network makes of two photos at several steps of its training.
+"""Draws what networks make of photos, such as one network at steps of its training.
 
-    python notebooks/film.py figures/10_film.jpg \\
-        --row "SRGAN" 0=edsr-x4-bsds 500=runs/a/500.keras 3,600=edsr-x4-photos-srgan \\
-        --row "without the discriminator" 0=edsr-x4-bsds 500=runs/b/500.keras
+    python notebooks/film.py figures/10_film.jpg "L1=edsr-x4-bsds" \\
+        "500 steps=runs/a/500.keras" "2,000 steps=runs/a/2000.keras"
 
-Each row is a training: STEP=MODEL, where a model is anything that `sr.models.load`
-takes. The first photo is shown for all rows, then the second.
+A panel is CAPTION=MODEL, where a model is anything that `sr.models.load` takes. Each
+photo has a row of such panels.
 """
 
 import argparse
 import pathlib
 
 import matplotlib.pyplot as plt
+import numpy as np
 from skimage import data
 
 import sr_keras as sr
@@ -21,6 +21,10 @@ import sr_keras as sr
 MOTIFS = {
     "fur": (data.chelsea()[:300, :448], (150, 60, 120, 150)),
     "hair": (data.astronaut()[:240, 100:340], (10, 80, 120, 150)),
+    "gravel": (
+        np.repeat(data.gravel()[:256, :256, None], 3, axis=-1),
+        (60, 90, 120, 150),
+    ),
 }
 
 
@@ -29,38 +33,34 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", help="JPEG, relative to the folder of the notebooks")
-    parser.add_argument(
-        "--row", nargs="+", action="append", required=True, metavar="STEP=MODEL"
-    )
+    parser.add_argument("panels", nargs="+", metavar="CAPTION=MODEL")
     parser.add_argument("--scale", type=int, default=4)
     arguments = parser.parse_args()
 
-    rows = [(title, *series) for title, *series in arguments.row]
-    columns = max(len(series) for _, *series in rows)
-    shape = (len(MOTIFS) * len(rows), columns)
-    fig, axes = plt.subplots(
-        *shape, figsize=(3.3 * shape[1], 2.95 * shape[0]), layout="constrained"
-    )
     distance = sr.lpips.Distance()
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for number, (title, *series) in enumerate(rows):
-        for column, item in enumerate(series):
-            step, _, name = item.partition("=")
-            model = sr.models.load(name)
-            for k, (motif, (hr, crop)) in enumerate(MOTIFS.items()):
-                lr = sr.degradations.Downscale(arguments.scale)(hr)
-                image = sr.upscale(model, lr, tile=None)
-                border = arguments.scale
-                cut = slice(border, -border)
-                pair = [sr.images.to_float(x[cut, cut])[None] for x in (hr, image)]
-                psnr = sr.evaluation.score(hr, image, border)["psnr_y"]
-                scores = f"{psnr:.2f} dB, LPIPS {float(distance(*pair)[0]):.3f}"
-                print(f"{title}, step {step}, {motif}: {scores}", flush=True)
-                ax = axes[k * len(rows) + number, column]
-                top, left, height, width = crop
-                ax.imshow(image[top : top + height, left : left + width])
-                ax.set_title(f"{title}, step {step}\n{scores}", fontsize=10)
+    shape = (len(MOTIFS), len(arguments.panels))
+    fig, axes = plt.subplots(
+        *shape,
+        figsize=(3.3 * shape[1], 3 * shape[0]),
+        layout="constrained",
+        squeeze=False,
+    )
+    cut = slice(arguments.scale, -arguments.scale)
+    for column, panel in enumerate(arguments.panels):
+        caption, _, name = panel.partition("=")
+        model = sr.models.load(name)
+        for row, (motif, (hr, crop)) in enumerate(MOTIFS.items()):
+            lr = sr.degradations.Downscale(arguments.scale)(hr)
+            image = sr.upscale(model, lr, tile=None)
+            pair = [sr.images.to_float(x[cut, cut])[None] for x in (hr, image)]
+            psnr = sr.evaluation.score(hr, image, arguments.scale)["psnr_y"]
+            scores = f"{psnr:.2f} dB, LPIPS {float(distance(*pair)[0]):.3f}"
+            print(f"{motif}, {caption}: {scores}", flush=True)
+            top, left, height, width = crop
+            ax = axes[row, column]
+            ax.imshow(image[top : top + height, left : left + width])
+            ax.set_title(f"{caption}\n{scores}", fontsize=11)
+            ax.set_axis_off()
     out = pathlib.Path(__file__).parent / arguments.out
     fig.savefig(out, dpi=110, pil_kwargs={"quality": 90})
     print(out)
