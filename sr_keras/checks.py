@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import sys
 
 
 def is_count(value):
@@ -59,11 +60,19 @@ def check_flags(**flags):
 
 
 def check_option(name, value, allowed):
-    """Raises a ValueError unless a value is one of those that are allowed."""
+    """Raises a ValueError that suggests the nearest, unless a value is allowed.
+
+    Args:
+        name: Name of the argument.
+        value: Its value.
+        allowed: All strings that are valid, at least two.
+    """
     if value not in allowed:
         *most, last = (f'"{option}"' for option in allowed)
+        hint = _suggestion(value, allowed)
         raise ValueError(
-            f"`{name}` must be {', '.join(most)} or {last}. Received: {name}={value!r}"
+            f"`{name}` must be {', '.join(most)} or {last}. Received:"
+            f" {name}={value!r}{f'.{hint}' if hint else ''}"
         )
 
 
@@ -100,9 +109,42 @@ def check_name(kind, name, known):
     known = list(map(str, known))
     if name in known:
         return
-    near = difflib.get_close_matches(str(name), known, n=3)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise ValueError(
-        f"{name!r} is not the name of {kind}.{hint} Available:"
+        f"{name!r} is not the name of {kind}.{_suggestion(name, known)} Available:"
         f" {', '.join(known) or 'none'}"
     )
+
+
+def _suggestion(name, known):
+    near = difflib.get_close_matches(str(name), known, n=3)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def is_reference(name):
+    """Returns True if a name has the form `"module:function"`."""
+    return isinstance(name, str) and ":" in name and "/" not in name
+
+
+def find_imported(kind, reference):
+    """Returns what `"module:name"` stands for, in a module that has been imported.
+
+    A module is never imported here: recipes and weights files may come from somebody
+    else.
+
+    Args:
+        kind: What is named, with an article, such as "a network".
+        reference: The module and the name in it.
+
+    Raises:
+        ValueError: If the module has not been imported, or has no such name.
+    """
+    module, _, name = reference.partition(":")
+    if module not in sys.modules:
+        raise ValueError(
+            f"{reference!r} names {kind} of the module {module}, which has not been"
+            f" imported. Import it first (on the command line: --import {module})."
+        )
+    try:
+        return getattr(sys.modules[module], name)
+    except AttributeError as error:
+        raise ValueError(f"The module {module} has no {name!r}.") from error

@@ -107,7 +107,7 @@ class Engine:
 
     Args:
         model: A `keras.Model` with one input and one output that `sr_keras.export` can
-            write.
+            write, or what `models.load` takes.
         name: One of `ENGINES`, or "auto" for the fastest on this machine, see
             `fastest`. With `calibration`, "auto" takes the faster of "onnxruntime" and
             "openvino".
@@ -127,6 +127,8 @@ class Engine:
 
     def __init__(self, model, name="auto", calibration=None, cache=None):
         check_name("an engine", name, ["auto", *ENGINES])
+        if isinstance(model, (str, os.PathLike)):
+            model = models.load(model)
         if calibration is not None:
             if name not in ("auto", *_INT8):
                 raise ValueError(

@@ -10,7 +10,8 @@ import warnings
 import keras
 import numpy as np
 
-from sr_keras import files
+from sr_keras import files, models
+from sr_keras.checks import check_option
 from sr_keras.precision import on_cpu, with_precision
 
 # Names that Keras has for the formats, and the suffixes its converters insist on.
@@ -49,7 +50,7 @@ def export(model, path, format="onnx"):
     Args:
         model: A functional or sequential `keras.Model` with one input and one output,
             or a model with such an attribute `upscaler` or `generator`, as the VAEs
-            and GANs that this package trains.
+            and GANs that this package trains; or what `models.load` takes.
         path: Where to write: a file, or for "saved_model" a new folder.
         format: "onnx", "saved_model" or "litert" (formerly TensorFlow Lite).
 
@@ -69,7 +70,9 @@ def export(model, path, format="onnx"):
     Warns:
         UserWarning: If the runtime is not installed, so that the file was not run.
     """
-    _check_format(format)
+    check_option("format", format, _FORMATS)
+    if isinstance(model, (str, os.PathLike)):
+        model = models.load(model)
     model = _upscaler_of(model)
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
@@ -126,7 +129,7 @@ def check(model, path, format="onnx", tolerance=1e-4):
         RuntimeError: If the runtime cannot run the file. The message says why.
         ImportError: If the runtime is not installed.
     """
-    _check_format(format)
+    check_option("format", format, _FORMATS)
     model = _upscaler_of(model)
     path = pathlib.Path(path)
     if format == "litert":
@@ -181,7 +184,7 @@ def open_runtime(path, format="onnx"):
         Exception: If the runtime cannot load the file; each has an exception of its
             own.
     """
-    _check_format(format)
+    check_option("format", format, _FORMATS)
     return _OPENERS[format](str(path))
 
 
@@ -215,13 +218,6 @@ def _refuse_flex(path):
         raise RuntimeError(
             f"{path} has operations that only TensorFlow can run, and LiteRT cannot:"
             f" {', '.join(operations)}"
-        )
-
-
-def _check_format(format):
-    if format not in _FORMATS:
-        raise ValueError(
-            f"`format` must be one of {', '.join(_FORMATS)}. Received: {format}"
         )
 
 

@@ -1,6 +1,7 @@
 """Atomic writes and verified downloads."""
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import itertools
@@ -14,6 +15,8 @@ import urllib.error
 import urllib.request
 import uuid
 
+# Errors of a full disk, which do not name the file that was written
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TIMEOUT = 10  # seconds without an answer
 _CHUNK = 2**20
 
@@ -27,6 +30,9 @@ def replacing(path):
 
     Args:
         path: File (or new folder) to write.
+
+    Raises:
+        OSError: If the disk is full. The message names `path`.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,8 +40,11 @@ def replacing(path):
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         remove(temporary)
+        if isinstance(error, OSError) and error.errno in _FULL and not error.filename:
+            reason = os.strerror(error.errno)
+            raise OSError(error.errno, reason, str(path)) from error
         raise
 
 

@@ -21,7 +21,7 @@ from sr_keras import (
     video,
     weights,
 )
-from sr_keras.checks import check_name, is_count
+from sr_keras.checks import check_name, check_option, is_count
 from sr_keras.tiles import NotFiniteError
 
 __all__ = [
@@ -370,11 +370,8 @@ def upscale_files(
     _check_size(scale, size)
     image_files.check_quality(quality)
     video.check_crf(crf)
-    if format is not None and format not in _SUFFIXES:
-        raise ValueError(
-            f"`format` must be one of {', '.join(_SUFFIXES)}."
-            f" Received: format={format!r}"
-        )
+    if format is not None:
+        check_option("format", format, _SUFFIXES)
     files.check_writable(out)
     networks = model
     if not isinstance(model, Networks):
@@ -557,8 +554,8 @@ class _Job:
                     file.loop,
                     len(file),
                 )
-            except OSError as error:  # a full disk does not say where
-                if error.filename == str(path):
+            except OSError as error:
+                if error.filename in (str(path), str(target)):
                     raise
                 raise OSError(f"{target} cannot be written: {error}") from error
 

@@ -7,6 +7,7 @@ import warnings
 import keras
 
 from sr_keras import processor
+from sr_keras.checks import check_option
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -29,10 +30,7 @@ def choose_precision(name="auto"):
         UserWarning: If `name` is "mixed_bfloat16" and the machine would compute it
             on a CPU without units for it.
     """
-    if name not in ("auto", *POLICIES):
-        raise ValueError(
-            f"`precision` must be auto, {', '.join(POLICIES)}. Received: {name}"
-        )
+    check_option("precision", name, ("auto", *POLICIES))
     if name in ("float32", "mixed_float16"):
         return name
     capability = _gpu_capability()

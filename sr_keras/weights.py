@@ -8,6 +8,8 @@ without these are read as well.
 import json
 import math
 import pathlib
+import re
+import sys
 import zipfile
 
 import h5py
@@ -277,8 +279,8 @@ def load(model, weights, defaults=None):
     Args:
         model: A `keras.Model`.
         weights: The name of a shipped set ("bsds" for this network and scale, or
-            "edsr-x4-bsds"); the path of a `.weights.h5` or `.keras` file; or the
-            folder of a training run.
+            "edsr-x4-bsds"); the path of a `.weights.h5` or `.keras` file; the folder
+            of a training run; or a `keras.Model`, whose weights are copied.
         defaults: Default values of the builder's arguments, or None. An argument that
             is missing in the file was added to the builder later, and the file belongs
             to its default.
@@ -292,12 +294,12 @@ def load(model, weights, defaults=None):
             or configuration.
     """
     own = getattr(model, "identity", None)
-    path = _resolve(own, weights)
-    if path.suffix == ".keras":
-        source = read_model(path)
-        stored = getattr(source, "identity", None)
+    if isinstance(weights, keras.Model):
+        path, source = f"'{weights.name}'", weights
     else:
-        stored = identity(path)
+        path = _resolve(own, weights)
+        source = read_model(path) if path.suffix == ".keras" else None
+    stored = identity(path) if source is None else getattr(source, "identity", None)
     if stored is not None and own is not None and not _agree(stored, own, defaults):
         raise ValueError(
             f"{path} holds the weights of {call_of(stored)}, which do not fit"
@@ -305,10 +307,10 @@ def load(model, weights, defaults=None):
             " belongs to."
         )
     try:
-        if path.suffix == ".keras":
-            model.set_weights(source.get_weights())
-        else:
+        if source is None:
             model.load_weights(path)
+        else:
+            model.set_weights(source.get_weights())
     except ValueError as error:
         name = f"'{model.name}'" if own is None else call_of(own)
         raise ValueError(f"The weights in {path} do not fit {name}: {error}") from error
@@ -417,7 +419,28 @@ def read_model(path):
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a stranger's file may break anything in Keras
-        raise ValueError(f"{path} is not a readable Keras model: {error}") from error
+        raise ValueError(_why_unreadable(path, error)) from error
+
+
+# What Keras says of a class that it does not know
+_UNKNOWN = re.compile(r"Could not locate (\w+) '([^']+)'.*?'module': '([\w.]+)", re.S)
+
+
+def _why_unreadable(path, error):
+    found = _UNKNOWN.search(str(error))
+    if found is None:
+        return f"{path} is not a readable Keras model: {error}"
+    kind, name, module = found.groups()
+    needs = f"{path} needs the {kind} {name!r} of the module {module}, which"
+    if module in sys.modules:
+        return (
+            f"{needs} must be decorated with"
+            " `keras.saving.register_keras_serializable()`."
+        )
+    return (
+        f"{needs} has not been imported. Import it first (on the command line:"
+        f" --import {module})."
+    )
 
 
 def call_of(identity):

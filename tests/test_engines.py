@@ -114,6 +114,10 @@ def test_engines_that_are_missing(network, monkeypatch):
         Engine(network, "openvino")
 
 
+def test_an_engine_takes_the_name_of_a_network():
+    assert Engine("espcn-x2-bsds", "keras").scale == 2
+
+
 def test_keras_does_not_quantize(network):
     with pytest.raises(ValueError, match="onnxruntime or openvino"):
         Engine(network, "keras", [np.zeros((96, 96, 3))])

@@ -59,6 +59,12 @@ def test_other_networks_run_elsewhere(build, format, tmp_path):
     assert export(build(), tmp_path / "network", format) < 1e-5
 
 
+def test_a_network_is_exported_by_its_name(tmp_path):
+    assert export("espcn-x2-bsds", tmp_path / "network", "saved_model") < 1e-5
+    with pytest.raises(ValueError, match="='onxn'. Did you mean 'onnx'"):
+        export("espcn-x2-bsds", tmp_path / "network", "onxn")
+
+
 # What the docstring of `export` says, and what it recommends instead.
 REFUSED = {
     "exact gelu": (lambda x: ops.gelu(x, approximate=False), "onnx", "Erfc"),
@@ -237,7 +243,7 @@ def test_an_existing_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("call", [export, check])
 def test_unknown_formats_are_refused(call, tmp_path):
     with pytest.raises(
-        ValueError, match="one of onnx, saved_model, litert. Received: h5"
+        ValueError, match='"saved_model" or "litert". Received: format=\'h5\''
     ):
         call(models.nearest(2), tmp_path / "network", "h5")
 

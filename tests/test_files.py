@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import http.server
 import json
@@ -52,6 +53,17 @@ def test_an_interrupted_write_leaves_the_old_file(error, tmp_path):
         raise error
     assert path.read_text() == "old"
     assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_full_disk_names_the_file_that_was_written(tmp_path):
+    with pytest.raises(OSError) as error, files.replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "write failed")
+    assert error.value.errno == errno.ENOSPC
+    assert error.value.filename == str(tmp_path / "a.txt")
+    unreadable = OSError(errno.EIO, "read failed")
+    with pytest.raises(OSError) as error, files.replacing(tmp_path / "a.txt"):
+        raise unreadable
+    assert error.value is unreadable
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):

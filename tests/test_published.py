@@ -315,6 +315,19 @@ def test_rlfn_is_recognized_and_converted(network, tmp_path, without_torch):
     np.testing.assert_allclose(loaded(lr), network(lr), atol=1e-6)
 
 
+def test_a_builder_takes_a_published_file(network, tmp_path, without_torch):
+    path = tmp_path / "rlfn.pth"
+    save(path, checkpoint_of(network))
+    config = {"filters": 5, "num_blocks": 1, "attention_filters": 4}
+    loaded = models.rlfn(3, **config, weights=path)
+    for ours, theirs in zip(loaded.weights, network.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    with pytest.raises(ValueError, match=r"do not fit rlfn\(scale=3, .*num_blocks=2"):
+        models.rlfn(3, **{**config, "num_blocks": 2}, weights=path)
+    with pytest.raises(FileNotFoundError, match="absent.pth"):
+        models.rlfn(3, weights="absent.pth")
+
+
 def test_misfits_are_named(network, tmp_path, without_torch):
     path = tmp_path / "rlfn.pth"
     tensors = checkpoint_of(network)

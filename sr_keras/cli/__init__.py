@@ -68,6 +68,25 @@ def import_module(name):
         raise ValueError(f"There is no Python module {name}.") from error
 
 
+def _import_modules(names):
+    for name in names or ():
+        import_module(name)
+    return names
+
+
+# Of every command that loads networks: they may have layers of the user's.
+Import = Annotated[
+    list[str],
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        help="Python module to import first, which registers networks, layers or"
+        " losses. Repeat it for several.",
+        callback=_import_modules,
+    ),
+]
+
+
 def is_about_input(error):
     """Returns True if an exception tells the user what was wrong with their input.
 

@@ -5,11 +5,12 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 import sr_keras as sr
 from sr_keras import evaluation, files, plotting
-from sr_keras.cli import app, console, fail, import_module
+from sr_keras.cli import Import, app, console, fail, import_module
 from sr_keras.cli.tables import print_means, print_scores
 
 Data = Annotated[
@@ -64,6 +65,7 @@ def evaluate(
         bool, typer.Option("--self-ensemble", help="Mean over 8 flips and rotations.")
     ] = False,
     json_file: Json = None,
+    import_: Import = None,
 ):
     """Scores a model on photos by the papers' protocol."""
     _check_file(json_file)
@@ -119,6 +121,7 @@ def leaderboard(
     _check_file(json_file)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}")
+    files.check_writable(folder)
     dataset = sr.datasets.open_data(
         data, scale, "validation", _degradation(degradation)
     )
@@ -163,7 +166,7 @@ def _score(name, data, scale, degradation, rgb, extra, **options):
     )
     sr.datasets.named.check_degraded(dataset)
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(f"evaluating {name}", total=len(dataset))
+        task = progress.add_task(f"evaluating {escape(name)}", total=len(dataset))
         result = sr.evaluate(
             network,
             dataset,

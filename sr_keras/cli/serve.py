@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sr_keras.cli import app, console
+from sr_keras.cli import Import, app, console
 
 
 @app.command()
@@ -23,6 +23,7 @@ def serve(
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.")
     ] = False,
+    import_: Import = None,
 ):
     """Shows a page in the browser, where photos are dropped and enlarged."""
     import contextlib

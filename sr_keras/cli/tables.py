@@ -78,6 +78,10 @@ def print_means(title, results):
         table.add_row(result["model"], *cells)
     console.print(table)
     _print_conditions(results)
+    if "seconds" in keys:
+        console.print(
+            "seconds: wall time for one image on this machine, without compilation."
+        )
 
 
 def _print_conditions(results):

@@ -12,7 +12,7 @@ from rich.progress import track
 
 import sr_keras as sr
 from sr_keras import checks, files, plotting, processor
-from sr_keras.cli import app, console, fail, import_module
+from sr_keras.cli import Import, app, console, fail, import_module
 from sr_keras.cli.tables import print_scores
 from sr_keras.training import recipe as recipes
 from sr_keras.training import run as runs
@@ -65,7 +65,8 @@ def demo(out: Out = pathlib.Path("runs/demo")):
             title=f"{name}, x{recipe.scale}: PSNR (dB) and SSIM on luma,"
             f" {recipe.scale} border pixels cut",
         )
-        figure.savefig(out / f"{name}.png", dpi=120)
+        with files.replacing(out / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=120)
 
     gain = results[-1]["mean"]["psnr_y"] - results[-2]["mean"]["psnr_y"]
     console.print(
@@ -113,19 +114,9 @@ def train(
             help="samples, div2k, or a folder of photos. Repeat it for several."
         ),
     ] = None,
-    lr_data: Annotated[
-        list[str], typer.Option(help="Folder of the LR files, one for each --data.")
-    ] = None,
     steps: Annotated[int, typer.Option(help="Number of training steps.")] = None,
-    degradation: Annotated[
-        str,
-        typer.Option(
-            help="What makes the LR images: a name of sr.degradations.NAMES, or"
-            " MODULE:FUNCTION."
-        ),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")
+    recipe: Annotated[
+        str, typer.Option(help="Name of a recipe, or a JSON file with one.")
     ] = None,
     set_: Annotated[
         list[str],
@@ -137,20 +128,23 @@ def train(
             " for several.",
         ),
     ] = None,
-    recipe: Annotated[
-        str, typer.Option(help="Name of a recipe, or a JSON file with one.")
-    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the run in --out.")
     ] = False,
-    import_: Annotated[
-        list[str],
+    lr_data: Annotated[
+        list[str], typer.Option(help="Folder of the LR files, one for each --data.")
+    ] = None,
+    degradation: Annotated[
+        str,
         typer.Option(
-            "--import",
-            metavar="MODULE",
-            help="Python module to import first, which registers networks or losses.",
+            help="What makes the LR images: a name of sr.degradations.NAMES, or"
+            " MODULE:FUNCTION."
         ),
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")
+    ] = None,
+    import_: Import = None,
     evaluate_every: Annotated[
         int, typer.Option(help="Steps between two evaluations.")
     ] = 1000,
@@ -170,14 +164,16 @@ def train(
         str, typer.Option(help="mirrored (several GPUs) or multi_worker (machines).")
     ] = None,
 ):
-    """Trains a network. Stop it when you like, and continue with --resume."""
+    """Trains a network. Stop it when you like, and continue with --resume.
+
+    The first seven options are enough for most runs.
+    """
     modules = list(import_ or ())
     for reference in (network, degradation):
         if reference and ":" in reference:
             modules.append(reference.partition(":")[0])
+            import_module(modules[-1])
     modules = list(dict.fromkeys(modules))
-    for module in modules:
-        import_module(module)
     given = {
         "network": network,
         "scale": scale,
@@ -275,14 +271,15 @@ def _raise_if_stopped(run, out, modules=()):
         words += ["--import", module]
     command = shlex.join(words)
     if run.stopped == "nan":
-        kept = "No state had been saved yet."
+        kept = "No state had been saved yet. Start again"
         if runs.has_state(run.folder):
-            kept = (
-                "The last good state is kept. Resume with a lower rate or clipped"
-                f" gradients: {command} --set learning_rate=RATE --set"
-                " global_clipnorm=NORM."
-            )
-        fail(f"The loss became NaN or infinite at step {run.step}. {kept}", 1)
+            kept = "The last good state is kept. Resume"
+        fail(
+            f"The loss became NaN or infinite at step {run.step}. {kept} with a lower"
+            f" rate or clipped gradients: {command} --set learning_rate=RATE --set"
+            " global_clipnorm=NORM.",
+            1,
+        )
     if run.stopped == "signal":
         fail(f"Stopped and saved at step {run.step}. Resume with: {command}", 130)
 

@@ -5,11 +5,12 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 import sr_keras as sr
 from sr_keras import exporting, inference, weights
-from sr_keras.cli import app, console, fail
+from sr_keras.cli import Import, app, console, fail
 from sr_keras.precision import choose_precision
 
 
@@ -51,6 +52,13 @@ def upscale(
     tile: Annotated[
         int, typer.Option(help="Side of the tiles in LR pixels; 0 for the whole image.")
     ] = 256,
+    halo: Annotated[
+        int,
+        typer.Option(
+            help="LR pixels around a tile that are computed too. Without it, as many as"
+            " the network looks at."
+        ),
+    ] = None,
     self_ensemble: Annotated[
         bool, typer.Option("--self-ensemble", help="Mean over 8 flips and rotations.")
     ] = False,
@@ -89,6 +97,7 @@ def upscale(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Keep results that are there.")
     ] = False,
+    import_: Import = None,
 ):
     """Enlarges photos and videos, and continues after files that cannot be read."""
     size = None if width is None and height is None else (height, width)
@@ -100,13 +109,15 @@ def upscale(
         task = progress.add_task("")
 
         def show(path, done, total):
-            progress.update(task, description=path.name, completed=done, total=total)
+            name = escape(path.name)
+            progress.update(task, description=name, completed=done, total=total)
 
         for path, target, error in inference.upscale_files(
             model or None,
             paths,
             out,
             tile=tile,
+            halo=halo,
             self_ensemble=self_ensemble,
             progress=show,
             skip_existing=skip_existing,
@@ -138,6 +149,7 @@ def export(
     out: Annotated[pathlib.Path, typer.Option(help="File (or folder) to write.")],
     format: Annotated[str, typer.Option(help="onnx, litert or saved_model.")] = "onnx",
     scale: Annotated[int, typer.Option(help="Upscaling factor.")] = None,
+    import_: Import = None,
 ):
     """Exports a network for other runtimes, and checks that they agree."""
     network = sr.models.load(model, scale)

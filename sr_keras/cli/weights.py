@@ -7,7 +7,7 @@ import typer
 
 import sr_keras as sr
 from sr_keras import published
-from sr_keras.cli import app, console
+from sr_keras.cli import Import, app, console
 
 weights = typer.Typer(help="Files of weights.", no_args_is_help=True)
 app.add_typer(weights, name="weights")
@@ -30,6 +30,7 @@ def export(
     scale: Annotated[
         int, typer.Option(help="Upscaling factor, if MODEL is the name of a network.")
     ] = None,
+    import_: Import = None,
 ):
     """Writes a network as the original PyTorch code of its paper reads it."""
     network = sr.models.load(model, scale)

@@ -9,11 +9,10 @@ import fnmatch
 import pathlib
 
 from sr_keras import published, weights
-from sr_keras.checks import check_name
+from sr_keras.checks import check_name, is_reference
 from sr_keras.models.autoencoder import autoencoder
 from sr_keras.models.blending import blend
 from sr_keras.models.catalogue import CATALOGUE, mult_adds
-from sr_keras.models.checkpoints import load_published
 from sr_keras.models.dbpn import dbpn
 from sr_keras.models.denoiser import denoiser, denoiser_upscaler
 from sr_keras.models.discriminators import (
@@ -29,7 +28,14 @@ from sr_keras.models.espcn import espcn
 from sr_keras.models.fsrcnn import fsrcnn
 from sr_keras.models.interpolation import bicubic, bilinear, nearest
 from sr_keras.models.lapsrn import lapsrn
-from sr_keras.models.network import NETWORKS, Network, register, scale_of
+from sr_keras.models.network import (
+    NETWORKS,
+    Network,
+    find_builder,
+    load_published,
+    register,
+    scale_of,
+)
 from sr_keras.models.on_luma import on_luma
 from sr_keras.models.rcan import rcan
 from sr_keras.models.rdn import rdn
@@ -147,8 +153,14 @@ def _load(source, scale):
             f"{path} does not store which network it belongs to. Build the network and"
             " load the file with `load_weights`."
         )
-    check_name("a network", stored["network"], NETWORKS)
-    return NETWORKS[stored["network"]](**stored["config"], weights=path)
+    network = stored["network"]
+    if network not in NETWORKS and not is_reference(network):
+        raise ValueError(
+            f"{path} holds weights of another network: {network!r} is not the name of a"
+            " network. Import the module that registers it first (on the command line:"
+            " --import MODULE)."
+        )
+    return find_builder(network)(**stored["config"], weights=path)
 
 
 __all__ = [

@@ -4,11 +4,13 @@ import contextlib
 import functools
 import inspect
 import numbers
+import pathlib
 
 import keras
 
+from sr_keras import published
 from sr_keras import weights as weight_files
-from sr_keras.checks import check_scale
+from sr_keras.checks import check_name, check_scale, find_imported, is_reference
 
 # Builders by name, for `load`, recipes and the command line.
 NETWORKS = {}
@@ -199,7 +201,8 @@ def register(builder=None, *, identity=None, listed=True, free=()):
     """Turns a function that builds a functional model into a builder of `Network`s.
 
     The decorated function gets a keyword argument `weights`: None, the name of a
-    shipped set, a weights file, or the folder of a training run. The model that it
+    shipped set, a weights file, the folder of a training run, or a file that others
+    published, see `load_published`. The model that it
     returns knows the name of the function and its arguments, and stores them in its
     weights files, so that `load` can build it again. Recipes and the command line find
     the builder by its name:
@@ -263,6 +266,8 @@ def register(builder=None, *, identity=None, listed=True, free=()):
             name=model.name,
         )
         if weights is not None:
+            if pathlib.Path(str(weights)).suffix in published.SUFFIXES:
+                weights = load_published(weights)
             defaults = {
                 name: _plain(name, parameter.default)
                 for name, parameter in signature.parameters.items()
@@ -279,6 +284,72 @@ def register(builder=None, *, identity=None, listed=True, free=()):
     if listed:
         NETWORKS[builder.__name__] = build
     return build
+
+
+def find_builder(name):
+    """Returns the builder of `NETWORKS` with a name, or the function of a reference.
+
+    Args:
+        name: A name of `NETWORKS`, or `"module:function"` of a module that has been
+            imported. A function that is not decorated with `register` is registered
+            here, under the reference and not in `NETWORKS`.
+
+    Raises:
+        ValueError: If there is no such builder, or the function is not fit to be one.
+    """
+    if not is_reference(name):
+        check_name("a network", name, NETWORKS)
+        return NETWORKS[name]
+    function = find_imported("a network", name)
+    if not callable(function):
+        raise ValueError(f"{name} must be a function. Received: {function!r}")
+    if "weights" in inspect.signature(function).parameters:
+        return function
+    return register(function, identity=name, listed=False)
+
+
+def load_published(path):
+    """Builds the network that a published checkpoint belongs to, with its weights.
+
+    The architecture, the number and width of its blocks and its scale are recognized
+    from the names and shapes of the tensors. Supported are the files of
+
+    - EDSR and RCAN, of their authors and of BasicSR;
+    - RDN, of its authors (images in [0, 255]) and of later code (in [0, 1]);
+    - ESRGAN and Real-ESRGAN, with their old and new names: `rrdb` for the large
+      networks, `srvgg` for the compact ones;
+    - MSRResNet of BasicSR, which is `srresnet(variant="modified")`;
+    - SPAN, with or without the factors of its convolutions, and RLFN;
+    - SwinIR for upscaling.
+
+    The factor on the residual branches is not in a file of EDSR. It is 0.1 for 256
+    filters, and 1 for fewer, as in the networks of its authors.
+
+    Args:
+        path: Path of a file that `sr_keras.published.read_checkpoint` reads.
+
+    Returns:
+        A `models.Network`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read, its architecture is not known, or its
+            tensors do not fit it.
+        ImportError: If a package is missing that the format needs.
+    """
+    tensors = published.read_checkpoint(path)
+    try:
+        layout = published.recognize(tensors)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not a network that can be loaded. {error}"
+        ) from error
+    try:
+        model = NETWORKS[layout.network](**layout.config)
+        published.assign(model, tensors, layout)
+    except ValueError as error:
+        raise ValueError(f"{path} does not fit {layout.network}: {error}") from error
+    return model
 
 
 def _plain(name, value):

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import pathlib
-import shutil
 import signal
 import time
 
@@ -246,8 +245,8 @@ class TrainingRun(keras.callbacks.Callback):
         return self.step
 
     def _states(self):
-        states = (self.folder / "state").glob("step_*")
-        return sorted(path for path in states if path.suffix != ".partial")
+        states = (self.folder / "state").glob("step_*[0-9]")
+        return sorted(states)
 
     def _copy_upscaler(self):
         """Copies the network without optimizer, to this device alone.
@@ -278,20 +277,18 @@ class TrainingRun(keras.callbacks.Callback):
         if not self._writes:
             return
         state = self.folder / "state" / f"step_{self.step:09}"
-        partial = state.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        with distribution.local():  # Keras makes an optimizer, to see what one has
-            self.model.save_weights(partial / _STATE_FILE)
-        content = {"step": self.step, "seconds": self._elapsed(), "log": self.log}
-        files.write_json(partial / "state.json", content)
-        if self._strip.pixels is not None:
-            images.write(partial / "strip.png", self._strip.pixels)
-        shutil.rmtree(state, ignore_errors=True)
-        os.replace(partial, state)
-        for old in self._states():
+        with files.replacing(state) as partial:
+            partial.mkdir()
+            with distribution.local():  # Keras makes an optimizer, to see what one has
+                self.model.save_weights(partial / _STATE_FILE)
+            content = {"step": self.step, "seconds": self._elapsed(), "log": self.log}
+            files.write_json(partial / "state.json", content)
+            if self._strip.pixels is not None:
+                images.write(partial / "strip.png", self._strip.pixels)
+            files.remove(state)
+        for old in state.parent.iterdir():  # also what a killed process left
             if old != state:
-                shutil.rmtree(old)
+                files.remove(old)
 
     # Callback
 

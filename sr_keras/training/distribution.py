@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from sr_keras import features
+from sr_keras.checks import check_option
 
 NAMES = ("mirrored", "multi_worker")
 _VARIABLES = tuple(
@@ -45,10 +46,7 @@ def open_strategy(name, recipe):
 
     if name is None:
         return tf.distribute.get_strategy()
-    if name not in NAMES:
-        raise ValueError(
-            f"`distribute` must be {' or '.join(NAMES)}. Received: distribute={name}"
-        )
+    check_option("distribute", name, NAMES)
     needed = "tensorflow" if name == "mirrored" else "jax"
     if keras.backend.backend() != needed:
         raise ValueError(

@@ -2,19 +2,25 @@
 
 import dataclasses
 import functools
-import importlib
 import inspect
 import json
 import math
 import os
-import sys
 import typing
 
 import keras
 
 from sr_keras import degradations, losses, models, weights
-from sr_keras.checks import check_counts, check_flags, check_name, is_count
+from sr_keras.checks import (
+    check_counts,
+    check_flags,
+    check_name,
+    find_imported,
+    is_count,
+    is_reference,
+)
 from sr_keras.models.discriminators import DISCRIMINATORS
+from sr_keras.models.network import find_builder
 from sr_keras.optimizers import SOAP
 from sr_keras.precision import choose_precision
 from sr_keras.training.diffusion import Diffusion
@@ -35,7 +41,8 @@ class Recipe:
     A recipe holds strings, numbers, booleans, None, and lists and dicts of these, so
     that it can be written to JSON and read again. `build` makes the model that it
     describes. A name may also be `"module:function"` of a module that has been
-    imported: a builder for `network`, a loss, a degradation.
+    imported: a builder for `network` (with or without `models.register`), a loss, a
+    degradation.
 
     A network with several outputs, such as `lapsrn(all_levels=True)`, is trained on
     all of them, each compared with the HR image in its size.
@@ -254,12 +261,8 @@ class Recipe:
             keras.config.set_dtype_policy(policy)
 
     def _build_network(self):
-        return _call(
-            "a network",
-            models.NETWORKS,
-            self.network,
-            {"scale": self.scale, "weights": self.weights, **self.options},
-        )
+        options = {"scale": self.scale, "weights": self.weights, **self.options}
+        return _call_function(find_builder(self.network), self.network, options)
 
     def _compiled(self, network):
         loss = losses.get(self._resolved_loss(self.loss))
@@ -310,13 +313,13 @@ class Recipe:
     def build_degradation(self):
         """Returns the `Degradation`, or None for what the datasets have."""
         found = self.degradation
-        if _is_reference(found):
-            found = _imported("a degradation", found)
+        if is_reference(found):
+            found = find_imported("a degradation", found)
         return None if found is None else degradations.get(found, self.scale)
 
     def _resolved_loss(self, loss):
-        if _is_reference(loss):
-            return _imported("a loss", loss)
+        if is_reference(loss):
+            return find_imported("a loss", loss)
         if isinstance(loss, tuple) and not (loss and isinstance(loss[0], str)):
             _check_terms("loss", loss)
             return [(weight, self._resolved_loss(term)) for weight, term in loss]
@@ -611,11 +614,23 @@ def _classes_of(module, base):
 
 def _call(kind, known, name, options):
     """Calls what a name stands for, and reports options that it does not take."""
-    if _is_reference(name):
-        function = _imported(kind, name)
+    if is_reference(name):
+        function = find_imported(kind, name)
     else:
         check_name(kind, name, known)
         function = known[name]
+    return _call_function(function, name, options)
+
+
+def _call_function(function, name, options):
+    parameters = inspect.signature(function).parameters
+    kinds = [parameter.kind for parameter in parameters.values()]
+    try:
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            for option in options:
+                check_name("an argument", option, parameters)
+    except ValueError as error:
+        raise ValueError(f"The options do not fit {name}: {error}") from None
     try:
         return function(**options)
     except (TypeError, ValueError) as error:
@@ -623,27 +638,6 @@ def _call(kind, known, name, options):
         if isinstance(error, ValueError) and "not recognized" not in str(error):
             raise
         raise ValueError(f"The options do not fit {name}: {error}") from error
-
-
-def _is_reference(name):
-    return isinstance(name, str) and ":" in name and "/" not in name
-
-
-def _imported(kind, reference):
-    """Returns the function that `"module:name"` names, of an imported module.
-
-    A recipe never imports a module by itself: it may come from somebody else.
-    """
-    module, _, name = reference.partition(":")
-    if module not in sys.modules:
-        raise ValueError(
-            f"{reference!r} names {kind} of the module {module}, which has not been"
-            f" imported. Import it first (on the command line: --import {module})."
-        )
-    try:
-        return getattr(importlib.import_module(module), name)
-    except AttributeError as error:
-        raise ValueError(f"The module {module} has no {name!r}.") from error
 
 
 def _plain(name, value):

@@ -212,7 +212,7 @@ def has_state(folder):
 
 def _steps_done(folder):
     """Returns the step of the last state in a folder, or 0 without any."""
-    states = [path for path in folder.glob("state/step_*") if path.suffix != ".partial"]
+    states = list(folder.glob("state/step_*[0-9]"))
     return max((int(path.name.removeprefix("step_")) for path in states), default=0)
 
 

@@ -1,14 +1,16 @@
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import types
 
 import numpy as np
+import preloaded
 import pytest
 import skimage.data
 
-from sr_keras import cli, images, inference, models, training, weights
+from sr_keras import cli, files, images, inference, models, training, weights
 
 
 @pytest.fixture
@@ -103,6 +105,7 @@ def test_train_resume_evaluate_upscale_export(call, photos, tmp_path):
     assert result["mean"]["psnr_y"] == pytest.approx(mean)
     assert f"{mean:.2f}" in out
     assert "2 border pixels cut, mean over images" in " ".join(out.split())
+    assert "seconds: wall time" not in out  # which this table does not have
 
     (photos / "broken.png").write_bytes(b"not an image")
     code, out, err = call(
@@ -243,7 +246,8 @@ def test_nan_is_reported_and_the_advice_can_be_followed(call, photos, tmp_path):
     code, _, err = call(*arguments, "--set", "learning_rate=1e38")
     assert code == 1
     assert "became NaN or infinite" in last_line(err)
-    assert "No state had been saved yet" in last_line(err)
+    assert "No state had been saved yet. Start again with a lower rate" in err
+    assert f"python -m sr_keras train --resume --out {run} --set" in last_line(err)
     arguments = ("train", "--resume", "--out", run, "--cache", tmp_path / "cache")
     code, _, err = call(*arguments, "--set", "learning_rate=1e-4")
     assert code == 0, err
@@ -310,6 +314,74 @@ def my_loss(y_true, y_pred):
     models.NETWORKS.pop("my_network")
 
 
+LAYERS = """
+import keras
+import sr_keras as sr
+
+
+@keras.saving.register_keras_serializable(package="layers_of_mine")
+class Half(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs / 2
+
+
+def graph(scale, name="own"):
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(3 * scale**2, 3, padding="same")(Half()(inputs))
+    return keras.Model(inputs, sr.layers.PixelShuffle(scale)(x), name=name)
+"""
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_a_network_with_own_layers_is_used_in_a_new_process(
+    photos, tmp_path, is_registered
+):
+    start = *preloaded.python(), "-c", "import sr_keras.cli; sr_keras.cli.main()"
+
+    def run(*arguments):
+        done = subprocess.run(
+            [*start, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        return done.returncode, done.stderr
+
+    text = LAYERS
+    if is_registered:
+        text += "\n\ngraph = sr.models.register(graph)\n"
+    (tmp_path / "layers_of_mine.py").write_text(text)
+    options = "--scale 2 --steps 2 --set lr_patch_size=8 --set num_validation=1".split()
+    options += ["--set", "batch_size=2", "--precision", "float32"]
+    options += ["--data", photos, "--out", "run"]
+    code, err = run("train", "layers_of_mine:graph", *options)
+    assert code == 0, err
+    photo = photos / "a.png"
+    commands = [
+        ("upscale", photo, "--out", "large", "--model", "run"),
+        ("upscale", photo, "--out", "larger", "--model", "run/final.weights.h5"),
+        ("evaluate", "run", "--data", photos),
+        ("export", "run", "--out", "network", "--format", "saved_model"),
+    ]
+    for command in commands:
+        code, err = run(*command, "--import", "layers_of_mine")
+        assert code == 0, err
+    code, err = run("weights", "export", "run", "a.safetensors", "--import", "json")
+    assert code == 2
+    assert err == (
+        f"error: {pathlib.Path('run/best.keras')} needs the class 'Half' of the module"
+        " layers_of_mine, which has not been imported. Import it first (on the command"
+        " line: --import layers_of_mine).\n"
+    )
+    code, err = run("evaluate", "run/final.weights.h5", "--data", photos)
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert ("'graph'" if is_registered else "'layers_of_mine:graph'") in err
+    assert "Import " in err and "(on the command line: --import " in err
+    images_of = [images.read(tmp_path / f / "a.png") for f in ("large", "larger")]
+    assert np.abs(np.subtract(*images_of, dtype=int)).max() <= 1  # float16 weights
+
+
 def test_a_recipe_comes_from_a_file(call, tmp_path):
     recipe = training.RECIPES["demo"].replace(
         steps=1, warmup_steps=0, **{"options.filters": [4, 4]}
@@ -338,7 +410,27 @@ def test_names_with_brackets_are_printed_whole(call, photos, tmp_path):
     arguments = ("--model", "nearest", "--scale", 2, "--out", tmp_path / "large")
     code, out, err = call("upscale", photos / "a[bold].png", *arguments)
     assert code == 0, err
-    assert "a[bold].png" in out
+    assert out.count("a[bold].png") == 3  # its path, that of the result, and the bar
+
+
+def test_help_begins_with_what_most_runs_need(call):
+    text = call("train", "--help")[1]
+    options = re.findall(r"^  --([a-z-]+)", text, re.M)
+    common = "out", "scale", "data", "steps", "recipe", "set", "resume"
+    assert tuple(options[: len(common)]) == common
+    assert "The first seven options are enough for most runs." in " ".join(text.split())
+
+
+def test_upscale_takes_a_halo(call, photos, tmp_path, monkeypatch):
+    def keep(*_, **options):
+        kept.append(options["halo"])
+        return iter(())
+
+    kept = []
+    monkeypatch.setattr(inference, "upscale_files", keep)
+    arguments = "upscale", photos, "--model", "nearest", "--scale", 2, "--out", tmp_path
+    assert call(*arguments)[0] == call(*arguments, "--halo", 5)[0] == 0
+    assert kept == [None, 5]
 
 
 def test_version_and_quiet(call, photos, tmp_path):
@@ -510,6 +602,7 @@ def test_all_shipped_weights_are_scored_on_every_set(call, photos, shipped, tmp_
         for model in ("espcn-x2-good", "espcn-x2-poor", "espcn-x3-good")
     ]
     assert f"{rows[1]['mean']['psnr_y']:.2f}" in out
+    assert "seconds: wall time for one image on this machine" in out
     code, _, err = call("benchmark", "--scale", 3, "--data", photos)
     assert code == 0, err
     code, _, err = call("benchmark", "--scale", 7, "--data", photos)
@@ -517,7 +610,7 @@ def test_all_shipped_weights_are_scored_on_every_set(call, photos, shipped, tmp_
     assert last_line(err) == "error: No weights are shipped for x7."
 
 
-def test_leaderboard(call, tmp_path):
+def test_leaderboard(call, tmp_path, monkeypatch):
     photo = np.asarray(skimage.data.astronaut()[:200, :304])
     images.write(tmp_path / "hr" / "astronaut.png", photo)
     results = tmp_path / "results"
@@ -541,6 +634,15 @@ def test_leaderboard(call, tmp_path):
     assert code == 2
     assert "'vfi' is not the name of an extra score" in last_line(err)
     assert "failed: " not in err
+    with monkeypatch.context() as patch:
+
+        def refuse(folder):
+            raise OSError(f"Cannot write to {folder}")
+
+        patch.setattr(files, "check_writable", refuse)
+        code, out, err = call("leaderboard", results, "--data", tmp_path / "hr")
+    assert (code, out) == (1, "")
+    assert last_line(err) == f"error: Cannot write to {results}"
     code, _, err = call("leaderboard", tmp_path / "x", "--data", tmp_path / "hr")
     assert code == 2
     assert "There is no folder" in last_line(err)

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import pathlib
@@ -171,6 +172,23 @@ def test_after_a_fault_the_signals_are_those_of_before(tmp_path, monkeypatch):
         fit(tiny(), run)
     assert signal.getsignal(signal.SIGINT) is former
     assert not run._progress.live.is_started
+
+
+def test_a_full_disk_names_the_state_and_keeps_the_former(tmp_path, monkeypatch):
+    def fill(*_):
+        raise OSError(errno.ENOSPC, "write failed")
+
+    model, run = tiny(), TrainingRun(tmp_path, 2, save_every=1)
+    states = tmp_path / "state"
+    (states / ".killed-step_000000001").mkdir(parents=True)
+    save = model.save_weights
+    monkeypatch.setattr(
+        model, "save_weights", lambda path: fill() if run.step > 1 else save(path)
+    )
+    with pytest.raises(OSError) as error:
+        fit(model, run)
+    assert error.value.filename == str(states / "step_000000002")
+    assert [path.name for path in states.iterdir()] == ["step_000000001"]
 
 
 @pytest.mark.parametrize("is_scored", [False, True])

@@ -235,9 +235,9 @@ RECIPE = Recipe(
     ("name", "change", "message"),
     [
         (
-            "both",
+            "miror",
             {},
-            "`distribute` must be mirrored or multi_worker. Received: distribute=both",
+            "\"mirrored\" or \"multi_worker\". .*='miror'. Did you mean 'mirrored'",
         ),
         ("mirrored", {}, "mirrored needs several GPUs. Found only: "),
         ("mirrored", {"global_clipnorm": 1.0}, "`global_clipnorm` must be None.*=1.0"),

@@ -163,7 +163,11 @@ def test_equal_seeds_give_equal_weights():
             "`warmup_steps` needs the schedule 'cosine'. Received: warmup_steps=1",
         ),
         ({"options": {"depth": 1}}, "The options do not fit espcn: .*depth"),
-        ({"precision": "int8"}, "`precision` must be auto, float32"),
+        ({"options": {"filter": [4]}}, "fit espcn: 'filter' is .* mean 'filters'"),
+        (
+            {"precision": "bfloat16"},
+            "`precision` must .* Did you mean 'mixed_bfloat16'",
+        ),
         ({"loss": "l3"}, "l3"),
         ({"network": "no_module:net"}, "has not been imported. .*--import no_module"),
     ],
