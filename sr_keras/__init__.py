@@ -8,11 +8,10 @@ modules are imported when they are first used.
 """
 
 import importlib
-import sys
 
 from sr_keras.processor import prefer_onednn
 
-prefer_onednn(sys.argv)  # before TensorFlow is imported
+prefer_onednn()  # before TensorFlow is imported
 
 from sr_keras import (  # noqa: E402
     layers,
