@@ -6,6 +6,7 @@ import warnings
 
 import keras
 import numpy as np
+import preloaded
 import pytest
 import tensorflow as tf
 from keras import layers
@@ -514,6 +515,24 @@ def test_tiles_of_a_callable_equal_the_whole_image():
     np.testing.assert_allclose(
         upscale(compiled, image, tile=20), upscale(compiled, image, None), atol=5e-6
     )
+
+
+def test_many_networks_and_sizes_cause_no_warning_about_retracing():
+    # in a process of its own, for TensorFlow warns twice at most
+    program = """
+import keras
+import numpy as np
+import sr_keras as sr
+
+for _ in range(6):
+    for width in (8, 9):
+        network = keras.Sequential([keras.layers.UpSampling2D(2)])
+        sr.upscale(network, np.zeros((6, width, 3), "uint8"))
+"""
+    command = [*preloaded.python(), "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "retracing" not in result.stderr
 
 
 def test_warns_if_tiles_cannot_equal_the_whole_image():
