@@ -80,7 +80,6 @@ def test_everything_else_imports_only_declared_packages(folder):
     declared = import_names(PROJECT["dependencies"] + sum(EXTRAS.values(), []))
     known = declared | {"tests", *(path.stem for path in (ROOT / folder).rglob("*.py"))}
     known |= {"IPython", "psutil"}  # required by ipykernel
-    known |= {"ipywidgets"}  # a lesson says that it runs without it
     for path, tree in trees(folder):
         assert third_party_imports(tree) <= known, path
 
