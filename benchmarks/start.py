@@ -14,7 +14,7 @@ Of a network with a layer of the user's own it is measured by running it; "measu
 what that would take.
 
 The third is about training: small PNG files are opened, decoded into the cache and
-cropped into a first batch, without a cache and with the one of before.
+cropped into a first batch, first without a cache, then with the cache of the first run.
 """
 
 import argparse
