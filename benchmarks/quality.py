@@ -3,12 +3,13 @@
     python benchmarks/quality.py --data FOLDER_OF_BENCHMARK_SETS [--time]
 
 Every set of shipped weights is scored by the papers' protocol on Set5 and Set14,
-restoration (x1) on photos that "crappify" spoils. What was measured is kept in
-`benchmarks/quality.json`. Measured again is only what is new: weights that changed, and
+and restoration (x1) on photos that "crappify" degraded. The measurements are stored in
+`benchmarks/quality.json`. Only new ones are made: those of weights that changed, and
 scores that a set does not have yet. LPIPS reads its weights from the folder that
-`SR_KERAS_DATA` names. `--time` takes all times again, on a machine that should be
-quiet. From that come, between marks, the tables of `README.md` and
-`benchmarks/README.md` and the model cards of `sr_keras/pretrained/README.md`, and the
+`SR_KERAS_DATA` names. `--time` measures all times again, which needs a quiet machine.
+
+The script then writes the tables of `README.md` and `benchmarks/README.md` and the
+model cards of `sr_keras/pretrained/README.md`, each between two marks, and draws the
 pictures in `assets/`.
 """
 

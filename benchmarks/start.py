@@ -2,24 +2,39 @@
 
     python benchmarks/start.py [--photos 10000] [NAME ...]
 
-The first table is about upscaling in tiles: each network (the name of a builder, with
+The first table is about Python's start: the seconds of a processor that TensorFlow and
+Keras take to be imported, and those of the package and of its command line, which
+include them. Python is started five times, of which the median is shown.
+
+The second is about upscaling in tiles: each network (the name of a builder, with
 random weights at x4, or of shipped weights) upscales an image of 512x512 pixels twice.
 The first time, the receptive field is determined as well, and the network is compiled.
 The field comes from the graph if all layers are known, as those of every builder are.
 Of a network with a layer of the user's own it is measured by running it; "measured" is
 what that would take.
 
-The second is about training: small PNG files are opened, decoded into the cache and
-cropped into a first batch, without a cache and with the one of before.
+The third is about training: small PNG files are opened, decoded into the cache and
+cropped into a first batch, first without a cache, then with the cache of the first run.
 """
 
 import argparse
 import pathlib
+import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
+import numpy as np
 from machine import describe
 
+STARTS = {
+    "TensorFlow and Keras": ("-c", "import tensorflow, keras"),
+    "`import sr_keras`": ("-c", "import sr_keras"),
+    "`python -m sr_keras --version`": ("-m", "sr_keras", "--version"),
+    "`python -m sr_keras --help`": ("-m", "sr_keras", "--help"),
+}
 NETWORKS = ("fsrcnn", "espcn", "span", "rlfn", "edsr-x4-bsds")
 
 
@@ -31,7 +46,11 @@ def main():
     parser.add_argument("--photos", type=int, default=10_000)
     arguments = parser.parse_args()
     print(f"{describe()}; seconds\n")
-    print("| network | field from the graph | measured | first run | second run |")
+    print("| start | of a processor |")
+    print("|---|---:|")
+    for name, command in STARTS.items():
+        print(f"| {name} | {starting(command):.1f} |", flush=True)
+    print("\n| network | field from the graph | measured | first run | second run |")
     print("|---|---:|---:|---:|---:|")
     for name in arguments.networks:
         seconds = " | ".join(f"{x:.2f}" for x in upscaling(name))
@@ -46,10 +65,23 @@ def main():
             print(f"| {kind} | {seconds} |", flush=True)
 
 
+def starting(command):
+    """Returns the seconds of a processor that Python takes, the median of five."""
+    times = [processor_time()]
+    for _ in range(5):
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
+        times.append(processor_time())
+    return statistics.median(np.diff(times))
+
+
+def processor_time():
+    """Returns the seconds that all child processes have taken together."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def upscaling(name):
     """Returns four times: field from the graph, field measured, first run, second."""
-    import numpy as np
-
     import sr_keras as sr
     from sr_keras import receptive_field
 
@@ -70,7 +102,6 @@ def upscaling(name):
 
 def make_photos(folder, count):
     """Writes PNG files of 64x64 pixels, parts of a photo of scikit-image."""
-    import numpy as np
     from skimage import data
 
     from sr_keras import images

@@ -3,7 +3,7 @@
     python notebooks/draw.py            all of them
     python notebooks/draw.py 04 09      those of these lessons
 
-`NN_goal.jpg`, on the first screen of a lesson, is a picture out of its executed
+`NN_goal.jpg`, on the first screen of a lesson, is a picture taken from its executed
 notebook: draw it again after executing the lesson. The diagrams are written twice, as
 SVG for pages and slides, and as PNG for the student edition.
 """

@@ -3,20 +3,24 @@
     import sr_keras as sr
 
 Importing the package registers its layers, models, losses, metrics and optimizers with
-Keras, so that `keras.models.load_model` finds them. The other modules are imported
-when they are first used.
+Keras, GANs and VAEs among them, so that `keras.models.load_model` finds them. The other
+modules are imported when they are first used.
 """
 
 import importlib
-import sys
 
 from sr_keras.processor import prefer_onednn
 
-prefer_onednn(sys.argv)  # before TensorFlow is imported
+prefer_onednn()  # before TensorFlow is imported
 
-import keras  # noqa: E402
-
-from sr_keras import layers, losses, metrics, models, optimizers  # noqa: E402
+from sr_keras import (  # noqa: E402
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    training,
+)
 
 __version__ = "0.1.0"
 
@@ -37,7 +41,6 @@ _MODULES = (
     "published",
     "quality",
     "receptive_field",
-    "training",
     "weights",
 )
 _FUNCTIONS = {"evaluate": "evaluation", "export": "exporting", "upscale": "inference"}
@@ -48,14 +51,10 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "training",
     *_MODULES,
     *_FUNCTIONS,
 ]
-
-if keras.backend.backend() == "tensorflow":
-    # Registers GANs and VAEs. The module imports TensorFlow, so on other backends it
-    # is imported only when it is used.
-    importlib.import_module("sr_keras.training")
 
 
 def __getattr__(name):

@@ -1,9 +1,7 @@
 """Scores of a model on a dataset, by the protocol of the papers."""
 
-import contextlib
 import csv
 import io
-import logging
 import os
 import pathlib
 import re
@@ -109,8 +107,7 @@ def evaluate(
         return sr, seconds
 
     timer = _Timer(model, tile=tile, self_ensemble=self_ensemble)
-    with _quiet_retracing():
-        result = _evaluate(make, dataset, rgb, on_image, extra)
+    result = _evaluate(make, dataset, rgb, on_image, extra)
     text = conditions(dataset, rgb, self_ensemble, extra)
     return {"model": name, "scale": dataset.scale, "conditions": text, **result}
 
@@ -238,25 +235,6 @@ def _num_traces(model):
     function = getattr(model, "predict_function", None) or model
     count = getattr(function, "experimental_get_tracing_count", None)
     return None if count is None else count()
-
-
-@contextlib.contextmanager
-def _quiet_retracing():
-    """Hides TensorFlow's warning about retracing.
-
-    Keras traces every network twice for images of different sizes, and TensorFlow
-    counts the traces of all networks together.
-    """
-    logger = logging.getLogger("tensorflow")
-
-    def is_other(record):
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger.addFilter(is_other)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_other)
 
 
 def _check_range(model, lr, sr, dataset, index, tile):

@@ -33,26 +33,35 @@ def has_bfloat16():
     return bool({"avx512_bf16", "amx_bf16"} & {*features()})
 
 
-def prefer_onednn(arguments):
+def prefer_onednn():
     """Turns oneDNN on for commands that train, where TensorFlow leaves it off.
 
     TensorFlow computes with oneDNN by default only if the processor has VNNI, bfloat16
     or AMX units. On those that have AVX2 but none of these, training is faster with it
     and upscaling is slower (`benchmarks/README.md` has the figures). TensorFlow looks
-    at the variable `TF_ENABLE_ONEDNN_OPTS` once, when it is imported.
-
-    Args:
-        arguments: `sys.argv`, of which the first is "-m" or the path of the command
-            `sr-keras` if this package is run.
+    at the variable `TF_ENABLE_ONEDNN_OPTS` once, when it is imported. It is set only if
+    this process runs the package's own command line.
     """
-    program, *rest = arguments or [""]
-    is_command = program == "-m" or pathlib.Path(program).stem == "sr-keras"
-    command = next((x for x in rest if not x.startswith("-")), None)
-    if not is_command or command not in ("train", "demo"):
+    if _command() not in ("train", "demo"):
         return
     found = features()
     if "avx2" in found and not {*found} - {"avx2", "avx512f"}:
         os.environ.setdefault(_VARIABLE, "1")
+
+
+def _command():
+    """Returns the command of this package that the process runs, or None.
+
+    While `python -m MODULE` imports the package of its module, `sys.argv` begins with
+    "-m". Only `sys.orig_argv` has the name of the module then.
+    """
+    program, *rest = sys.argv
+    if program == "-m":
+        module = sys.orig_argv[-len(sys.argv)]
+        is_ours = module in ("sr_keras", "-msr_keras")
+    else:
+        is_ours = pathlib.Path(program).stem == "sr-keras"
+    return next((x for x in rest if not x.startswith("-")), None) if is_ours else None
 
 
 def describe():

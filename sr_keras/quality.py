@@ -238,7 +238,7 @@ def lr_psnr(lr, sr):
     scale = sr.shape[0] // lr.shape[0]
     if sr.shape != (scale * lr.shape[0], scale * lr.shape[1], *lr.shape[2:]):
         raise ValueError(
-            "`sr` must be a whole number of times as large as `lr`."
+            "The sides of `sr` must be an integer multiple of those of `lr`."
             f" Received: {lr.shape} and {sr.shape}"
         )
     difference = images.resize(sr, lr.shape[:2]).astype("float64") - lr

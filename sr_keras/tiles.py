@@ -1,7 +1,9 @@
 """A network over one image of any size, in tiles."""
 
+import contextlib
 import functools
 import itertools
+import logging
 import math
 import warnings
 
@@ -123,7 +125,8 @@ def _parts(model, image, tile, self_ensemble, progress, halo, tileable):
     inner = [slice(margin, side - margin) for side in (height, width)]
     for (y, tall), (x, wide) in itertools.product(rows, columns):
         window = images.to_float(pixels[tall, wide])
-        sr = _enlarge(function, network_channels, window, has_alpha)
+        with _quiet_retracing():
+            sr = _enlarge(function, network_channels, window, has_alpha)
         if not np.isfinite(sr).all():
             raise NotFiniteError(
                 "The network returned NaN or infinite values: its training diverged,"
@@ -226,6 +229,25 @@ def _run(function, lr):
             f"The network must return floats in [0, 1]. Received: {sr.dtype}"
         )
     return sr.astype("float32", copy=False)
+
+
+@contextlib.contextmanager
+def _quiet_retracing():
+    """Hides TensorFlow's warning about retracing.
+
+    Keras traces every network twice for images of different sizes, and TensorFlow
+    counts the traces of all networks together.
+    """
+    logger = logging.getLogger("tensorflow")
+
+    def is_other(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def _mean_of_eight(function, lr):

@@ -142,7 +142,7 @@ def test_a_download_with_another_digest_is_not_kept(server, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_nothing_is_left_if_nothing_came(tmp_path):
+def test_a_download_that_failed_at_once_leaves_no_file(tmp_path):
     with pytest.raises(OSError):
         files.download("http://127.0.0.1:9/file", tmp_path / "file", SHA256)
     assert os.listdir(tmp_path) == []

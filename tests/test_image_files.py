@@ -87,7 +87,7 @@ def test_all_frames_have_alpha_if_one_has(tmp_path, suffix):
     )
 
 
-def test_the_image_before_an_animation_is_no_frame(tmp_path):
+def test_the_image_before_an_animation_is_not_a_frame(tmp_path):
     still = Image.new("RGB", (7, 5), "red")
     rest = [Image.fromarray(frame) for frame in FRAMES]
     still.save(
@@ -117,7 +117,7 @@ def test_pages_may_have_sizes_and_kinds_of_their_own(tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_previews_of_a_tiff_are_no_pages(tmp_path):
+def test_previews_in_a_tiff_are_not_pages(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(FRAMES[0], photometric="rgb")
         file.write(FRAMES[1][:2, :2], photometric="rgb", subfiletype=1)
@@ -125,7 +125,7 @@ def test_previews_of_a_tiff_are_no_pages(tmp_path):
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), [FRAMES[0], FRAMES[2]])
 
 
-def test_second_pictures_of_a_phones_jpeg_are_no_frames(tmp_path):
+def test_second_pictures_in_a_jpeg_of_a_phone_are_not_frames(tmp_path):
     first, *rest = [Image.fromarray(frame) for frame in FRAMES]
     first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=rest)
     with ImageFile(tmp_path / "a.jpg") as file:
@@ -252,7 +252,7 @@ def test_heic_is_read_upright(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("shape", [(150, 7), *((150, 7, n) for n in (2, 3, 4))])
-def test_strips_become_the_image_that_they_are_of(shape, dtype, suffix, tmp_path):
+def test_strips_are_joined_to_the_whole_image(shape, dtype, suffix, tmp_path):
     limit = np.iinfo(dtype).max
     image = np.random.default_rng(0).integers(0, limit + 1, shape, dtype)
     expected = image
@@ -298,7 +298,7 @@ def test_other_formats_cannot_be_written_in_strips(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "CMYK", "RGBA", "LA"])
-def test_a_tall_image_is_converted_as_a_whole_one_is(tmp_path, mode):
+def test_a_tall_image_is_converted_in_strips_like_any_other(tmp_path, mode):
     rng = np.random.default_rng(0)
     photo = Image.fromarray(rng.integers(0, 256, (600, 5, 3), dtype="uint8"))
     photo = photo.quantize() if mode == "P" else photo.convert(mode)

@@ -6,6 +6,7 @@ import warnings
 
 import keras
 import numpy as np
+import preloaded
 import pytest
 import tensorflow as tf
 from keras import layers
@@ -62,7 +63,7 @@ def global_pooling():
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 7), *((5, 7, n) for n in (1, 2, 3, 4))])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_returns_the_kind_of_image_that_came(channels, shape, dtype):
+def test_upscale_returns_the_kind_of_image_that_it_was_given(channels, shape, dtype):
     image = np.full(shape, 0.4)
     if dtype.startswith("uint"):
         image = np.round(image * np.iinfo(dtype).max)
@@ -162,7 +163,7 @@ def test_takes_names_and_files(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16", "P", "1", "LA", "CMYK"])
-def test_a_pillow_image_comes_back_as_one(mode):
+def test_a_pillow_image_gives_a_pillow_image(mode):
     array = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     if mode == "I;16":
         image = Image.fromarray(array[..., 0].astype("uint16") * 257)
@@ -208,7 +209,7 @@ def test_a_pillow_image_is_turned_upright_and_keeps_its_profile():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_batch_comes_back_as_one(channels):
+def test_a_batch_gives_a_batch(channels):
     batch = np.random.default_rng(0).integers(0, 256, (3, 5, 7, channels), np.uint8)
     calls = []
     result = upscale(
@@ -247,7 +248,7 @@ def test_warns_of_values_up_to_255():
     ],
 )
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_the_result_has_the_size_that_is_asked_for(asked, expected, dtype):
+def test_the_result_has_the_requested_size(asked, expected, dtype):
     image = noise(9, 13, 3)
     image = (image * 255).astype(dtype) if dtype == "uint8" else image
     result = upscale(models.nearest(4), image, **asked)
@@ -271,7 +272,7 @@ def test_large_images_are_resized_in_strips_without_seams():
     np.testing.assert_array_equal(result, expected)
 
 
-def test_networks_follow_each_other_until_the_size_is_reached():
+def test_networks_are_applied_one_after_another_until_the_size_is_reached():
     calls = []
 
     def network(scale):
@@ -313,7 +314,7 @@ def test_warns_if_the_networks_do_not_reach_the_size():
         ({"scale": 2, "size": (4, 4)}, "exclude each other"),
     ],
 )
-def test_sizes_that_are_none_are_refused(asked, message):
+def test_invalid_sizes_are_refused(asked, message):
     with pytest.raises(ValueError, match=message):
         upscale(models.nearest(2), noise(5, 7), **asked)
 
@@ -343,7 +344,9 @@ def shipped(tmp_path, monkeypatch):
         (None, 50, ["x4-b", "x4-b", "x4-b"]),
     ],
 )
-def test_chooses_from_what_is_shipped(shipped, monkeypatch, model, scale, expected):
+def test_chooses_among_the_shipped_networks(
+    shipped, monkeypatch, model, scale, expected
+):
     load, loaded = models.load, []
 
     def watch(source, scale=None, detail=None):
@@ -476,7 +479,7 @@ def test_an_invalid_halo_is_refused(halo):
 
 
 @pytest.mark.parametrize("model", [[None, lambda x: x], 4, [4]])
-def test_what_is_no_model_is_refused(model):
+def test_objects_that_are_not_models_are_refused(model):
     with pytest.raises(ValueError, match="must be a name, a path, .* Received: model="):
         upscale(model, noise(9, 9))
 
@@ -514,6 +517,24 @@ def test_tiles_of_a_callable_equal_the_whole_image():
     np.testing.assert_allclose(
         upscale(compiled, image, tile=20), upscale(compiled, image, None), atol=5e-6
     )
+
+
+def test_many_networks_and_sizes_cause_no_warning_about_retracing():
+    # in a process of its own, for TensorFlow warns twice at most
+    program = """
+import keras
+import numpy as np
+import sr_keras as sr
+
+for _ in range(6):
+    for width in (8, 9):
+        network = keras.Sequential([keras.layers.UpSampling2D(2)])
+        sr.upscale(network, np.zeros((6, width, 3), "uint8"))
+"""
+    command = [*preloaded.python(), "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "retracing" not in result.stderr
 
 
 def test_warns_if_tiles_cannot_equal_the_whole_image():
@@ -612,7 +633,7 @@ def test_progress_is_called_after_each_tile():
         (np.full((4, 5), np.nan), r"must be in \[0, 1\]. Received: \[nan, nan\]"),
     ],
 )
-def test_what_is_not_an_image_is_refused(image, message):
+def test_arrays_that_are_not_images_are_refused(image, message):
     with pytest.raises(ValueError, match=message):
         upscale(models.nearest(2), image)
 
@@ -752,7 +773,7 @@ def test_existing_results_are_skipped_on_request(tmp_path):
     assert len(calls) == 3 and images.read(out / "a.png").max() == 0
 
 
-def test_no_image_of_a_folder_is_left_out_without_a_word(tmp_path):
+def test_images_of_a_folder_that_are_left_out_are_reported(tmp_path):
     photo = Image.fromarray(np.zeros((3, 4, 3), np.uint8))
     photo.save(tmp_path / "a.jfif", "JPEG")
     photo.save(tmp_path / "b.gif")
@@ -871,7 +892,7 @@ def test_animations_stay_animations(tmp_path, animation, name, format, expected)
     assert steps == [(name, i, 3) for i in (1, 2, 3)]
 
 
-def test_what_a_format_cannot_hold_is_said_before_anything_is_computed(
+def test_what_a_format_cannot_hold_is_reported_before_anything_is_computed(
     tmp_path, animation
 ):
     pages = [np.zeros((5, 7, 3), np.uint8), np.zeros((4, 6), np.uint8)]

@@ -354,14 +354,14 @@ def test_dead_links_are_found(course, link, fault):
     assert (fault in found[0]) if fault else (found == [])
 
 
-def test_an_address_in_code_is_held_to_the_project_too(course):
+def test_an_address_in_code_must_be_that_of_the_project(course):
     save(build.to_notebook(SOURCE), "01_one")
     save(build.to_notebook(SOURCE), "02_two")
     (fault,) = build.dead_links(build.notebook_path("01_one"))
     assert "git+https://github.com/OTHER/sr_keras is not at" in fault
 
 
-def test_clean_takes_out_what_changes_from_run_to_run():
+def test_clean_removes_what_changes_from_run_to_run():
     notebook = build.to_notebook(SOURCE)
     cell = notebook.cells[-1]
     cell.outputs = [

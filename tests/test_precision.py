@@ -62,7 +62,7 @@ def test_auto_asks_jax_without_tensorflow(monkeypatch, device, expected):
     assert choose_precision("auto") == expected
 
 
-def test_bfloat16_on_a_cpu_without_units_for_it_is_warned_of(monkeypatch):
+def test_bfloat16_on_a_cpu_without_units_for_it_gives_a_warning(monkeypatch):
     model = models.espcn(2, filters=(4, 4))
     pretend(monkeypatch)
     for call in (choose_precision, lambda policy: with_precision(model, policy)):

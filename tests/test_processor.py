@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -34,28 +36,57 @@ def test_bfloat16_needs_units(features, expected, monkeypatch):
     assert processor.has_bfloat16() is expected
 
 
+# A package that sets the variable as `sr_keras` does, but imports nothing else.
+PACKAGE = f"""
+import importlib.util
+import os
+
+spec = importlib.util.spec_from_file_location("processor", {processor.__file__!r})
+processor = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(processor)
+processor.features = lambda: os.environ["FEATURES"].split()
+processor.prefer_onednn()
+print(os.environ.get({VARIABLE!r}))
+"""
+
+
 @pytest.mark.parametrize(
-    ("arguments", "features", "expected"),
+    ("command", "features", "expected"),
     [
-        (["-m", "train", "edsr"], ["avx2"], "1"),
-        (["-m", "-q", "train", "edsr"], ["avx2", "avx512f"], "1"),
-        (["/bin/sr-keras", "demo"], ["avx2"], "1"),
-        (["-m", "train"], ["avx2", "avx512_vnni"], None),  # where it is the default
-        (["-m", "train"], ["asimd"], None),
-        (["-m", "upscale", "train"], ["avx2"], None),
-        (["program.py", "train"], ["avx2"], None),
-        ([], ["avx2"], None),
+        ("-m sr_keras train edsr", "avx2", "1"),
+        ("-u -m sr_keras -q train edsr", "avx2 avx512f", "1"),
+        ("-msr_keras demo", "avx2", "1"),
+        ("sr-keras demo", "avx2", "1"),
+        ("-m sr_keras train", "avx2 avx512_vnni", "None"),  # where it is the default
+        ("-m sr_keras train", "asimd", "None"),
+        ("-m sr_keras upscale train", "avx2", "None"),
+        ("-m sr_keras", "avx2", "None"),
+        ("-m mytools train", "avx2", "None"),
+        ("-m mytools sr_keras train", "avx2", "None"),
+        ("program.py train", "avx2", "None"),
     ],
 )
-def test_onednn_is_turned_on_for_training(arguments, features, expected, monkeypatch):
-    monkeypatch.setattr(processor, "features", lambda: features)
-    processor.prefer_onednn(arguments)
-    assert os.environ.get(VARIABLE) == expected
+def test_onednn_is_turned_on_for_training(command, features, expected, tmp_path):
+    for name in ("sr_keras", "mytools"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(PACKAGE)
+        (tmp_path / name / "__main__.py").write_text("")
+    for name in ("sr-keras", "program.py"):
+        (tmp_path / name).write_text("import sr_keras")
+    result = subprocess.run(
+        [sys.executable, *command.split()],
+        cwd=tmp_path,
+        env={"FEATURES": features, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.stderr, result.stdout) == ("", f"{expected}\n")
 
 
 def test_a_setting_of_the_user_stays(monkeypatch):
     monkeypatch.setenv(VARIABLE, "0")
     monkeypatch.setattr(processor, "features", lambda: ["avx2"])
-    processor.prefer_onednn(["-m", "train"])
+    monkeypatch.setattr(sys, "argv", ["/bin/sr-keras", "train"])
+    processor.prefer_onednn()
     assert os.environ[VARIABLE] == "0"
     assert processor.describe().endswith(f"with avx2, {VARIABLE}=0")

@@ -98,7 +98,9 @@ def test_factors_of_span_are_folded_for_its_authors_code(tmp_path):
         ("srresnet", {}, "Only the variant \"modified\" .* variant='paper'"),
     ],
 )
-def test_what_a_checkpoint_cannot_hold_is_refused(name, config, message, tmp_path):
+def test_networks_that_a_checkpoint_cannot_hold_are_refused(
+    name, config, message, tmp_path
+):
     with pytest.raises(ValueError, match=message):
         published.save(tiny(name, **config), tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
@@ -161,7 +163,7 @@ def test_wrong_shapes_are_refused(name, tensor, shape, message, tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_missing_and_further_tensors_are_refused(name, tmp_path):
+def test_missing_and_unexpected_tensors_are_refused(name, tmp_path):
     path, tensors = written(name, tmp_path, **WRITTEN[name][0])
     weights = [name for name in tensors if name.endswith((".weight", ".bias"))]
     for missing in (weights[0], weights[-1]):

@@ -162,11 +162,11 @@ def test_lr_psnr_by_hand():
     sr = np.full((12, 20, 3), 110, np.uint8)
     assert quality.lr_psnr(lr, sr) == pytest.approx(20 * np.log10(25.5))
     with pytest.raises(
-        ValueError, match=r"whole number .*\(3, 5, 3\) and \(11, 20, 3\)"
+        ValueError, match=r"integer multiple .*\(3, 5, 3\) and \(11, 20, 3\)"
     ):
         quality.lr_psnr(lr, sr[1:])
     with pytest.raises(
-        ValueError, match=r"whole number .*\(3, 5, 3\) and \(2, 20, 3\)"
+        ValueError, match=r"integer multiple .*\(3, 5, 3\) and \(2, 20, 3\)"
     ):
         quality.lr_psnr(lr, sr[:2])
     with pytest.raises(ValueError, match="both be uint8 .*: uint8 and uint16"):

@@ -177,7 +177,7 @@ def last_of_three(x):
         (lambda: network(conv(3)).predict_on_batch, 1),
     ],
 )
-def test_what_is_not_a_graph_of_known_layers_is_measured(build, halo):
+def test_models_with_unknown_layers_or_without_a_graph_are_measured(build, halo):
     model = build()
     assert from_graph(model) is None
     assert receptive_field(model) == ReceptiveField(halo, 1)

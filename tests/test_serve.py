@@ -115,7 +115,7 @@ def test_photos_that_cannot_be_taken_are_named_without_their_folder(page, tmp_pa
         assert str(tmp_path) not in str(error.value)
 
 
-def test_an_hr_photo_of_another_size_is_said(page, photo):
+def test_an_hr_photo_of_another_size_is_reported(page, photo):
     result = page.enlarge(photo, "bicubic", scale=2, hr=photo.with_name("hr.png"))
     assert "No scores: the HR photo has 270 x 180 pixels" in result.text
 

@@ -95,7 +95,7 @@ def test_a_variable_frame_rate_is_kept(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
-def test_sound_is_copied_and_in_time(tmp_path, target):
+def test_sound_is_copied_and_stays_in_sync(tmp_path, target):
     source = save(tmp_path / "a.mp4", pictures(10), sound=1.0)
     video.convert(source, tmp_path / target, double)
     before, after = packets_of_sound(source), packets_of_sound(tmp_path / target)
@@ -176,7 +176,7 @@ def test_the_full_range_is_understood(tmp_path):
     np.testing.assert_allclose(result.astype(int), pictures(2)[0], atol=6)
 
 
-def test_the_range_of_large_videos_that_say_nothing_is_that_of_players(tmp_path):
+def test_large_videos_without_colour_tags_have_the_range_that_players_assume(tmp_path):
     frames = np.full((1, 720, 96, 3), (200, 30, 30), np.uint8)
     source = save(tmp_path / "a.mkv", frames)
     video.convert(source, tmp_path / "b.mkv", lambda frame: frame)
@@ -193,7 +193,7 @@ def test_ten_bits_stay_ten_bits(tmp_path):
     assert load(tmp_path / "b.mp4")[1][0].format.name == "yuv420p10le"
 
 
-def test_odd_sides_are_completed(tmp_path):
+def test_odd_sides_are_padded_to_even_ones(tmp_path):
     frames = pictures(2, 31, 43)
     source = save(tmp_path / "a.mkv", frames, pix_fmt="yuv444p", codec="ffv1")
     video.convert(source, tmp_path / "b.mkv", lambda frame: frame)
@@ -242,7 +242,7 @@ def test_interrupted_work_is_continued(tmp_path, monkeypatch, error):
     assert len(calls) == 11
 
 
-def test_what_is_no_video_is_named(tmp_path):
+def test_files_that_are_not_videos_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no video .*a\.mp4"):
         video.convert(tmp_path / "a.mp4", tmp_path / "b.mp4", double)
     (tmp_path / "a.mp4").write_text("text")

@@ -133,7 +133,7 @@ def test_an_unknown_name_is_refused_with_those_that_fit(shipped):
 
 
 @pytest.mark.parametrize("broken", [(os, "replace"), (h5py, "File")])
-def test_an_interrupted_save_leaves_the_former_file_and_no_litter(
+def test_an_interrupted_save_leaves_the_old_file_and_no_temporary_one(
     tmp_path, monkeypatch, broken
 ):
     path = tmp_path / "best.weights.h5"
@@ -160,7 +160,7 @@ def test_a_path_with_another_ending_is_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_no_weights_means_new_ones():
+def test_without_weights_the_network_is_initialized_at_random():
     keras.utils.set_random_seed(0)
     assert (small().weights[0] != small().weights[0]).numpy().any()
 
@@ -243,7 +243,7 @@ def test_the_best_set_of_a_network_was_trained_on_clean_images_if_there_is_one()
 
 
 @pytest.mark.parametrize("name", weights.all_names())
-def test_every_shipped_network_is_ahead_of_what_came_by_half_a_decibel(name):
+def test_every_shipped_network_is_half_a_decibel_better_than_its_input(name):
     # trained weights, so that a skip or an activation that is gone is noticed
     network = models.load(name)
     scale = models.scale_of(network)

@@ -13,10 +13,9 @@ random degradation needs a seed and gives the same result for the same seed.
     get("crappify", scale=4)(hr, seed=1)                    # by name
     SecondOrder(4)(hr, seed=1)                              # like photos online
 
-The pipeline makes a batch of 16 patches (HR 192, LR 48) of the random ones in 62 ms of
-one core (`crappify`), 86 ms (`second_order`) and 39 ms (`shuffled`), measured on a busy
-machine. These are 30, 23 and 51 batches a second on two cores, so that there is no need
-for a pool of degraded patches.
+On two cores, the pipeline makes 48 (`crappify`), 27 (`second_order`) or 42 (`shuffled`)
+batches of 16 patches (HR 192, LR 48) a second (`benchmarks/README.md`), so that there
+is no need for a pool of degraded patches.
 
 To look at results, pass a list of them to `sr_keras.plotting.degradations`.
 `KernelBlur` and `Sinc` have a method `draw_kernel` to look at their kernels.

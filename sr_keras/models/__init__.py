@@ -78,8 +78,9 @@ def load(source, scale=None, detail=None):
         scale: Expected upscaling factor. None for any.
         detail: None, or how much the network may invent: the amount, from 0 to 1, by
             which it is blended with the weights from which its training began, see
-            `blend` and `weights.start`. 0 returns these, 1 the network itself. For
-            shipped sets and weights files that name such a start: those of GANs.
+            `blend` and `weights.start`. 0 returns these, 1 the network itself. Only for
+            shipped sets and weights files that store where their training began, as
+            those of GANs do.
 
     Returns:
         A functional `keras.Model`. A `.keras` file may also hold another kind of model.
@@ -89,7 +90,7 @@ def load(source, scale=None, detail=None):
         ValueError: If there is no such name (the message suggests similar ones), the
             file cannot be read or does not store which network it belongs to, the
             network has another scale, or `detail` is out of range or given for a
-            network without such a start.
+            network that does not store where its training began.
     """
     if detail is not None and not 0 <= detail <= 1:
         raise ValueError(f"`detail` must be from 0 to 1. Received: detail={detail}")

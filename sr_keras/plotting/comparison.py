@@ -38,7 +38,7 @@ def comparison(images, scores=None, crop=None, columns=None, title=None, whole=T
         images: Dict of title to image, or list of (title, image). An image
             is `(height, width)` or `(height, width, channels)` with 1, 3 or
             4 channels, uint8, uint16 or float in [0, 1]. Floats are clipped.
-            An LR image, a whole number of times smaller than the largest image
+            An LR image, smaller than the largest image by an integer factor
             (rounded up or down), is drawn at the same size with larger pixels.
         scores: Dict of title to a PSNR in dB, a pair (PSNR in dB, SSIM) or a
             text, written below the title. Say in `title` how it was measured.
@@ -108,7 +108,7 @@ def comparison(images, scores=None, crop=None, columns=None, title=None, whole=T
         panels.append((box, captions[i], image, scales[i], crop))
     fig = draw(panels, title)
     if whole:
-        # The photo has no whole number of screen pixels to a pixel.
+        # A pixel of the photo is not an integer number of screen pixels.
         fig.axes[0].images[0].set_interpolation("antialiased")
         _frame(fig.axes[0], (left, top), width, height)
         for ax in fig.axes[1:]:
@@ -133,7 +133,7 @@ def degradations(hr, variants, crop=None, title=None):
         variants: Dict of a degradation's name to an image, to a list of
             images, or to a dict of strength ("sigma 5") to image. With a list
             or a dict, every degradation starts a new row, whose first panel is `hr`.
-            Images may be a whole number of times smaller than `hr`.
+            Images may be smaller than `hr` by an integer factor.
         crop: (top, left, height, width) in pixels of `hr`. None draws whole photos,
             which hide noise and JPEG blocks if they are large.
         title: Text above the figure.

@@ -68,8 +68,8 @@ def scale_to(title, image, full_title, full):
         if all(abs(large - scale * small) < scale for large, small in sizes):
             return scale
     raise ValueError(
-        f"Images must have the size of '{full_title}', {full.shape[:2]}, or be a "
-        f"whole number of times smaller. Received: '{title}' of {image.shape[:2]}; "
+        f"Images must have the size of '{full_title}', {full.shape[:2]}, or be "
+        f"smaller by an integer factor. Received: '{title}' of {image.shape[:2]}; "
         "crop or resize one of them"
     )
 

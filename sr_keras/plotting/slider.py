@@ -34,7 +34,7 @@ def slider(images, crop=None, zoom=None, title=None):
 
     Args:
         images: Dict of title to image, or list of (title, image), of two images as
-            in `comparison`. One may be a whole number of times smaller and is then
+            in `comparison`. One may be smaller by an integer factor and is then
             drawn with larger pixels.
         crop: (top, left, height, width) in pixels of the larger image. None takes
             all of it. The images become part of the notebook, and crops keep it small.

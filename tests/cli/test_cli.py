@@ -228,7 +228,7 @@ def test_the_command_that_resumes_a_stopped_run_can_be_pasted(
     )
 
 
-def test_a_file_that_is_no_model_is_named(call, tmp_path):
+def test_a_file_that_is_not_a_model_is_named(call, tmp_path):
     (tmp_path / "bad.keras").write_bytes(b"zip?")
     code, _, err = call(
         "upscale", "x.png", "--model", tmp_path / "bad.keras", "--out", tmp_path
@@ -499,7 +499,7 @@ def test_a_run_without_photos_to_score_on_has_its_last_network(call, photos, tmp
     assert [p.name for p in (tmp_path / "large").iterdir()] == ["a.png"]
 
 
-def test_out_of_memory_is_said_in_a_line(call, monkeypatch, tmp_path):
+def test_out_of_memory_is_reported_in_one_line(call, monkeypatch, tmp_path):
     def fail(*_, **__):
         raise MemoryError("Unable to allocate 80 GiB")
 
@@ -763,7 +763,9 @@ def test_upscale_takes_any_size_and_format(call, photos, tmp_path):
         ),
     ],
 )
-def test_what_is_missing_is_said(call, photos, arguments, message, monkeypatch):
+def test_missing_models_files_and_options_are_reported(
+    call, photos, arguments, message, monkeypatch
+):
     monkeypatch.chdir(photos.parent)
     code, _, err = call(*arguments.split())
     assert code == 2 and message in last_line(err)

@@ -159,7 +159,7 @@ def test_a_second_signal_ends_the_program_at_once(tmp_path):
     assert "stopped=None step=4 from=0\nrestored=True bar=False" in done.stdout
 
 
-def test_after_a_fault_the_signals_are_those_of_before(tmp_path, monkeypatch):
+def test_signal_handlers_are_restored_after_an_error(tmp_path, monkeypatch):
     former = signal.getsignal(signal.SIGINT)
     run = TrainingRun(tmp_path, 4, evaluate_every=1)
 
@@ -202,7 +202,7 @@ def test_infinite_weights_are_never_saved_nor_scored(tmp_path, is_scored):
     assert not list((tmp_path / "state").glob("*"))
 
 
-def test_what_a_run_leaves(tmp_path):
+def test_files_of_a_run(tmp_path):
     model = tiny()
     run = TrainingRun(tmp_path, 5, evaluate_every=2, validation=dataset())
     fit(model, run)
@@ -216,7 +216,7 @@ def test_what_a_run_leaves(tmp_path):
     np.testing.assert_allclose(last(lr), model(lr), atol=1e-6)
 
 
-def test_a_moving_average_is_what_is_scored_and_kept(tmp_path):
+def test_moving_averages_are_scored_and_saved(tmp_path):
     model = tiny()
     model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.9), "mae")
     run = TrainingRun(tmp_path, 6, evaluate_every=6)

@@ -662,7 +662,7 @@ def test_one_network_in_float16_is_enough_for_scaling(float16):
 # The model in place of its generator
 
 
-def test_the_model_stands_for_its_generator():
+def test_the_model_can_be_used_in_place_of_its_generator():
     gan = compiled()
     lr, _ = batch()
     expected = gan.generator(images.to_float(lr))

@@ -224,7 +224,7 @@ def test_a_recipe_survives_json(recipe):
     assert from_json(json.loads(text)) == recipe
 
 
-def test_fields_that_came_later_get_their_defaults():
+def test_fields_that_were_added_later_get_their_defaults():
     for recipe in (TINY, TINY_GAN, TINY_VAE):
         values = recipe.as_json()
         for name in ("seed", "min_contrast", "lr_data", "adversarial_weight"):

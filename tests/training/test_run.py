@@ -235,7 +235,7 @@ def test_a_constant_rate_is_that_of_the_recipe_after_resuming(tmp_path):
     assert done.log[-1]["learning_rate"] == pytest.approx(1e-5)
 
 
-def test_a_run_keeps_the_precision_that_auto_meant(tmp_path, monkeypatch):
+def test_a_run_keeps_the_precision_that_auto_resolved_to(tmp_path, monkeypatch):
     recipe = TINY.replace(precision="auto")
     monkeypatch.setattr(
         "sr_keras.training.recipe.choose_precision",
@@ -251,7 +251,7 @@ def test_a_run_keeps_the_precision_that_auto_meant(tmp_path, monkeypatch):
     assert model.get_layer("features").compute_dtype == "float32"
 
 
-def test_a_recipe_of_a_former_version_is_resumed(tmp_path):
+def test_a_recipe_of_an_earlier_version_is_resumed(tmp_path):
     train(TINY_GAN.replace(**SHORT), tmp_path, dataset=noise(2))
     values = run.files.read_json(tmp_path / "recipe.json")
     for name in ("discriminator_learning_rate", "min_contrast", "seed"):
