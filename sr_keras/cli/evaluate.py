@@ -23,6 +23,9 @@ Degradation = Annotated[
         " MODULE:FUNCTION."
     ),
 ]
+LrData = Annotated[
+    pathlib.Path, typer.Option(help="Folder of the LR files of the photos in --data.")
+]
 Rgb = Annotated[bool, typer.Option("--rgb", help="Score RGB values too.")]
 Extra = Annotated[
     list[str],
@@ -53,6 +56,7 @@ def evaluate(
     ],
     data: Data,
     scale: Scale = None,
+    lr_data: LrData = None,
     degradation: Degradation = None,
     rgb: Rgb = False,
     extra: Extra = None,
@@ -69,7 +73,7 @@ def evaluate(
     _check_file(json_file)
     options = {"tile": tile, "self_ensemble": self_ensemble}
     extra = _with_lpips(extra, lpips)
-    result = _score(model, data, scale, degradation, rgb, extra, **options)
+    result = _score(model, data, scale, degradation, rgb, extra, lr_data, **options)
     print_scores([result])
     if json_file is not None:
         files.write_json(json_file, result)
@@ -109,6 +113,7 @@ def leaderboard(
     ],
     data: Data,
     scale: Scale = 4,
+    lr_data: LrData = None,
     degradation: Degradation = None,
     rgb: Rgb = False,
     extra: Extra = None,
@@ -120,7 +125,7 @@ def leaderboard(
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}")
     dataset = sr.datasets.open_data(
-        data, scale, "validation", _degradation(degradation)
+        data, scale, "validation", _degradation(degradation), lr_data
     )
     extra = _with_lpips(["niqe", "lr_psnr", *(extra or ())], lpips)
     evaluation.conditions(dataset, rgb, extra=extra)  # refuses unknown scores
@@ -156,10 +161,11 @@ def leaderboard(
         fail(f"{failed} of the folders could not be scored; see above.", 1)
 
 
-def _score(name, data, scale, degradation, rgb, extra, **options):
+def _score(name, data, scale, degradation, rgb, extra, lr_data=None, **options):
     network = sr.models.load(name, scale)
+    scale = sr.models.scale_of(network)
     dataset = sr.datasets.open_data(
-        data, sr.models.scale_of(network), "validation", _degradation(degradation)
+        data, scale, "validation", _degradation(degradation), lr_data
     )
     sr.datasets.named.check_degraded(dataset)
     with Progress(console=console, transient=True) as progress:
