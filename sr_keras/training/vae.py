@@ -134,8 +134,6 @@ class VAE(keras.Model):
         # Without variables the state of the optimizer could not be loaded.
         self.optimizer.build(self.trainable_variables)
         self.compare = losses.get(loss)
-        if not isinstance(self.compare, keras.losses.Loss):
-            self.compare = losses.FunctionLoss(self.compare)
         self.kl_weight = kl_weight
         self.mean_weight = mean_weight
         self.annealing_steps = annealing_steps
