@@ -9,6 +9,7 @@ from keras import ops
 from sr_keras import losses, metrics, plotting
 from sr_keras.checks import check_counts, check_numbers, is_count
 from sr_keras.images import to_float
+from sr_keras.models.network import scale_of
 from sr_keras.models.vae import vae_upscaler
 from sr_keras.training import distribution, gan_steps, noise
 
@@ -88,6 +89,11 @@ class VAE(keras.Model):
             name="step",
         )
         self.built = True  # All variables exist, so that weights can be loaded.
+
+    @property
+    def scale(self):
+        """The upscaling factor."""
+        return scale_of(self.upscaler)
 
     def compile(
         self,
