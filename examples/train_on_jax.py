@@ -1,4 +1,4 @@
-"""Trains any recipe on one GPU in minutes: networks, GANs and VAEs.
+"""Trains recipes on one GPU in minutes: networks, GANs and VAEs.
 
     KERAS_BACKEND=jax python examples/train_on_jax.py edsr-x4-srgan --out runs/srgan
 
@@ -8,8 +8,9 @@ cut there, and one call trains hundreds of steps. The recipe is the same, but it
 numbers are those of JAX, so the patches differ.
 
 Ctrl-C saves and stops. `--resume` continues from the last saved step and ends with the
-weights of an uninterrupted training. `--seconds 500` stops after that time; the weights
-are written in any case.
+weights of an uninterrupted training; the recipe need not be named again.
+`--seconds 500` stops after that time; the weights are written in any case. Like that of
+other trainings, the folder is a model: `sr_keras.models.load("runs/srgan")`.
 
 To train on another machine, pack the photos into one file here, and copy it there. It
 replaces all folders, and the program needs neither them nor TensorFlow:
@@ -37,10 +38,12 @@ from photos_on_jax import Photos, pack, unpack
 import sr_keras as sr
 from sr_keras import files
 from sr_keras.training import recipe as recipes
+from sr_keras.training import run as runs
 from sr_keras.training.callbacks import averaged_weights
-from sr_keras.training.run import CHANGEABLE, open_datasets
+from sr_keras.training.recipes import find
 
 FIRST_STEPS = 10  # in the first call, which finds out how long a step takes
+KINDS = ("regression", "gan", "vae")  # of recipes; the denoiser needs TensorFlow
 CALL_SECONDS = 10  # how long the later calls take, and what Ctrl-C loses at most
 SAVE_SECONDS = 60  # what a killed process loses at most
 
@@ -222,13 +225,7 @@ def _write_state(path, recipe, names, step, seconds, state):
 def _read_state(path, recipe, names, state):
     """Returns the step, the seconds and the variables of a state of this recipe."""
     about = _read_about(path)
-    now, then = recipe.as_json(), about["recipe"]
-    changed = [f for f in now if f not in CHANGEABLE and now[f] != then.get(f)]
-    if changed:
-        raise ValueError(
-            f"{path} cannot be resumed with another recipe. These fields differ:"
-            f" {', '.join(changed)}."
-        )
+    runs.resumed(recipe, recipes.from_json(about["recipe"]), path.parent)
     if about["photos"] != list(names):
         raise ValueError(f"{path} cannot be resumed with other photos.")
     leaves, structure = jax.tree.flatten(state)
@@ -249,37 +246,34 @@ def _read_about(path):
 
 
 def find_recipe(name, settings, state=None):
-    """Returns a recipe by its name or JSON file, with other values of some fields."""
-    if pathlib.Path(name).suffix == ".json":
-        values = files.read_json(name)
-        if values is None:
-            raise FileNotFoundError(f"There is no recipe file {name}")
-        recipe = recipes.from_json(values)
-    else:
-        sr.checks.check_name("a recipe", name, sr.training.RECIPES)
-        recipe = sr.training.RECIPES[name]
-    recipe = recipe.replace(**dict(map(_parsed, settings)))
-    if state is not None and recipe.precision == "auto":
-        recipe = recipe.replace(precision=_read_about(state)["recipe"]["precision"])
-    return recipe
+    """Returns the recipe to train by.
 
-
-def _parsed(setting):
-    field, _, value = setting.partition("=")
-    try:
-        return field, json.loads(value)
-    except ValueError:
-        return field, value
+    Args:
+        name: Name of a recipe, its JSON file, or None for that of the state.
+        settings: Texts "FIELD=VALUE", other values of some fields.
+        state: File of the state to resume, or None.
+    """
+    former = state and recipes.from_json(_read_about(state)["recipe"])
+    recipe = find(name) if name else former
+    if recipe.kind not in KINDS:
+        raise ValueError(
+            f"The kind of the recipe must be one of {', '.join(KINDS)}; `python -m"
+            f" sr_keras train` trains all. Received: kind={recipe.kind!r}"
+        )
+    recipe = recipe.replace(**dict(map(recipes.parse_setting, settings)))
+    return recipe if former is None else runs.resumed(recipe, former, state.parent)[0]
 
 
 def save_weights(model, recipe, folder, validation, step, seconds):
-    """Writes the weights files of a recipe, and prints the scores."""
+    """Writes the network and the weights files of a recipe, and prints the scores."""
     history = {"name": recipe.name, "recipe": recipe.as_json(), "step": step}
     history |= {"seconds": round(seconds), "device": jax.devices()[0].device_kind}
     history |= {"made_by": "examples/train_on_jax.py", "validation": {}}
     with averaged_weights(model):
+        network = sr.precision.with_precision(recipe.upscaler(model), "float32")
+        with files.replacing(folder / "last.keras") as temporary:
+            network.save(temporary)
         if validation is not None:
-            network = sr.precision.with_precision(recipe.upscaler(model), "float32")
             scores = sr.evaluate(network, validation)
             mean = scores["mean"]
             history["validation"] = {k: mean[k] for k in ("psnr_y", "ssim_y")}
@@ -293,27 +287,20 @@ def save_weights(model, recipe, folder, validation, step, seconds):
 
 
 def run(arguments):
-    state = arguments.out and arguments.out / "state.npz"
-    recipe = find_recipe(
-        arguments.recipe, arguments.set, state if arguments.resume else None
-    )
-    if arguments.pack:
-        limit = arguments.limit_mib * 2**20
-        pack(arguments.pack, recipe, *open_datasets(recipe), limit)
-        return
+    state = arguments.out / "state.npz"
     taken = (state, arguments.out / recipes.WEIGHTS_FILE)
     if not arguments.resume and any(path.exists() for path in taken):
         raise ValueError(
             f"There is a training in {arguments.out}. Use --resume, or another folder."
         )
-    files.check_writable(arguments.out)
-    recipe = recipe.resolved()
+    state_to_resume = state if arguments.resume else None
+    recipe = find_recipe(arguments.recipe, arguments.set, state_to_resume).resolved()
     with sr.features.built_at_once():  # not as constants of the compiled program
         model = recipe.build()
     if arguments.photos:
         train_set, validation = unpack(arguments.photos, recipe)
     else:
-        train_set, validation = open_datasets(recipe)
+        train_set, validation = runs.open_datasets(recipe)
     photos = Photos(train_set, recipe, model.input_shape[-1])
     step, seconds = train(
         model,
@@ -329,7 +316,11 @@ def run(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", help="name of a recipe, or its JSON file")
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        help="name of a recipe, or its JSON file; not needed with --resume",
+    )
     parser.add_argument("--out", type=pathlib.Path, help="folder of the training")
     parser.add_argument("--resume", action="store_true", help="continue in --out")
     parser.add_argument("--seconds", type=float, default=math.inf, help="time to stop")
@@ -348,9 +339,17 @@ def main():
         parser.error("set the environment variable KERAS_BACKEND=jax")
     if (arguments.out is None) == (arguments.pack is None):
         parser.error("one of --out and --pack is needed")
+    if arguments.recipe is None and (arguments.pack or not arguments.resume):
+        parser.error("a recipe is needed without --resume")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        run(arguments)
+        if arguments.pack:
+            recipe = find_recipe(arguments.recipe, arguments.set)
+            limit = arguments.limit_mib * 2**20
+            pack(arguments.pack, recipe, *runs.open_datasets(recipe), limit)
+        else:
+            with runs.locked(arguments.out):
+                run(arguments)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     except FloatingPointError as error:

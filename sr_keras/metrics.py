@@ -153,7 +153,7 @@ class _MeanOverImages(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         values = self._score(y_true, y_pred, self.luma, self.border)
-        super().update_state(values, one_per_image(sample_weight))
+        super().update_state(values, one_per_image(sample_weight, values))
 
     def get_config(self):
         return {**super().get_config(), "luma": self.luma, "border": self.border}
@@ -237,7 +237,7 @@ class VGGDistance(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = _prepare(y_true, y_pred, luma=False, border=self.border)
         values = self.loss.call(y_true, y_pred)
-        super().update_state(values, one_per_image(sample_weight))
+        super().update_state(values, one_per_image(sample_weight, values))
 
     def get_config(self):
         return {
@@ -282,7 +282,7 @@ class LPIPS(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = _prepare(y_true, y_pred, luma=False, border=self.border)
         values = self.distance(y_true, y_pred)
-        super().update_state(values, one_per_image(sample_weight))
+        super().update_state(values, one_per_image(sample_weight, values))
 
     def get_config(self):
         return {

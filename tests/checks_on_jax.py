@@ -12,12 +12,18 @@ import sys
 
 sys.modules["tensorflow"] = None
 
+import filelock  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 import sr_keras as sr  # noqa: E402
-from sr_keras.training import GANRecipe, Recipe, VAERecipe  # noqa: E402
+from sr_keras.training import (  # noqa: E402
+    DiffusionRecipe,
+    GANRecipe,
+    Recipe,
+    VAERecipe,
+)
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "examples"))
 photos_on_jax, train_on_jax = map(
@@ -62,6 +68,14 @@ VAE = VAERecipe(
     },
     encoder_options={"filters": 4, "latent_channels": 2},
     annealing_steps=4,
+)
+DIFFUSION = DiffusionRecipe(
+    **{
+        **COMMON,
+        "network": "denoiser",
+        "options": {"filters": 8, "num_levels": 1},
+        "loss": "l2",
+    }
 )
 
 
@@ -218,7 +232,8 @@ def test_an_interrupted_training_resumes(recipe, folder, monkeypatch, capsys):
     arrays = [name for name in first if name.startswith("arr_")]  # optimizers', too
     for name in arrays:
         np.testing.assert_array_equal(first[name], second[name])
-    for a, b in zip(weights_in(whole), weights_in(stopped), strict=True):
+    one, other = (sr.models.load(path).get_weights() for path in (whole, stopped))
+    for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
     history = sr.weights.history(stopped / "final.weights.h5")
     assert history["step"] == 5 and history["validation"]["psnr_y"] > 5
@@ -235,6 +250,42 @@ def test_a_training_stops_in_time_with_weights(folder, monkeypatch, capsys):
     assert history["step"] == 2 and history["recipe"]["steps"] == 5
     run(PLAIN, *options, "--resume", "--set", "steps=4", monkeypatch=monkeypatch)
     assert "step 4 of 4: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_folder_is_a_model_and_resumes_without_naming_the_recipe(
+    folder, monkeypatch, capsys
+):
+    run(PLAIN.replace(steps=2), "--out", folder, monkeypatch=monkeypatch)
+    network = sr.models.load(folder)
+    assert network.identity["network"] == "espcn" and network.scale == 2
+    for a, b in zip(network.get_weights(), weights_in(folder), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+
+    # an earlier version did not have all fields
+    with np.load(folder / "state.npz") as state:
+        arrays = dict(state)
+    about = json.loads(str(arrays["about"]))
+    del about["recipe"]["skip_bad"]
+    np.savez(folder / "state.npz", **{**arrays, "about": json.dumps(about)})
+    options = ["", "--out", folder, "--resume", "--set", "steps=3"]
+    options += ["--set", "global_clipnorm=None"]
+    monkeypatch.setattr(sys, "argv", list(map(str, options)))
+    train_on_jax.main()
+    assert "step 3 of 3: " in capsys.readouterr().out
+
+
+def test_a_kind_that_cannot_be_trained_is_refused(folder, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run(DIFFUSION, "--out", folder, monkeypatch=monkeypatch)
+    assert "one of regression, gan, vae; `python -m" in capsys.readouterr().err
+
+
+def test_two_processes_cannot_train_in_one_folder(folder, monkeypatch, capsys):
+    folder.mkdir()
+    with filelock.FileLock(folder / ".lock"), pytest.raises(SystemExit):
+        run(PLAIN, "--out", folder, monkeypatch=monkeypatch)
+    assert "Another process is training in" in capsys.readouterr().err
 
 
 # Photos in one file
@@ -266,7 +317,7 @@ def test_lr_files_are_packed_with_the_photos(folder):
         for i in range(2):
             sr.images.write(f"pairs/{name}/{i}.png", image)
     recipe = PLAIN.replace(data="pairs", num_validation=1)
-    dataset, validation = train_on_jax.open_datasets(recipe)
+    dataset, validation = train_on_jax.runs.open_datasets(recipe)
     photos_on_jax.pack("packed.npz", recipe, dataset, validation, 2**20)
     for found in photos_on_jax.unpack("packed.npz", recipe):
         np.testing.assert_array_equal(found[0][0], lr)
@@ -306,13 +357,17 @@ def test_errors_say_what_would_be_right(folder, monkeypatch, capsys):
 
     short = PLAIN.replace(steps=1)
     assert "one of --out and --pack" in message(short)
+    monkeypatch.setattr(sys, "argv", ["", "--out", str(folder)])
+    with pytest.raises(SystemExit):
+        train_on_jax.main()
+    assert "a recipe is needed without --resume" in capsys.readouterr().err
     assert "nothing" not in message(short, "--out", folder, "--pack", "x.npz")
     assert "no training to resume" in message(short, "--out", folder, "--resume")
     assert "did you mean" in message(short, "--out", folder, "--set", "step=2").lower()
     run(short, "--out", folder, monkeypatch=monkeypatch)
     assert "Use --resume, or another folder" in message(short, "--out", folder)
     other = ("--out", folder, "--resume", "--set", "batch_size=3")
-    assert "fields differ: batch_size" in message(short, *other)
+    assert "settings: batch_size was 2 and is 3" in message(short, *other)
     sr.images.write("photos/5.png", noise(40, 40, 3))
     assert "with other photos" in message(short, "--out", folder, "--resume")
     pathlib.Path("bad.npz").write_bytes(b"no zip file")

@@ -439,6 +439,23 @@ def test_what_the_names_mean(photo):
     assert {"bicubic", "blur", "noise", "jpeg", "crappify"} < set(degradations.NAMES)
 
 
+def test_get_applies_a_list_in_order():
+    def negative(hr):
+        return 255 - hr
+
+    photo = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    blur = GaussianBlur(1.0)
+    steps = [negative, blur, degradations.serialize(blur), "bicubic"]
+    found = degradations.get(steps, 4)
+    expected = Downscale(4)(blur(blur(negative(photo))))
+    np.testing.assert_array_equal(found(photo), expected)
+    assert degradations.get(tuple(steps[1:]), 4) == Compose([blur, blur, Downscale(4)])
+    with pytest.raises(ValueError, match="shrinks them by 16"):
+        degradations.get(["bicubic", "bicubic"], 4)
+    with pytest.raises(ValueError, match="shrinks them by 1"):
+        degradations.get([], 4)
+
+
 def test_unknown_names_and_other_scales_are_refused():
     with pytest.raises(ValueError, match="'blurry' is not the name of .* 'blur'"):
         degradations.get("blurry", 2)

@@ -18,6 +18,7 @@ from sr_keras import (
     metrics,
     models,
     quality,
+    training,
     upscale,
 )
 from sr_keras.evaluation import evaluate, evaluate_images, score, write_csv
@@ -43,6 +44,36 @@ def photos(count=2):
     shape = (count, 30, 36, 3)
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return datasets.Pairs(range(count), 2, array.__getitem__), array
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: training.GAN(
+            models.espcn(2, filters=(4, 4), channels=3),
+            models.patchgan(filters=2, num_layers=1),
+        ),
+        lambda: training.VAE(
+            models.vae_encoder(2, filters=4, latent_channels=2),
+            models.vae_decoder(2, filters=4, num_blocks=1, latent_channels=2),
+        ),
+        lambda: training.Diffusion(models.denoiser(2, filters=8, num_levels=1)),
+    ],
+    ids=["gan", "vae", "diffusion"],
+)
+def test_trainers_of_networks_know_their_scale_and_are_scored_by_path(build, tmp_path):
+    pairs, hrs = photos()
+    for i, hr in enumerate(hrs):
+        images.write(tmp_path / "photos" / f"{i}.png", hr)
+    trainer = build()
+    assert models.scale_of(trainer) == 2
+    trainer.save(tmp_path / "trainer.keras")
+    with pytest.raises(ValueError, match="is a network for x2. Received: scale=3"):
+        models.load(tmp_path / "trainer.keras", 3)
+    mean = evaluate(tmp_path / "trainer.keras", tmp_path / "photos")["mean"]
+    network = getattr(trainer, "upscaler", None) or trainer.generator
+    expected = evaluate(network, pairs)["mean"]
+    assert mean["psnr_y"] == pytest.approx(expected["psnr_y"], abs=1e-4)
 
 
 def test_score_agrees_with_scikit_image():

@@ -411,7 +411,7 @@ def test_sample_weights_are_one_per_image(shape):
     y_true, y_pred = smooth_pair(batch=3)
     weights = np.ones(shape, "float32")
     received = r"shape \(batch,\).* Received: shape=\(3, "
-    for loss in (L1(), WeightedSum([(1.0, "ssim")])):
+    for loss in (L1(), WeightedSum([(1.0, "ssim")]), losses.get(losses.l1)):
         with pytest.raises(ValueError, match=received):
             loss(y_true, y_pred, sample_weight=weights)
     (metric,) = WeightedSum([(1.0, "l1")]).metrics()
@@ -419,20 +419,21 @@ def test_sample_weights_are_one_per_image(shape):
         metric.update_state(y_true, y_pred, sample_weight=weights)
 
 
+@pytest.mark.parametrize("batch", [13, 1])
 @pytest.mark.parametrize("first", [True, False])
-def test_sample_weights_of_pixels_are_refused_in_fit(first):
-    y_true, x = smooth_pair(batch=13, channels=3)
+def test_sample_weights_of_pixels_are_refused_in_fit(first, batch):
+    y_true, x = smooth_pair(batch=batch, channels=3)
     model = identity_model()
     model.compile(keras.optimizers.SGD(0.0), L1())
     message = "one weight per image"
     if not first:  # then TensorFlow no longer knows the rank
-        weights = np.arange(13.0)
-        logs = model.fit(x, y_true, 13, verbose=0, sample_weight=weights).history
+        weights = 2.0 + np.arange(batch)
+        logs = model.fit(x, y_true, batch, verbose=0, sample_weight=weights).history
         expected = np.mean(weights * losses.l1(y_true, x))
         np.testing.assert_allclose(logs["loss"], [expected], rtol=1e-5)
         message = None
     with pytest.raises(Exception, match=message):
-        model.fit(x, y_true, 13, verbose=0, sample_weight=np.ones((13, 13)))
+        model.fit(x, y_true, batch, verbose=0, sample_weight=np.ones((batch, 13)))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -537,7 +538,9 @@ def test_get_by_name(name):
     loss = losses.get(name)
     assert type(loss) is CLASSES[name]
     assert losses.get(loss) is loss
-    assert losses.get(FUNCTIONS[name]) is FUNCTIONS[name]
+    of_function = losses.get(FUNCTIONS[name])
+    assert isinstance(of_function, FunctionLoss)
+    assert of_function.function is FUNCTIONS[name]
 
 
 def test_get_finds_losses_without_a_function():

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import pathlib
 
@@ -266,6 +267,37 @@ def test_every_shipped_network_is_half_a_decibel_better_than_its_input(name):
         assert quality.niqe(upscale(network, lr)) < plain - 1
     else:
         assert then > first + 0.5
+
+
+def cells_of(path):
+    """Returns the cells of the tables in a Markdown file by the name in the first."""
+    rows = [line.split("|") for line in path.read_text().splitlines()]
+    rows = [[cell.strip() for cell in row[1:-1]] for row in rows if len(row) > 2]
+    return {row[0].strip("`"): row[1:] for row in rows if row[0].startswith("`")}
+
+
+def test_cards_and_readme_say_what_was_measured_of_these_files():
+    def score(found):
+        return f"{found['psnr_y']:.2f} / {found['ssim_y']:.4f}" if found else ""
+
+    root = pathlib.Path(__file__).parents[1]
+    measured = json.loads((root / "benchmarks" / "quality.json").read_text())
+    cards = cells_of(weights.FOLDER / "README.md")
+    readme = cells_of(root / "README.md")
+    for name in weights.all_names():
+        entry, card = measured[name], cards[f"{name}.weights.h5"]
+        digest = hashlib.sha256(weights.find(name).read_bytes()).hexdigest()
+        assert entry["sha256"] == digest, name
+        assert card[5:7] == [score(entry["scores"][s]) for s in ("Set5", "Set14")], name
+    shown = [name for name in measured if name in readme]
+    assert len(shown) > 20
+    for name in shown:
+        scores, eight = measured[name]["scores"], measured[name].get("eight", {})
+        _, *found = readme[name]
+        expected = [
+            score(kind.get(s)) for s in ("Set5", "Set14") for kind in (scores, eight)
+        ]
+        assert found[:2] + found[3:5] == expected, name
 
 
 @pytest.mark.parametrize("name", ["fsrcnn-x4-bsds", "lapsrn-x2-bsds-small"])

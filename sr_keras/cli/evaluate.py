@@ -24,6 +24,9 @@ Degradation = Annotated[
         " MODULE:FUNCTION."
     ),
 ]
+LrData = Annotated[
+    pathlib.Path, typer.Option(help="Folder of the LR files of the photos in --data.")
+]
 Rgb = Annotated[bool, typer.Option("--rgb", help="Score RGB values too.")]
 Extra = Annotated[
     list[str],
@@ -54,6 +57,7 @@ def evaluate(
     ],
     data: Data,
     scale: Scale = None,
+    lr_data: LrData = None,
     degradation: Degradation = None,
     rgb: Rgb = False,
     extra: Extra = None,
@@ -71,7 +75,7 @@ def evaluate(
     _check_file(json_file)
     options = {"tile": tile, "self_ensemble": self_ensemble}
     extra = _with_lpips(extra, lpips)
-    result = _score(model, data, scale, degradation, rgb, extra, **options)
+    result = _score(model, data, scale, degradation, rgb, extra, lr_data, **options)
     print_scores([result])
     if json_file is not None:
         files.write_json(json_file, result)
@@ -111,6 +115,7 @@ def leaderboard(
     ],
     data: Data,
     scale: Scale = 4,
+    lr_data: LrData = None,
     degradation: Degradation = None,
     rgb: Rgb = False,
     extra: Extra = None,
@@ -123,7 +128,7 @@ def leaderboard(
         raise FileNotFoundError(f"There is no folder {folder}")
     files.check_writable(folder)
     dataset = sr.datasets.open_data(
-        data, scale, "validation", _degradation(degradation)
+        data, scale, "validation", _degradation(degradation), lr_data
     )
     extra = _with_lpips(["niqe", "lr_psnr", *(extra or ())], lpips)
     evaluation.conditions(dataset, rgb, extra=extra)  # refuses unknown scores
@@ -159,10 +164,11 @@ def leaderboard(
         fail(f"{failed} of the folders could not be scored; see above.", 1)
 
 
-def _score(name, data, scale, degradation, rgb, extra, **options):
+def _score(name, data, scale, degradation, rgb, extra, lr_data=None, **options):
     network = sr.models.load(name, scale)
+    scale = sr.models.scale_of(network)
     dataset = sr.datasets.open_data(
-        data, sr.models.scale_of(network), "validation", _degradation(degradation)
+        data, scale, "validation", _degradation(degradation), lr_data
     )
     sr.datasets.named.check_degraded(dataset)
     with Progress(console=console, transient=True) as progress:

@@ -1,7 +1,6 @@
 """Commands that train, and that fetch data to train on."""
 
 import functools
-import json
 import os
 import pathlib
 import shlex
@@ -16,13 +15,9 @@ from sr_keras.cli import Import, app, console, fail, import_module
 from sr_keras.cli.tables import print_scores
 from sr_keras.training import recipe as recipes
 from sr_keras.training import run as runs
+from sr_keras.training.recipes import find
 
 Out = Annotated[pathlib.Path, typer.Option(help="Folder for the results.")]
-
-# What `--set` takes besides JSON, in lower case
-_CONSTANTS = {"none": None, "true": True, "false": False}
-# Fields of a recipe that name things: a folder may be called 2024
-_NAME_FIELDS = ("name", "data", "lr_data", "validation", "weights", "init_from")
 
 # (top, left, height, width) of what the demo shows: an eye, and the gauges
 _DEMO_CROPS = {"chelsea": (78, 126, 75, 99), "motorcycle": (111, 474, 84, 111)}
@@ -184,7 +179,7 @@ def train(
         "precision": precision,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    given.update(map(_parse_setting, set_ or ()))
+    given.update(map(recipes.parse_setting, set_ or ()))
     settings = _recipe(recipe, given, out, resume)
     if resume and not runs.has_state(out):
         console.print(f"No previous run in {out}; starting a new one.")
@@ -213,14 +208,8 @@ def train(
 
 def _recipe(name, given, out, resume):
     """Returns the recipe that the options of `train` describe."""
-    if name is not None and pathlib.Path(name).suffix == ".json":
-        values = files.read_json(name)
-        if values is None:
-            raise FileNotFoundError(f"There is no recipe file {name}")
-        return recipes.from_json(values).replace(**given)
     if name is not None:
-        checks.check_name("a recipe", name, sr.training.RECIPES)
-        return sr.training.RECIPES[name].replace(**given)
+        return find(name).replace(**given)
     if resume and (out / "recipe.json").is_file():
         return runs.read_recipe(out).replace(**given)
     if resume and not given:
@@ -231,26 +220,6 @@ def _recipe(name, given, out, resume):
         raise ValueError(f"Needed without --recipe and --resume: {', '.join(missing)}")
     first = {k: given.pop(k) for k in ("network", "scale", "data")}
     return sr.training.Recipe(**first).replace(**given)
-
-
-def _parse_setting(text):
-    """Returns `(field, value)` of FIELD=VALUE.
-
-    The value is JSON, a constant of Python (None, True or False), or a string.
-    """
-    field, equals, value = text.partition("=")
-    if not equals or not field:
-        raise ValueError(f"--set must be FIELD=VALUE. Received: {text}")
-    if value.lower() in _CONSTANTS:
-        parsed = _CONSTANTS[value.lower()]
-    else:
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = value
-    if field in _NAME_FIELDS and isinstance(parsed, (bool, int, float)):
-        parsed = value
-    return field, parsed
 
 
 def show_progress(items, description="decoding"):

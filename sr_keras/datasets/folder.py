@@ -1,14 +1,20 @@
 """Photos in folders, degraded or paired with LR files."""
 
+import itertools
 import os
 import pathlib
 import re
+import warnings
 
 from sr_keras import degradations, images
 from sr_keras.checks import check_counts
 from sr_keras.datasets.pairs import Pairs
 
 _LISTED = 5  # files that an error shows
+
+# Names of folders in lower case, such as "train_hr", "lq", "lr_bicubic" and "x4"
+_HR_FOLDER = re.compile(r"(.*[ ._-])?(hr|gt)(x\d+)?([ ._-].*)?")
+_LR_FOLDER = re.compile(r"(.*[ ._-])?(lr|lq)(x\d+)?([ ._-].*)?|x\d+")
 
 
 def folder(path, scale, lr_path=None, degradation=None, shrink=1):
@@ -19,7 +25,7 @@ def folder(path, scale, lr_path=None, degradation=None, shrink=1):
     upper or lower case), where X4 stands for the scale:
 
     - `path/HR` and `path/LR_bicubic/X4`, as in the benchmark sets;
-    - `path/HR` and `path/LR` (or `LR/X4`, `LR_x4`, ...);
+    - `path/HR` and `path/LR` (or `LR/X4`, `LR_x4`, `X4`, ...);
     - `path` ends in `HR` and there is a folder such as `LR` or `LR_bicubic/X4` beside
       it: `DIV2K_train_HR` and `DIV2K_train_LR_bicubic/X4`.
 
@@ -45,6 +51,9 @@ def folder(path, scale, lr_path=None, degradation=None, shrink=1):
         FileNotFoundError: If there is no such folder, or it contains no images.
         ValueError: If an HR photo has no LR file, the folders fit none of the layouts
             but look as if they contained LR files, or options exclude each other.
+
+    Warns:
+        UserWarning: If a folder that is degraded looks as if it contained LR files.
     """
     path = pathlib.Path(path)
     check_counts(shrink=shrink)
@@ -56,8 +65,6 @@ def folder(path, scale, lr_path=None, degradation=None, shrink=1):
         )
     if lr_path is None:
         path, lr_path = find_lr(path, scale, search=degradation is None)
-        if degradation is None and lr_path is None:
-            _check_unpaired(path)
     if lr_path is not None and shrink != 1:
         raise ValueError(
             f"`shrink` changes the HR photos, so that the LR files in {lr_path} do not"
@@ -67,6 +74,7 @@ def folder(path, scale, lr_path=None, degradation=None, shrink=1):
     hr_files = image_files(path)
     names = [_name(file, path) for file in hr_files]
     if lr_path is None:
+        _check_unpaired(path, names, degradation)
         return Pairs(
             names,
             scale,
@@ -170,9 +178,10 @@ def find_lr(path, scale, search=True):
     lr_folders = {
         name.removeprefix(prefix): found
         for name, found in beside.items()
-        if re.fullmatch(rf"{re.escape(prefix)}lr([_-].*|x\d+)?", name)
+        if re.fullmatch(rf"{re.escape(prefix)}(lr([_-].*|x\d+)?|x\d+)", name)
     }
     ways = ["lr_bicubic", "lr", *(f"lr{way}x{scale}" for way in ("_bicubic_", "_", ""))]
+    ways.append(f"x{scale}")
     for way in ways:
         found = lr_folders.get(way)
         if found is None:
@@ -219,20 +228,65 @@ def _folders(path):
     return {found.name.lower(): found for found in path.iterdir() if found.is_dir()}
 
 
-def _check_unpaired(path):
-    """Raises an error if a folder of HR photos seems to contain LR files as well."""
+def _check_unpaired(path, names, degradation):
+    """Raises an error if a folder of HR photos seems to contain LR files as well.
+
+    With a degradation, which shows that no LR files are expected, it is a warning.
+    """
+    message = _lr_among(path, names)
+    if message is None:
+        return
+    if degradation is None:
+        raise ValueError(
+            f"{path} contains {message}, or pass `degradation`, such as"
+            ' "bicubic", to use all of them as HR photos.'
+        )
+    warnings.warn(
+        f"{path} contains {message}. All of them are now used as HR photos.",
+        stacklevel=4,
+    )
+
+
+def _lr_among(path, names):
+    """Returns which of the photos in a folder seem to be LR files; None for none."""
     sets = [str(found) for found in find_sets(path) if any(found.glob("LR*"))]
     if sets:
-        raise ValueError(
-            f"{path} contains several sets with LR files: name one of {', '.join(sets)}"
+        return f"several sets with LR files: name one of {', '.join(sets)}"
+
+    holders = {name.rpartition("/")[0] for name in names}
+    folders = holders.union(
+        *(itertools.accumulate(f.split("/"), "{}/{}".format) for f in holders if f)
+    )
+    for lr in sorted(folders):
+        parent, _, name = lr.rpartition("/")
+        if not _LR_FOLDER.fullmatch(name.lower()) or _HR_FOLDER.fullmatch(name.lower()):
+            continue
+        for hr in sorted(folders):
+            above, _, name = hr.rpartition("/")
+            is_beside = above == parent and _HR_FOLDER.fullmatch(name.lower())
+            if is_beside or (hr == parent and hr in holders):
+                return (
+                    f"LR files in {lr} beside the HR photos in {hr or path}. Name the"
+                    " folder of the HR photos, and that of the LR files by `lr_path`"
+                )
+
+    known, plain = set(names), {_without_hr(name) for name in names}
+    is_lr = re.compile(r"[_-]LR([_-]?x\d+)?$").search
+    marked = [name for name in names if is_lr(name)]
+    partners = [
+        name
+        for name in names
+        if any(
+            other != name and (other in known or other in plain)
+            for other in _without_lr(name, r"\d+")
         )
-    stems = [file.stem for file in path.glob("*") if _is_image(file)]
-    lr_stems = [stem for stem in stems if re.search(r"[_-]LR([_-]?x\d+)?$", stem)]
-    if lr_stems and len(lr_stems) < len(stems):
-        raise ValueError(
-            f"{path} contains both HR and LR files, such as {lr_stems[0]}. Move the LR"
-            " files to another folder and name it by `lr_path`."
+    ]
+    if partners or 0 < len(marked) < len(names):
+        return (
+            f"both HR and LR files, such as {(partners or marked)[0]}. Move the LR"
+            " files to another folder and name it by `lr_path`"
         )
+    return None
 
 
 def _shrunk(hr, factor):
@@ -251,6 +305,24 @@ def _name(file, path):
 
 def _partners(names, lr_path, scale):
     """Returns a list of LR files for every name."""
+    partners = {name: [] for name in names}
+    plain = {_without_hr(name): name for name in names}
+    for file in image_files(lr_path):
+        name = _name(file, lr_path)
+        stripped = _without_lr(name, scale)
+        found = [n for n in (name, *stripped) if n in partners or n in plain]
+        if found:
+            name = found[0]
+            partners[name if name in partners else plain[name]].append(file)
+    return [partners[name] for name in names]
+
+
+def _without_hr(name):
+    return _strip(name, "hr", r"[_-]hr$")
+
+
+def _without_lr(name, scale):
+    """Returns what the name of an LR file may be without what marks it as one."""
     way, factor = "(bicubic|bic|bi)", rf"([_-]?x{scale}([mdw]\d?)?)"
     # The shortest first, because the name of a photo may end in "_bi" as well.
     endings = (
@@ -258,16 +330,7 @@ def _partners(names, lr_path, scale):
         rf"[_-]lr{factor}?$",
         rf"[_-](({way}[_-]?)?lr[_-]?{way}?|{way}){factor}?$",
     )
-    partners = {name: [] for name in names}
-    plain = {_strip(name, "hr", r"[_-]hr$"): name for name in names}
-    for file in image_files(lr_path):
-        name = _name(file, lr_path)
-        stripped = [_strip(name, "lr", ending) for ending in endings]
-        found = [n for n in (name, *stripped) if n in partners or n in plain]
-        if found:
-            name = found[0]
-            partners[name if name in partners else plain[name]].append(file)
-    return [partners[name] for name in names]
+    return [_strip(name, "lr", ending) for ending in endings]
 
 
 def _strip(name, beginning, ending):

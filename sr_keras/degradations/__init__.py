@@ -11,6 +11,7 @@ random degradation needs a seed and gives the same result for the same seed.
     GaussianNoise((0.0, 0.1))(images, seed=1)               # a random strength
     Compose([GaussianBlur((0.5, 3.0)), Downscale(4), JPEG((30, 95))])(hr, seed=1)
     get("crappify", scale=4)(hr, seed=1)                    # by name
+    get([darken, "blur"], scale=4)(hr)                      # after a function of yours
     SecondOrder(4)(hr, seed=1)                              # like photos online
 
 On two cores, the pipeline makes 48 (`crappify`), 27 (`second_order`) or 42 (`shuffled`)

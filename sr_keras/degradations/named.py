@@ -48,7 +48,9 @@ def get(degradation, scale):
 
     Args:
         degradation: None for "bicubic", one of `NAMES`, a dict for `deserialize`, a
-            function for `Function`, or a `Degradation`.
+            function for `Function`, a `Degradation`, or a list of these for `Compose`.
+            In a list, functions keep the size of the image and names shrink it by
+            `scale`.
         scale: Factor by which images shrink; 1 keeps their size.
 
     Raises:
@@ -56,6 +58,8 @@ def get(degradation, scale):
     """
     if degradation is None:
         degradation = "bicubic"
+    if isinstance(degradation, (list, tuple)):
+        degradation = Compose([_step(step, scale) for step in degradation])
     if isinstance(degradation, dict):
         degradation = deserialize(degradation)
     if isinstance(degradation, Degradation):
@@ -69,3 +73,12 @@ def get(degradation, scale):
         return Function(degradation, check_scale(scale))
     check_name("a degradation", degradation, NAMES)
     return _NAMED[degradation](check_scale(scale))
+
+
+def _step(step, scale):
+    """Returns a degradation of a list, of which only some change the size."""
+    if isinstance(step, dict):
+        step = deserialize(step)
+    if isinstance(step, Degradation):
+        return step
+    return get(step, 1 if callable(step) else scale)

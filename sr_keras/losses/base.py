@@ -70,8 +70,8 @@ def check_size(images, smallest, name):
         )
 
 
-def one_per_image(sample_weight):
-    """Returns sample weights, after a check that there is one per image."""
+def one_per_image(sample_weight, images):
+    """Returns sample weights, after a check that each image has one."""
     if sample_weight is None:
         return None
     shape = (
@@ -80,7 +80,7 @@ def one_per_image(sample_weight):
         else np.shape(sample_weight)
     )
     if getattr(shape, "rank", 1) is None:  # in a graph that TensorFlow generalized
-        return ops.reshape(sample_weight, (-1,))
+        return ops.reshape(sample_weight, ops.shape(images)[:1])  # or fails there
     if len(shape) > 1:
         raise ValueError(
             "`sample_weight` must have the shape (batch,): one weight per image."
@@ -93,5 +93,6 @@ class ImageLoss(keras.losses.Loss):
     """A loss that checks its arguments before Keras casts and broadcasts them."""
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        to_float32(y_true, y_pred)
-        return super().__call__(y_true, y_pred, one_per_image(sample_weight))
+        images, _ = to_float32(y_true, y_pred)
+        weights = one_per_image(sample_weight, images)
+        return super().__call__(y_true, y_pred, weights)

@@ -14,7 +14,7 @@ from sr_keras.losses.similarity import HFENN, MSSSIM, PSNR, SSIM
 
 @keras.saving.register_keras_serializable(package="sr_keras")
 class FunctionLoss(ImageLoss):
-    """Turns a function into a loss, so that it can be a term of a `WeightedSum`.
+    """Turns a function into a loss that checks images and sample weights.
 
     Args:
         function: Takes `(y_true, y_pred)` and returns a loss for each image, for each
@@ -120,10 +120,7 @@ def _weighted(pair):
         raise ValueError(
             f"The weight of a loss must be a number. Received: weight={weight!r}"
         )
-    loss = get(loss)
-    if not isinstance(loss, keras.losses.Loss):
-        loss = FunctionLoss(loss)
-    return float(weight), loss
+    return float(weight), get(loss)
 
 
 @keras.saving.register_keras_serializable(package="sr_keras")
@@ -143,7 +140,7 @@ class LossTerm(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = to_float32(y_true, y_pred)
         values = mean_per_image(self.loss.call(y_true, y_pred))
-        super().update_state(values, one_per_image(sample_weight))
+        super().update_state(values, one_per_image(sample_weight, values))
 
     def get_config(self):
         return {**super().get_config(), "loss": keras.losses.serialize(self.loss)}
@@ -187,17 +184,20 @@ def get(loss):
             - A pair of a name and a dict of arguments.
             - A list of pairs `(weight, loss)`, for a `WeightedSum`. Each loss may be
               anything in this list.
-            - A `keras.losses.Loss` or a function, which is returned unchanged.
+            - A function of `(y_true, y_pred)`, for a `FunctionLoss`.
+            - A `keras.losses.Loss`, which is returned unchanged.
 
     Returns:
-        A `keras.losses.Loss`, or the function that was given.
+        A `keras.losses.Loss`.
 
     Raises:
         ValueError: If `loss` is none of these. If the name is unknown, the message
             suggests the nearest ones.
     """
-    if callable(loss):
+    if isinstance(loss, keras.losses.Loss):
         return loss
+    if callable(loss):
+        return FunctionLoss(loss)
     if isinstance(loss, str):
         check_name("a loss", loss, NAMES)
         return NAMES[loss]()

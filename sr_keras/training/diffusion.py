@@ -8,6 +8,7 @@ from sr_keras import losses
 from sr_keras.checks import check_counts
 from sr_keras.images import to_float
 from sr_keras.models.denoiser import denoiser_upscaler
+from sr_keras.models.network import scale_of
 from sr_keras.training import distribution, gan_steps, noise
 
 
@@ -83,6 +84,11 @@ class Diffusion(keras.Model):
             name="step",
         )
         self.built = True  # All variables exist, so that weights can be loaded.
+
+    @property
+    def scale(self):
+        """The upscaling factor."""
+        return scale_of(self.denoiser)
 
     def compile(self, optimizer, loss="l2", **kwargs):
         """Configures the training.

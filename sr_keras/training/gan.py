@@ -10,6 +10,7 @@ from keras import ops
 from sr_keras.checks import check_counts, check_numbers
 from sr_keras.images import to_float
 from sr_keras.losses import WeightedSum
+from sr_keras.models.network import scale_of
 from sr_keras.training import distribution, gan_steps
 
 
@@ -264,6 +265,11 @@ class GAN(keras.Model):
     @property
     def metrics(self):
         return [*super().metrics, *self.trackers.values()]
+
+    @property
+    def scale(self):
+        """The upscaling factor of the generator."""
+        return scale_of(self.generator)
 
     # Objectives
 

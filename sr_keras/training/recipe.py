@@ -31,6 +31,11 @@ from sr_keras.training.vae import VAE
 WEIGHTS_FILE = "final.weights.h5"
 ENCODER_FILE = "final_encoder.weights.h5"  # of a VAE
 
+# What a setting may be besides JSON, in lower case
+_CONSTANTS = {"none": None, "true": True, "false": False}
+# Fields that name things: a folder may be called 2024
+_NAME_FIELDS = ("name", "data", "lr_data", "validation", "weights", "init_from")
+
 _SCHEDULES = ("constant", "cosine", "halving")
 
 
@@ -592,6 +597,29 @@ def from_json(values):
         return KINDS[kind](**values)
     except TypeError as error:
         raise ValueError(f"The recipe is not complete: {error}") from error
+
+
+def parse_setting(text):
+    """Returns `(field, value)` of a field that is given as the text "FIELD=VALUE".
+
+    The value is JSON, a constant of Python (None, True or False), or a string.
+
+    Raises:
+        ValueError: If the text has another form.
+    """
+    field, equals, value = text.partition("=")
+    if not equals or not field:
+        raise ValueError(f"--set must be FIELD=VALUE. Received: {text}")
+    if value.lower() in _CONSTANTS:
+        parsed = _CONSTANTS[value.lower()]
+    else:
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+    if field in _NAME_FIELDS and isinstance(parsed, (bool, int, float)):
+        parsed = value
+    return field, parsed
 
 
 def optimizers():

@@ -1,9 +1,11 @@
 """The recipes of the shipped weights, and of the demo."""
 
 import dataclasses
+import pathlib
 
-from sr_keras import degradations
-from sr_keras.training.recipe import GANRecipe, Recipe, VAERecipe
+from sr_keras import degradations, files
+from sr_keras.checks import check_name
+from sr_keras.training.recipe import GANRecipe, Recipe, VAERecipe, from_json
 
 # 491 photos: the train and test parts of BSDS500 and the 91 images of Yang et al.
 PHOTOS = ("bsds500/train", "bsds500/test", "t91")
@@ -516,3 +518,19 @@ _TABLE = {
 RECIPES = {
     name: dataclasses.replace(recipe, name=name) for name, recipe in _TABLE.items()
 }
+
+
+def find(name):
+    """Returns a recipe by its name, or by the path of a JSON file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is no such recipe, or the file does not hold one.
+    """
+    if pathlib.Path(name).suffix != ".json":
+        check_name("a recipe", name, RECIPES)
+        return RECIPES[name]
+    values = files.read_json(name)
+    if values is None:
+        raise FileNotFoundError(f"There is no recipe file {name}")
+    return from_json(values)

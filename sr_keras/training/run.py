@@ -91,7 +91,7 @@ def train(
             " recipe names are its field `validation`. Received: dataset=None,"
             f" validation={validation}"
         )
-    with _locked(folder, distribute):
+    with locked(folder, distribute):
         recipe = _check_folder(folder, recipe, resume)
         for name, pairs in (("dataset", dataset), ("validation", validation)):
             if pairs is not None and pairs.scale != recipe.scale:
@@ -168,7 +168,7 @@ def _history(recipe, run):
 
 
 @contextlib.contextmanager
-def _locked(folder, distribute):
+def locked(folder, distribute=None):
     """Keeps other processes out of a run's folder, and checks that it is writable."""
     if not distribution.is_first_process(distribute):
         yield  # the first of several processes holds the lock
@@ -237,28 +237,14 @@ def _check_folder(folder, recipe, resume):
         return read_recipe(folder)
     if not (folder / "recipe.json").is_file():
         return recipe
-    former = read_recipe(folder)
-    if recipe.precision == "auto":  # what it resolved to when the run was started
-        recipe = dataclasses.replace(recipe, precision=former.precision)
-    then, now = former.as_json(), recipe.as_json()
-    changes = {k: (then.get(k), v) for k, v in now.items() if then.get(k) != v}
-    texts = {
-        name: f"{name} was {old!r} and is {new!r}"
-        for name, (old, new) in changes.items()
-    }
-    refused = [text for name, text in texts.items() if name not in CHANGEABLE]
-    if refused:
-        raise ValueError(
-            f"The run in {folder} cannot be resumed with other settings:"
-            f" {'; '.join(refused)}. Start another run from its weights instead"
-            f" (`weights`: {folder})."
-        )
+    recipe, changes = resumed(recipe, read_recipe(folder), folder)
     done = _steps_done(folder)
     if recipe.steps < done:
         raise ValueError(
             f"The run in {folder} has already done {done} steps. `steps` must be at"
             f" least as many. Received: steps={recipe.steps}"
         )
+    texts = _texts(changes)
     useless = [text for name, text in texts.items() if name not in ("name", "steps")]
     if recipe.steps == done and useless:
         raise ValueError(
@@ -274,6 +260,42 @@ def _check_folder(folder, recipe, resume):
                 stacklevel=3,
             )
     return recipe
+
+
+def resumed(recipe, former, folder):
+    """Compares a recipe with that of the run that it shall resume.
+
+    Args:
+        recipe: A `Recipe`.
+        former: The `Recipe` that the run was started with.
+        folder: Folder of the run, for the message.
+
+    Returns:
+        `(recipe, changes)`: the recipe, in the precision that "auto" resolved to when
+        the run was started, and a dict of `(old, new)` by the names of fields.
+
+    Raises:
+        ValueError: If a field differs that is not in `CHANGEABLE`.
+    """
+    if recipe.precision == "auto":
+        recipe = dataclasses.replace(recipe, precision=former.precision)
+    then, now = former.as_json(), recipe.as_json()
+    changes = {k: (then.get(k), v) for k, v in now.items() if then.get(k) != v}
+    refused = [text for k, text in _texts(changes).items() if k not in CHANGEABLE]
+    if refused:
+        raise ValueError(
+            f"The run in {folder} cannot be resumed with other settings:"
+            f" {'; '.join(refused)}. Start another run from its weights instead"
+            f" (`weights`: {folder})."
+        )
+    return recipe, changes
+
+
+def _texts(changes):
+    return {
+        name: f"{name} was {old!r} and is {new!r}"
+        for name, (old, new) in changes.items()
+    }
 
 
 def _names_of(dataset, validation):

@@ -9,6 +9,7 @@ from keras import ops
 from sr_keras import losses, metrics, plotting
 from sr_keras.checks import check_counts, check_numbers, is_count
 from sr_keras.images import to_float
+from sr_keras.models.network import scale_of
 from sr_keras.models.vae import vae_upscaler
 from sr_keras.training import distribution, gan_steps, noise
 
@@ -89,6 +90,11 @@ class VAE(keras.Model):
         )
         self.built = True  # All variables exist, so that weights can be loaded.
 
+    @property
+    def scale(self):
+        """The upscaling factor."""
+        return scale_of(self.upscaler)
+
     def compile(
         self,
         optimizer,
@@ -134,8 +140,6 @@ class VAE(keras.Model):
         # Without variables the state of the optimizer could not be loaded.
         self.optimizer.build(self.trainable_variables)
         self.compare = losses.get(loss)
-        if not isinstance(self.compare, keras.losses.Loss):
-            self.compare = losses.FunctionLoss(self.compare)
         self.kl_weight = kl_weight
         self.mean_weight = mean_weight
         self.annealing_steps = annealing_steps

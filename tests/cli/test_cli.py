@@ -10,6 +10,7 @@ import preloaded
 import pytest
 import skimage.data
 
+import sr_keras as sr
 from sr_keras import cli, files, images, inference, models, training, weights
 
 
@@ -630,6 +631,14 @@ def test_leaderboard(call, tmp_path, monkeypatch):
     assert f"{rows[1]['mean']['psnr_y']:.2f}" in out
     assert images.read(results / "leaderboard.png").ndim == 3
 
+    lr = np.asarray(sr.degradations.get("blur", 4)(photo))
+    images.write(tmp_path / "small" / "astronautx4.png", lr)
+    call("leaderboard", *arguments, "--lr-data", tmp_path / "small")
+    again = json.loads(scores.read_text())["models"]
+    means = [{r["model"]: r["mean"] for r in found} for found in (rows, again)]
+    assert means[0]["Bob"]["psnr_y"] == means[1]["Bob"]["psnr_y"]
+    assert means[0]["bicubic"]["psnr_y"] > means[1]["bicubic"]["psnr_y"] + 0.1
+
     code, _, err = call("leaderboard", *arguments, "--extra", "vfi")
     assert code == 2
     assert "'vfi' is not the name of an extra score" in last_line(err)
@@ -646,6 +655,24 @@ def test_leaderboard(call, tmp_path, monkeypatch):
     code, _, err = call("leaderboard", tmp_path / "x", "--data", tmp_path / "hr")
     assert code == 2
     assert "There is no folder" in last_line(err)
+
+
+def test_evaluate_on_lr_files(call, photos, tmp_path):
+    dataset = sr.datasets.folder(photos, 2, degradation="blur")
+    for name, (lr, _) in zip(dataset.names, dataset, strict=True):
+        images.write(tmp_path / "small" / f"{name}x2.png", lr)
+    arguments = ("evaluate", "bicubic", "--scale", 2, "--data", photos)
+    json_file = tmp_path / "scores.json"
+    for options in (("--lr-data", tmp_path / "small"), ("--degradation", "blur")):
+        code, _, err = call(*arguments, *options, "--json", json_file)
+        assert code == 0, err
+        found = json.loads(json_file.read_text())["mean"]["psnr_y"]
+        expected = sr.evaluate("bicubic", dataset)["mean"]["psnr_y"]
+        assert found == pytest.approx(expected, abs=1e-4)
+    both = ("--lr-data", tmp_path / "small", "--degradation", "blur")
+    code, _, err = call(*arguments, *both)
+    assert code == 2
+    assert "cannot be combined" in last_line(err)
 
 
 def test_evaluate_on_degradations_by_name_and_of_a_module(

@@ -150,6 +150,7 @@ def test_a_folder_of_sets_is_refused(tmp_path):
         ("hr", "LR_x4"),
         ("hr", "lrx4"),
         ("HR", "LR_bicubic_x4"),
+        ("HR", "X4"),
         ("train_HR", "train_LR"),
         ("train_hr", "train_lr_bicubic/x4"),
     ],
@@ -211,6 +212,7 @@ def test_paths_of_the_hr_files(tmp_path, monkeypatch):
     assert both.hr_files == [a, b, None]
 
 
+@pytest.mark.filterwarnings("ignore:.* contains ")
 @pytest.mark.parametrize(
     "files, message",
     [
@@ -219,6 +221,19 @@ def test_paths_of_the_hr_files(tmp_path, monkeypatch):
         (("lr/a.png", "photos/a.png"), "contains lr but no HR folder. .*lr, photos"),
         (("a_HR.png", "a_LR.png"), "both HR and LR files, such as a_LR"),
         (("a.png", "a_LRx4.png"), "both HR and LR files, such as a_LRx4"),
+        (("a.png", "ax4.png"), "both HR and LR files, such as ax4"),
+        (("a.png", "ax2m.png"), "both HR and LR files, such as ax2m"),
+        (("a.png", "b.png", "b_bicLRx4.png"), "both HR .*, such as b_bicLRx4"),
+        (("a_hr.png", "a_lr.png"), "both HR and LR files, such as a_lr"),
+        (("sub/a.png", "sub/lr_a.png"), "both HR and LR files, such as sub/lr_a"),
+        (("HR/a.png", "X2/a.png"), "none .* scale 4: .*X2"),
+        (("a_HR/b.png", "a_LR_bicubic/X4/bx4.png"), "LR files in a_LR_bicubic beside"),
+        (("train/hr/a.png", "train/lr/a.png"), "LR files in train/lr beside"),
+        (("train_HR/a.png", "train_LR/a.png"), "LR files in train_LR beside"),
+        (("hr_train/a.png", "lr_train/a.png"), "LR files in lr_train beside"),
+        (("GT/a.png", "LQ/a.png"), "LR files in LQ beside the HR photos in GT"),
+        (("y/GT/a.png", "y/X4/a.png"), "LR files in y/X4 beside the HR .* in y/GT"),
+        (("a.png", "LR_x4/a.png"), "LR files in LR_x4 beside the HR photos in"),
     ],
 )
 def test_what_looks_like_lr_files_is_not_ignored(files, message, tmp_path):
@@ -226,6 +241,26 @@ def test_what_looks_like_lr_files_is_not_ignored(files, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         folder(tmp_path, 4)
     folder(tmp_path, 4, degradation="bicubic")
+
+
+def test_lr_files_among_photos_that_are_degraded_are_mentioned(tmp_path):
+    write(tmp_path, "GT/a.png", "LQ/a.png")
+    with pytest.warns(UserWarning, match="LQ beside .* in GT.* as HR photos"):
+        assert len(folder(tmp_path, 4, degradation="blur")) == 2
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("a.png", "box4.png", "collr.png", "x4.png"),
+        ("left/a.png", "left/b_lr.png", "left/b_ll.png"),
+        ("GT/a.png", "chlorine/a.png", "hrx4/a.png"),
+        ("x2/a.png", "x4/a.png"),
+    ],
+)
+def test_names_that_only_resemble_those_of_lr_files(files, tmp_path):
+    write(tmp_path / "all", *files)
+    assert len(folder(tmp_path / "all", 4)) == len(files)
 
 
 def test_shrunk_photos(tmp_path):
