@@ -194,9 +194,9 @@ def _build_optimizers_before_tracing():
     make_train_function = keras.Model.make_train_function
 
     def build_and_make(model, *args, **kwargs):
-        optimizer = model.optimizer
-        if model.built and optimizer is not None and not optimizer.built:
-            optimizer.build(model.trainable_variables)
+        is_built = all(layer.built for layer in model.layers)
+        if is_built and model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         return make_train_function(model, *args, **kwargs)
 
     keras.Model.make_train_function = build_and_make
