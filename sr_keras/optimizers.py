@@ -113,18 +113,20 @@ class SOAP(keras.optimizers.Optimizer):
 
         self.assign(momentum, ops.reshape(average, variable.shape))
         self.assign_sub(variable, ops.reshape(change, variable.shape))
-        for axis, other in enumerate((gradient, ops.transpose(gradient))):
-            product, basis = products[axis], bases[axis]
-            if product is None:
-                continue
+        axes = [axis for axis in (0, 1) if bases[axis] is not None]
+        for axis in axes:
+            other = gradient if axis == 0 else ops.transpose(gradient)
             latest = ops.matmul(other, ops.transpose(other))
-            self.assign_add(product, (1 - self.beta_2) * (latest - product))
-            new_basis, square = ops.cond(
+            difference = latest - products[axis]
+            self.assign_add(products[axis], (1 - self.beta_2) * difference)
+        if axes:  # one condition for both, because it takes long to trace
+            new_bases, square = ops.cond(
                 ops.equal(self.iterations % self.precondition_frequency, 0),
-                lambda p=product, b=basis, s=square, a=axis: _update_basis(p, b, s, a),
-                lambda b=basis, s=square: (ops.convert_to_tensor(b), s),
+                lambda: _update_bases(products, bases, square, axes),
+                lambda: ([ops.convert_to_tensor(bases[axis]) for axis in axes], square),
             )
-            self.assign(basis, new_basis)
+            for axis, basis in zip(axes, new_bases, strict=True):
+                self.assign(bases[axis], basis)
         self.assign(squares, ops.reshape(square, variable.shape))
 
     def get_config(self):
@@ -163,6 +165,15 @@ def _rotate_back(matrix, bases):
             None if columns is None else ops.transpose(columns),
         ),
     )
+
+
+def _update_bases(products, bases, square, axes):
+    """Updates the bases of a kernel, and the squares with them."""
+    new_bases = []
+    for axis in axes:
+        basis, square = _update_basis(products[axis], bases[axis], square, axis)
+        new_bases.append(basis)
+    return new_bases, square
 
 
 def _update_basis(product, basis, square, axis):

@@ -167,6 +167,7 @@ def _become(job, streams):
     sys.path[1:1] = [path for path in paths if path and path not in sys.path]
     if "JPY_PARENT_PID" in os.environ:  # a kernel ends together with the server
         os.environ["JPY_PARENT_PID"] = str(os.getppid())
+        _build_optimizers_before_tracing()
     if "MPLBACKEND" in os.environ:  # which Matplotlib has read already
         sys.modules["matplotlib"].rcParams["backend"] = os.environ["MPLBACKEND"]
     if first == "-c":
@@ -180,6 +181,25 @@ def _become(job, streams):
     else:
         sys.argv = [first, *arguments]
         runpy.run_path(first, run_name="__main__")
+
+
+def _build_optimizers_before_tracing():
+    """Has a training step traced once instead of twice, which is most of its time.
+
+    Keras creates the variables of an optimizer in the first step. If that step is
+    compiled, TensorFlow traces it again, without their creation.
+    """
+    import keras
+
+    make_train_function = keras.Model.make_train_function
+
+    def build_and_make(model, *args, **kwargs):
+        is_built = all(layer.built for layer in model.layers)
+        if is_built and model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        return make_train_function(model, *args, **kwargs)
+
+    keras.Model.make_train_function = build_and_make
 
 
 if __name__ == "__main__":

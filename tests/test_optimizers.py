@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import preloaded
 import pytest
+import tensorflow as tf
 
 from sr_keras import datasets, optimizers
 from sr_keras.optimizers import SOAP
@@ -94,6 +95,16 @@ def test_the_squares_follow_their_eigenvectors(axis):
     order = [1, 2, 0]  # the largest eigenvalue first
     np.testing.assert_allclose(np.abs(basis), np.eye(3)[:, order], atol=1e-6)
     np.testing.assert_array_equal(moved, np.take(square, order, axis))
+
+
+def test_a_step_has_one_condition_for_each_kernel():
+    model = dense(SOAP())
+    model.optimizer.build(model.trainable_variables)
+    step = tf.function(model.optimizer.apply)
+    gradients = [tf.ones_like(variable) for variable in model.trainable_variables]
+    graph = step.get_concrete_function(gradients).graph
+    conditions = [op.name for op in graph.get_operations() if op.type.endswith("If")]
+    assert len(conditions) == 1  # of two variables, one is a bias
 
 
 def test_serialization_round_trip():

@@ -44,13 +44,15 @@ here = sr.course.start(
     minutes=(1, 3, 2),
     toy=(300, 1500, 1500),
     drawn=(30, 1500, 2500),
-    stones=(6, 150, 150),
-    steps=(2, 12, 100),
+    stones=(3, 150, 150),
+    steps=(1, 12, 100),
     epochs=(1, 15, 15),
     discriminator=(2, 80, 200),
     failed=(40, 400, 400),
+    amounts=((0.5, 0.75, 1), (0, 0.25, 0.5, 0.75, 1), (0, 0.25, 0.5, 0.75, 1)),
     seeds=(1, 3, 3),
     lr_patch_size=(8, 16, 16),
+    eager=(True, False, False),  # a few steps take less time than tracing a graph
 )
 
 # %% [markdown]
@@ -495,7 +497,7 @@ title = "x4; PSNR on luma and LPIPS, 4 pixels cut"
 keras.utils.set_random_seed(0)
 schedule = keras.optimizers.schedules.CosineDecay(3e-4, here.stones)
 control = Pixels(pretrained())
-control.compile(keras.optimizers.Adam(schedule, beta_1=0.5))
+control.compile(keras.optimizers.Adam(schedule, beta_1=0.5), run_eagerly=here.eager)
 with_l1, _ = train_on_stones(control)
 
 keras.utils.set_random_seed(0)
@@ -503,6 +505,7 @@ adversary = WithDiscriminator(pretrained(), sr.models.patchgan(24, num_layers=2)
 adversary.compile(
     keras.optimizers.Adam(schedule, beta_1=0.5),
     keras.optimizers.Adam(4e-4, beta_1=0.5),
+    run_eagerly=here.eager,
 )
 with_discriminator, losses = train_on_stones(adversary)
 last = f"step {len(stone_batches)}"
@@ -606,6 +609,7 @@ gan.compile(
     keras.optimizers.Adam(1e-4),
     losses=[(1.0, "l1"), (1e-2, content)],
     adversarial_weight=5e-3,
+    run_eagerly=here.eager,
 )
 fake = third.generator(lr_batch)
 real_logits = gan.discriminate(hr_batch, lr_batch)  # a list, one for each output
@@ -856,9 +860,8 @@ sr.plotting.comparison(
 # which amount has the best PSNR, and which the best LPIPS?
 
 # %%
-amounts = (0, 0.25, 0.5, 0.75, 1)
 blends = {}
-for amount in amounts:
+for amount in here.amounts:
     network = sr.models.load("edsr-x4-photos-srgan", detail=amount)
     blends[f"detail={amount:g}"] = sr.upscale(network, lr_images["gravel"], tile=None)
 half = sr.models.blend(networks["L1"], networks["SRGAN"], 0.5)
@@ -868,7 +871,7 @@ np.testing.assert_array_equal(same, blends["detail=0.5"])
 fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 points = np.array([scores_of(motifs["gravel"], image) for image in blends.values()])
 ax.plot(points[:, 0], points[:, 1], "o-", color="#0072B2")
-for amount, point in zip(amounts, points, strict=True):
+for amount, point in zip(here.amounts, points, strict=True):
     ax.annotate(f"{amount:g}", point, (6, 4), textcoords="offset points")
 ax.set(xlabel="PSNR (dB), higher is better", ylabel="LPIPS, lower is better")
 ax.set_title("Gravel: how much of SRGAN is blended in", fontsize=10)
@@ -1154,6 +1157,7 @@ unet_gan.compile(
     losses=[(1.0, "l1")],
     adversarial_weight=1e-2,
     discriminator_warmup_loss=1.3,
+    run_eagerly=here.eager,
 )
 
 

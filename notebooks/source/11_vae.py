@@ -45,7 +45,7 @@ import sr_keras as sr
 here = sr.course.start(
     minutes=(0.9, 4, 2),
     world_steps=(300, 600, 1000),
-    mixed_steps=(300, 800, 1500),
+    mixed_steps=(150, 800, 1500),
     trials=(1, 4, 4),
     trial_steps=(120, 400, 400),
     glyph_steps=(60, 3000, 3000),

@@ -44,7 +44,7 @@ import sr_keras as sr
 here = sr.course.start(
     minutes=(0.7, 2, 2),
     side=(96, 320, 320),
-    num_tile_sizes=(2, 4, 4),
+    num_tile_sizes=(1, 4, 4),
     frames=(5, 12, 12),
     repeats=(2, 9, 9),
     formats=(

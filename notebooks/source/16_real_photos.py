@@ -42,7 +42,7 @@ if importlib.util.find_spec("sr_keras") is None:
 
 import sr_keras as sr
 
-here = sr.course.start(minutes=(0.7, 1, 1), num_blends=(3, 5, 5))
+here = sr.course.start(minutes=(0.6, 1, 1), side=(240, 400, 400), num_blends=(3, 5, 5))
 
 # %% [markdown]
 # ## A photo as it comes
@@ -495,10 +495,11 @@ pairs = zip(start.get_weights(), gan.get_weights(), strict=True)
 between.set_weights([0.5 * a + 0.5 * b for a, b in pairs])
 
 package_blend = sr.models.blend(start, gan, 0.5)
-gravel = np.repeat(data.gravel()[:400, :400, None], 3, axis=2)
+gravel = np.repeat(data.gravel()[: here.side, : here.side, None], 3, axis=2)
 gravel_lr = jpeg(resize(gravel, 1 / scale), quality=60)
 x = sr.images.to_float(gravel_lr)[None]
-np.testing.assert_allclose(between(x), package_blend(x), atol=1e-5)
+of_blend = between(x)
+np.testing.assert_allclose(of_blend, package_blend(x), atol=1e-5)
 
 # %% [markdown]
 # The package finds the partner in the history of the GAN's file, which names the weights that its
@@ -509,10 +510,11 @@ np.testing.assert_allclose(between(x), package_blend(x), atol=1e-5)
 
 # %%
 loaded = sr.models.load("rrdb-x4-photos-gan", detail=0.5)
-np.testing.assert_allclose(loaded(x), between(x), atol=1e-5)
-mean_picture = (start(x) + gan(x)) / 2
-difference = 255 * np.abs(np.asarray(between(x) - mean_picture))
-apart = 255 * np.abs(np.asarray(start(x) - gan(x)))
+np.testing.assert_allclose(loaded(x), of_blend, atol=1e-5)
+of_start, of_gan = start(x), gan(x)
+mean_picture = (of_start + of_gan) / 2
+difference = 255 * np.abs(np.asarray(of_blend - mean_picture))
+apart = 255 * np.abs(np.asarray(of_start - of_gan))
 print(f"both networks differ by {apart.mean():.2f} grey levels on average,")
 print(f"the blend from the mean of their pictures by {difference.mean():.2f}")
 
@@ -524,10 +526,8 @@ print(f"the blend from the mean of their pictures by {difference.mean():.2f}")
 
 # %%
 amounts = np.linspace(0, 1, here.num_blends)
-strip = {
-    f"detail {d:g}": sr.upscale(sr.models.blend(start, gan, d), gravel_lr)
-    for d in amounts
-}
+blends = {d: sr.models.blend(start, gan, d) for d in amounts}
+strip = {f"detail {d:g}": sr.upscale(blends[d], gravel_lr) for d in amounts}
 sr.plotting.comparison(
     {**strip, "HR": gravel}, crop=(100, 100, 120, 120), columns=3, whole=False
 )
@@ -839,8 +839,7 @@ for name, photo in {"face": data.astronaut()[30:190, 150:310], "grass": grass}.i
     small_photo = jpeg(resize(photo, 0.5), 60)
     panels[f"{name}: original, enlarged by 2"] = resize(photo, 2)
     for d in (0, 0.5, 1):
-        network = sr.models.blend(start, gan, d)
-        panels[f"{name}: {d}"] = sr.upscale(network, small_photo)
+        panels[f"{name}: {d}"] = sr.upscale(blends[d], small_photo)
 sr.plotting.comparison(panels, crop=(90, 70, 180, 180), columns=4, whole=False)
 
 # %% [markdown] tags=["solution"]

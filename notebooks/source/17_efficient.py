@@ -40,10 +40,13 @@ if importlib.util.find_spec("sr_keras") is None:
 import sr_keras as sr
 
 here = sr.course.start(
-    minutes=(0.8, 4, 2),
+    minutes=(0.5, 4, 2),
+    draws=(100, 1000, 1000),
     steps=(150, 700, 3000),
-    steps_of_span=(8, 1000, 4000),
+    steps_of_span=(4, 1000, 4000),
+    rates=((3e-3,), (3e-3, 1e-2), (3e-3, 1e-2)),
     seeds=(1, 2, 2),
+    compared=(3, 5, 5),
     sides=((8, 16), (8, 16, 32, 48), (8, 16, 32, 64)),
 )
 
@@ -199,12 +202,12 @@ print("non-local means is attention with fixed queries and keys")
 
 # %%
 for d in (4, 64, 1024):
-    q, k = rng.normal(size=(2, 1000, 64, d))
+    q, k = rng.normal(size=(2, here.draws, 64, d))
     products = (q[:, :1] * k).sum(axis=-1)  # one query, 64 keys
     for name, values in (("q k", products), ("q k / sqrt(d)", products / d**0.5)):
         largest = ops.convert_to_numpy(ops.softmax(values)).max(axis=-1).mean()
         print(f"d = {d:4}, {name:13}: std {values.std():5.2f},", end=" ")
-        print(f"largest weight {largest:.2f} (mean of 1000)")
+        print(f"largest weight {largest:.2f} (mean of {here.draws})")
 
 # %% [markdown]
 # Without the square root, the standard deviation of the products is $\sqrt d$. With 1024
@@ -908,7 +911,7 @@ def train(network, rate):
 train_pairs = sr.datasets.samples(4).subset([0, 1])  # astronaut and coffee
 batches = sr.pipeline.training_batches(train_pairs, lr_patch_size=16, batch_size=8)
 trained, psnrs = {}, {}
-for rate in (3e-3, 1e-2):
+for rate in here.rates:
     for seed in range(here.seeds):
         keras.utils.set_random_seed(seed)
         trained["wide", rate, seed] = sr.models.span(4, 16, num_blocks=2)
@@ -917,7 +920,7 @@ for rate in (3e-3, 1e-2):
             psnrs[kind, rate, seed] = train(trained[kind, rate, seed], rate)
 
 # %%
-for rate in (3e-3, 1e-2):
+for rate in here.rates:
     for kind in ("wide", "narrow"):
         scores = [f"{psnrs[kind, rate, seed]:.2f}" for seed in range(here.seeds)]
         print(f"learning rate {rate:5}, {kind:6}: {' and '.join(scores)} dB")
@@ -993,7 +996,7 @@ def measured(models):
 # %%
 shipped_names = ("espcn-x4-bsds", "fsrcnn-x4-bsds", "edsr-x4-bsds-small")
 shipped_names += ("rcan-x4-bsds-small", "edsr-x4-bsds")
-rows = measured({name: sr.models.load(name) for name in shipped_names})
+rows = measured({name: sr.models.load(name) for name in shipped_names[: here.compared]})
 print(
     "processor time: motorcycle x4; PSNR: cat and motorcycle, luma, 4 pixels cut, 8 bits"
 )

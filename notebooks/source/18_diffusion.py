@@ -40,10 +40,11 @@ import sr_keras as sr
 
 here = sr.course.start(
     minutes=(0.9, 2, 2),
-    first_steps=(4, 30, 100),
-    more_steps=(8, 70, 900),
-    l1_steps=(8, 40, 500),
-    vae_steps=(8, 150, 1500),
+    first_steps=(1, 30, 100),
+    more_steps=(2, 70, 900),
+    l1_steps=(1, 40, 500),
+    vae_steps=(1, 150, 1500),
+    eager=(True, False, False),  # a few steps take less time than tracing a graph
     photos=(4, 12, 32),
     draws=(8, 16, 64),
 )
@@ -522,7 +523,7 @@ def batches(seed, size=32):
         yield photograph(chosen, rng), known[chosen]
 
 
-model.compile(keras.optimizers.Adam(2e-3, global_clipnorm=1.0))
+model.compile(keras.optimizers.Adam(2e-3, global_clipnorm=1.0), run_eagerly=here.eager)
 data = batches(seed=4)
 test = np.random.default_rng(5).integers(0, len(known), 8)
 test_lr = photograph(test, np.random.default_rng(6))
@@ -641,7 +642,7 @@ print(f"B: exact {exact[b]:.0%}, network {found[b]:.0%}")
 # %%
 copy = sr.models.denoiser(scale, **options, weights="glyphs-diffusion")
 regression = sr.models.denoiser_upscaler(copy)
-regression.compile(keras.optimizers.Adam(3e-4), loss="mae")
+regression.compile(keras.optimizers.Adam(3e-4), loss="mae", run_eagerly=here.eager)
 regression.fit(batches(9), steps_per_epoch=here.l1_steps, verbose=0)
 
 sizes = {"filters": 24, "num_blocks": 2, "latent_channels": 4, "channels": 1}
@@ -650,7 +651,7 @@ encoder, decoder = (
     sr.models.vae_decoder(scale, **sizes),
 )
 vae = sr.training.VAE(encoder, decoder)
-vae.compile(keras.optimizers.Adam(2e-3), kl_weight=3e-3)
+vae.compile(keras.optimizers.Adam(2e-3), kl_weight=3e-3, run_eagerly=here.eager)
 logs = vae.fit(batches(10), steps_per_epoch=here.vae_steps, verbose=0).history
 print({name: round(values[0], 3) for name, values in logs.items()})
 
