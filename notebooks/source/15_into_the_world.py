@@ -16,14 +16,14 @@
 # - upscale a folder or a video, and measure whether the video flickers;
 # - export a network, check that it still computes the same, and run it in ONNX Runtime or with 8-bit weights;
 # - name the mistakes that no such check finds;
-# - in the optional section: say what several GPUs do with a batch.
+# - in the optional sections: say why training in float16 scales the loss, and what several GPUs do with a batch.
 #
 # **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). Lessons 8 to 10 (EDSR, RCAN, GANs) help with single
 # sections. The networks are already trained.
 #
 # **Time:** about 65 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
-# **Optional** section, 5 minutes more: *several GPUs*. Everything else is core.
+# **Optional** sections, 10 minutes more: *training in float16*; *several GPUs*. Everything else is core.
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/15_into_the_world.ipynb) · [Student edition](student/15_into_the_world.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/15_into_the_world.py) · Previous: [14. No training set](14_zero_shot.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/14_zero_shot.ipynb)) · Next: [16. Real photos](16_real_photos.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/16_real_photos.ipynb)) · [All lessons](README.md)
 
@@ -923,6 +923,46 @@ if "onnx" in ready:
 # The file is a third as large, the network was faster in our run, and it lost 0.02 dB. Measure both where the network will be
 # used, because they depend on the processor, the network and the photos.
 #
+# ### Optional: training in float16
+#
+# So far a finished network was rounded. Training can use 16 bits as well: lesson 8 does so with bfloat16. Older GPUs are fast in
+# float16 only, whose smallest positive number is about 6e-8. **Predict:** a loss has a gradient of about 1e-9. What is left of it
+# after it has passed through a layer in float16?
+
+# %%
+weight = tf.Variable(1.0)
+
+
+def gradient_of_weight(loss_scale):
+    with tf.GradientTape() as tape:
+        activation = tf.cast(weight, "float16") * tf.constant(1e-4, "float16")
+        loss = 1e-5 * tf.cast(activation, "float32") * loss_scale
+    return float(tape.gradient(loss, weight)) / loss_scale
+
+
+print("without loss scaling:", gradient_of_weight(1.0))
+print(f"loss times 2**15:     {gradient_of_weight(2.0**15):.2e}")
+assert gradient_of_weight(1.0) == 0 and gradient_of_weight(2.0**15) > 0
+
+# %% [markdown]
+# The first gradient underflows to 0 without an error. Keras's `LossScaleOptimizer` multiplies the loss by a scale, divides the
+# gradients by it again, and halves the scale whenever a gradient overflows. A GAN (lesson 10) has two losses of different ranges,
+# so each of its optimizers needs a scale of its own. Keras wraps only the optimizer that is passed to its own `compile`. The
+# package wraps both:
+
+# %%
+from sr_keras.training.gan import GAN
+
+keras.config.set_dtype_policy("mixed_float16")
+gan = GAN(sr.models.edsr(4, filters=4, num_blocks=1), sr.models.patchgan(filters=4))
+keras.config.set_dtype_policy("float32")
+gan.compile("adam", "adam", losses=[(1.0, "l1")])
+for optimizer, part in gan.optimizers():
+    print(f"{part.name:10}{type(optimizer).__name__}")
+
+# %% [markdown]
+# float16 is not faster on a CPU, so we do not train with it here. bfloat16 has the range of float32 and needs no loss scaling.
+#
 # ### What no check finds
 #
 # The file computes what the network computes. But is its input right? Here are three mistakes that raise no error. **Predict:** which
@@ -1185,8 +1225,8 @@ print("x4, PSNR on luma, 4 pixels cut, 8 bits")
 #   videos that are equally sharp.
 # - After an export, compare the results with those of Keras. With 8-bit integers, compare the PSNR too. Then check range, channel
 #   order, clipping and rounding, which are not in the file.
-# - (Optional section) Several devices average the gradients of equal shares. The training equals that on one device, except for
-#   batch normalization.
+# - (Optional sections) In float16 small gradients become zero, so the loss is scaled for training. Several devices average the
+#   gradients of equal shares, and the training equals that on one device, except for batch normalization.
 #
 # ## Further reading
 #
@@ -1201,5 +1241,6 @@ print("x4, PSNR on luma, 4 pixels cut, 8 bits")
 #   generation](https://arxiv.org/abs/1811.09393), 2020: sharp videos that do not flicker.
 # - Jacob and others, [Quantization and training of neural networks for efficient integer-arithmetic-only
 #   inference](https://arxiv.org/abs/1712.05877), 2018: how networks compute in 8 bits.
+# - Micikevicius and others, [Mixed precision training](https://arxiv.org/abs/1710.03740), 2018: why the loss is scaled in float16.
 # - Goyal and others, [Accurate, large minibatch SGD](https://arxiv.org/abs/1706.02677), 2017: how to adapt the learning rate when
 #   many GPUs make the batch large.

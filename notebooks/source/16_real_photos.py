@@ -161,20 +161,22 @@ plt.show()
 # %% [markdown]
 # Position 6 is high in both images by chance, as each bar is the mean of only 22 columns and rows.
 # One number measures how strong the blocks are: the step at the border, divided by the mean of the
-# others. Of an image with as many rows as `hr`, we take every fourth row and column.
+# others. If the image was enlarged, its blocks were, too, so we take every fourth row and column of
+# an image at x4. (This ratio is not the `blockiness` of lesson 2.)
 
 
 # %%
-def blockiness(image):
+def block_ratio(image, enlarged_by=1):
     """Returns how much larger the step is at the border of a block than elsewhere."""
-    if len(image) == len(hr):
-        image = image[1::scale, 1::scale]
-    steps = steps_by_position(image)
+    middle = (enlarged_by - 1) // 2
+    steps = steps_by_position(image[middle::enlarged_by, middle::enlarged_by])
     return steps[7] / steps[:7].mean()
 
 
-for name, image in {"clean": clean, "phone": phone, "HR": hr, **first}.items():
-    print(f"{name:16} {blockiness(image):.2f}")
+for name, image in {"clean": clean, "phone": phone}.items():
+    print(f"{name:16} {block_ratio(image):.2f}")
+for name, image in {"HR": hr, **first}.items():
+    print(f"{name:16} {block_ratio(image, enlarged_by=scale):.2f}")
 
 # %% [markdown]
 # Without blocks the ratio is about 1, but the scene changes it too (at position 6 of the clean
@@ -270,12 +272,13 @@ plt.show()
 # A network can be trained on damaged photos if the damage can be imitated. Real-ESRGAN (Wang and
 # others, 2021) applies a chain of four steps twice, each time with new random settings, because
 # photos on the internet have often been resized and compressed several times. This is a
-# *second-order degradation* (the sinc filter is explained below):
+# *second-order degradation*:
 #
 # ![Blur, resizing, noise and JPEG, twice](figures/16_second_order.svg)
 #
-# We write the four steps by hand. The first is a blur with a Gaussian kernel, which is normalized
-# so that the brightness stays the same.
+# We write the four steps by hand. The chain in the figure also has a sinc filter, which our chain
+# leaves out; it is explained below. The first step is a blur with a Gaussian kernel, which is
+# normalized so that the brightness stays the same.
 
 
 # %%
@@ -350,7 +353,7 @@ sr.plotting.comparison(chain, crop=(40, 88, 120, 120), columns=3, whole=False)
 # averages its noise, and the second JPEG has a grid of its own. So two passes produce mixtures of
 # damage that a single pass cannot.
 #
-# The package's `SecondOrder` applies this chain with random settings: blur kernels that are round,
+# The package's `SecondOrder` applies the whole chain of the figure with random settings: blur kernels that are round,
 # elongated or flat-topped, resizing up and down by three methods, and Gaussian or photon noise,
 # coloured or grey. A *sinc filter* removes all frequencies above a limit. This leaves ringing, as
 # sharpening in a camera does.
@@ -445,7 +448,7 @@ for row, values in by_photo.items():
 
 # %%
 for name, image in second.items():
-    print(f"{name:16} blocks {blockiness(image):.2f}")
+    print(f"{name:16} blocks {block_ratio(image, enlarged_by=scale):.2f}")
 
 # %% [markdown]
 # They are much weaker than EDSR's. Compared with bicubic interpolation, they are clearly weaker
@@ -537,39 +540,60 @@ sr.plotting.comparison(
 # run where HR has none. The amount sets only what the training against the discriminator has
 # added, here grain with specks of colour. It does not remove what the first network invents.
 #
-# We add NIQE (lessons 10 and 12), which needs no HR. **Predict:** will half of the detail cost half
-# of what the GAN loses in PSNR? Will the blend be better than the mean of the two pictures?
+# We add NIQE, which needs no HR, and LPIPS, which compares features with those of HR (both in
+# lessons 10 and 12; lower is better). The weights of LPIPS are a separate file; where it is absent,
+# the score is `nan`. **Predict:** will half of the detail cost half of what the GAN loses in PSNR?
+# Will the blend be better than the mean of the two pictures?
+
+# %%
+lpips_distance = sr.lpips.Distance()
+
+
+def lpips_of(target, image):
+    """Returns LPIPS, 4 pixels cut."""
+    pair = [sr.images.to_float(x[4:-4, 4:-4])[None] for x in (target, image)]
+    try:
+        return float(lpips_distance(*pair)[0])
+    except FileNotFoundError:
+        return np.nan
+
 
 # %%
 scored = {**strip, "bicubic": sr.upscale(bicubic, gravel_lr)}
 scored["mean picture"] = sr.images.to_integer(np.clip(mean_picture[0], 0, 1))
 niqe_of = {name: sr.quality.niqe(image, border=4) for name, image in scored.items()}
 psnr_of = {name: values[0] for name, values in scores_of(scored, gravel).items()}
+distances = {name: lpips_of(gravel, image) for name, image in scored.items()}
 for name in scored:
-    print(f"{name:12} PSNR {psnr_of[name]:.2f} dB, NIQE {niqe_of[name]:.2f}")
+    line = f"PSNR {psnr_of[name]:.2f} dB, LPIPS {distances[name]:.3f}"
+    print(f"{name:12} {line}, NIQE {niqe_of[name]:.2f}")
 
 # %%
-fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-ax.plot([psnr_of[n] for n in strip], [niqe_of[n] for n in strip], "o-", label="blends")
-for d, name in zip(amounts, strip, strict=True):
-    point = psnr_of[name], niqe_of[name]
-    ax.annotate(f"{d:g}", point, (7, 3), textcoords="offset points")
-ax.plot(psnr_of["mean picture"], niqe_of["mean picture"], "s", label="mean picture")
-ax.margins(0.1)
-ax.set(xlabel="PSNR (dB): closer to HR", ylabel="NIQE: lower looks more natural")
-ax.legend()
+fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+for ax, values in zip(axes, (distances, niqe_of), strict=True):
+    ax.plot([psnr_of[n] for n in strip], [values[n] for n in strip], "o-")
+    for d, name in zip(amounts, strip, strict=True):
+        point = psnr_of[name], values[name]
+        ax.annotate(f"{d:g}", point, (7, 3), textcoords="offset points")
+    ax.plot(psnr_of["mean picture"], values["mean picture"], "s", label="mean picture")
+    ax.margins(0.1)
+    ax.set(xlabel="PSNR (dB): closer to HR")
+axes[0].set(ylabel="LPIPS: lower looks more like HR")
+axes[1].set(ylabel="NIQE: lower looks more natural")
+axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# The GAN loses 0.9 dB and lowers NIQE by 5.5 (on 16 patches of 96 x 96 pixels, so small differences
-# mean nothing). Half of the detail costs a quarter of this loss, and brings a quarter of the gain.
-# The mean of the pictures costs a third, and brings two thirds. So on this photo, by these two
+# The GAN loses 0.9 dB, and lowers LPIPS from 0.49 to 0.30 and NIQE by 5.5 (on 16 patches of 96 x 96
+# pixels, so small differences of NIQE mean nothing). Half of the detail costs a quarter of this
+# loss, and brings about a quarter of both gains. The mean of the pictures costs a third, and brings
+# three quarters of the gain in LPIPS and two thirds of that in NIQE. So on this photo, by these
 # numbers, the mean is the better compromise, and blending only the cheaper one. But NIQE also
 # rewards a little plain noise (lesson 12), and ESRGAN's authors, who judged by eye, found the mean
 # of the pictures too blurry or noisy.
 #
 # All amounts, even 0, are below bicubic interpolation in PSNR, perhaps because both networks learned
-# from the outputs of a GAN (next section).
+# from the outputs of a GAN (next section). In LPIPS, all of them are better.
 #
 # One network was trained from the other, so their filters correspond. Exercise 4 shows how blending
 # fails if they do not.
@@ -611,10 +635,13 @@ for name, model in others.items():
     print(f"{name}: {model.count_params():,} weights")
 
 # %%
-cat_lr = jpeg(resize(data.chelsea()[60:220, 90:250], 0.5), 50)
+cat = data.chelsea()[60:220, 90:250]
+cat_lr = jpeg(resize(cat, 0.5), 50)
 cats = {name: sr.upscale(model, cat_lr, tile=None) for name, model in others.items()}
+halved = {name: lpips_of(cat, resize(image, 0.5)) for name, image in cats.items()}
 sr.plotting.comparison(
     {"JPEG": cat_lr, **cats},
+    {name: f"halved: LPIPS {distance:.3f}" for name, distance in halved.items()},
     crop=(60, 40, 200, 200),
     columns=3,
     whole=False,
@@ -626,7 +653,9 @@ sr.plotting.comparison(
 # larger one are crisp and smooth. Neither draws the teacher's fur, probably because L1 favours a
 # smooth result where a network cannot predict the teacher's. The GAN draws fine grain and short
 # lines, but after 1,500 steps not yet fur. All three draw the short lines that JPEG left in the fur
-# as if they were part of the cat, and only the teacher replaces them.
+# as if they were part of the cat, and only the teacher replaces them. Halved again, the results have
+# the size of the photo and can be compared with it: LPIPS is 0.33 to 0.35 for the networks without
+# a discriminator, 0.29 for the GAN, and 0.11 for the teacher.
 #
 # ## Optional: pairs from a camera
 #
