@@ -20,7 +20,7 @@
 # **You need** lesson 4 (pixel shuffle, training on patches), lesson 7 (content loss, what VGG19 sees) and lesson 8 (EDSR). An
 # optional section uses the U-Net of lesson 6.
 #
-# **Time:** about 95 minutes to read the core, 40 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 90 minutes to read the core, 40 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # **Optional** sections, 5 minutes more: *train the discriminator first*; *a warning from the package*. Everything else is core.
 #
@@ -875,9 +875,7 @@ sr.plotting.comparison(
 # are smooth, and SRGAN covers them with a faint stipple. It may have learned that photos have grain, and it cannot tell a surface
 # whose grain was lost from one that has none. The background beside the hair has a stipple, too.
 #
-# In the paper, with a large network and 200,000 steps, viewers preferred the GAN. On BSD100 they gave SRGAN 3.56 of 5 points, and
-# 2.29 to SRResNet, the same network trained on the squared error alone, although SRResNet has the higher PSNR, 27.58 against
-# 25.16 dB.
+# In the paper, after 200,000 steps, viewers gave SRGAN 3.56 of 5 points on BSD100, and SRResNet, which has 2.4 dB more PSNR, 2.29.
 #
 # ### The same losses without a discriminator
 #
