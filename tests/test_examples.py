@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import preloaded
 import pytest
 
 import sr_keras as sr
@@ -64,7 +65,8 @@ def test_train_on_jax(marker, tmp_path):
 
 def test_train_on_jax_needs_jax(tmp_path):
     pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
-    command = [sys.executable, EXAMPLES / "train_on_jax.py", "demo", "--out", tmp_path]
+    script = EXAMPLES / "train_on_jax.py"
+    command = [*preloaded.python(), script, "demo", "--out", tmp_path]
     env = {**os.environ, "KERAS_BACKEND": "tensorflow"}
     result = subprocess.run(command, env=env, capture_output=True, text=True)
     assert result.returncode == 2 and "KERAS_BACKEND=jax" in result.stderr

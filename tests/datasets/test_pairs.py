@@ -2,9 +2,9 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 
 import numpy as np
+import preloaded
 import pytest
 import tensorflow as tf
 
@@ -292,7 +292,8 @@ decode(folder(sys.argv[1], 2), sys.argv[2], progress=progress)
 
 def test_killed_decoding_is_resumed(tmp_path):
     photos(tmp_path / "photos")
-    command = [sys.executable, "-c", KILLED, tmp_path / "photos", tmp_path / "cache"]
+    arguments = (tmp_path / "photos", tmp_path / "cache")
+    command = [*preloaded.python(), "-c", KILLED, *arguments]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     [index] = (tmp_path / "cache").glob("*/index.jsonl")
     with open(index, "a") as lines:

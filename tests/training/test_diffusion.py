@@ -5,6 +5,7 @@ import warnings
 
 import keras
 import numpy as np
+import preloaded
 import pytest
 
 from sr_keras import images, metrics, upscale
@@ -281,7 +282,7 @@ def test_trains_and_samples_on_jax_as_on_tensorflow(tmp_path):
     tail.set_weights([w + 0.1 for w in tail.get_weights()])
     model.save_weights(tmp_path / "first.weights.h5")
     done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, tmp_path],
+        [*preloaded.python("jax"), "-c", ON_JAX, tmp_path],
         env={
             **os.environ,
             "KERAS_BACKEND": "jax",
