@@ -901,6 +901,13 @@ sr.plotting.comparison(
 # each convolution sees the outputs of all convolutions before it. The output is multiplied by 0.2 before it is added to the
 # input, which keeps a deep network stable (lesson 8). Three dense blocks form one RRDB block, with another skip connection around
 # them:
+#
+# ![An RRDB block](figures/10_rrdb.svg)
+#
+# *An RRDB block, drawn from the network by `sr.plotting.diagram`. In the frame is a dense block. C joins the channels of all lines that
+# end there, and a dot marks where a line branches. The network has 23 of these blocks.*
+#
+# By hand:
 
 
 # %%
@@ -1033,7 +1040,11 @@ print({name: round(float(value), 4) for name, value in logs.items()})
 #
 # ![PatchGAN](figures/10_patchgan.svg)
 #
-# The U-Net of Real-ESRGAN returns one logit for each pixel, computed from its surroundings.
+# The U-Net of Real-ESRGAN returns one logit for each pixel, computed from its surroundings:
+#
+# ![The U-Net discriminator](figures/10_unet.svg)
+#
+# *Both are drawn from the networks. Each yellow box of the U-Net enlarges the maps and applies a convolution with a LeakyReLU.*
 
 # %%
 patch = np.zeros((1, 64, 64, 3), "float32")
