@@ -16,6 +16,7 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import matplotlib
 import nbformat
 from matplotlib import patches
@@ -27,6 +28,8 @@ from sr_keras.plotting.panels import figure
 FOLDER = pathlib.Path(__file__).resolve().parent
 FIGURES = FOLDER / "figures"
 _LARGEST = (900, 800)  # width and height of a goal
+_SHOWN = 900  # width of a drawing on a slide, in pixels
+_LETTER = 12  # least size of its letters, in pixels
 
 # The picture that shows what a lesson is about: a text in the cell that makes it, and
 # the part that is cut out, (left, top, right, bottom) in pixels, or None for all of it.
@@ -55,21 +58,90 @@ GOALS = {
 
 
 def networks():
-    """Returns the networks that are drawn, by the name of the figure."""
+    """Returns (network, size, blocks that are drawn as one box), by name of figure."""
     models = sr.models
+    dbpn = models.dbpn(4, num_stages=1)
+    rrdb = models.rrdb(4, num_blocks=1)
+    swinir = models.swinir(4, 60, depths=(2,), variant="lightweight")
+    span = models.span(4, num_blocks=1)
+    hourglass = models.stacked_hourglass(4, num_stacks=1, depth=2)
     return {
-        "03_srcnn": (models.srcnn(3, channels=1), 96),
-        "03_vdsr": (models.vdsr(3), 96),
-        "04_espcn": (models.espcn(3), 96),
-        "04_fsrcnn": (models.fsrcnn(3), 96),
-        "05_autoencoder": (models.autoencoder(4), 96),
-        "06_unet": (models.unet(1), 96),
-        "08_srresnet": (models.srresnet(4), 96),
-        "08_edsr": (models.edsr(4), 96),
-        "10_patchgan": (models.patchgan(), 256),
-        "11_encoder": (models.vae_encoder(4), {"lr": 24, "hr": 96}),
-        "11_decoder": (models.vae_decoder(4), 24),
+        "03_srcnn": (models.srcnn(3, channels=1), 96, {}),
+        "03_vdsr": (models.vdsr(3), 96, {}),
+        "04_espcn": (models.espcn(3), 96, {}),
+        "04_fsrcnn": (models.fsrcnn(3), 96, {}),
+        "05_autoencoder": (models.autoencoder(4, filters=(64, 32)), 96, {}),
+        "06_unet": (models.unet(1, num_levels=3), 96, {}),
+        "08_srresnet": (models.srresnet(4), 96, {}),
+        "08_edsr": (models.edsr(4), 96, {}),
+        "09_dbpn": (_part(dbpn, "up_0_sum", x="squeeze_prelu"), 24, {}),
+        "09_hourglass": (
+            _part(hourglass, "stack_0_join_0", x="head"),
+            96,
+            {
+                "stack_0_branch_0": "Residual block",
+                "stack_0_branch_1": "Residual block",
+                "stack_0_down_0": "Residual block",
+                "stack_0_(down_1|bottom|up_1)": "3 residual blocks",
+                "stack_0_up_0": "Residual block",
+            },
+        ),
+        "10_rrdb": (_part(rrdb, "block_0_skip", x="head"), 96, {}),
+        "10_patchgan": (models.patchgan(), 256, {}),
+        "10_unet": (
+            models.unet_discriminator(),
+            256,
+            {f"(nearest|up)_{i}": "Nearest ↑2\nconv 3×3" for i in range(3)},
+        ),
+        "11_encoder": (
+            models.vae_encoder(4),
+            {"lr": 24, "hr": 96},
+            {"block_": "2 residual blocks"},
+        ),
+        "11_decoder": (
+            models.vae_decoder(4),
+            24,
+            {
+                "head|block_|body|global_skip": "8 residual blocks",
+                "late_block_": "2 residual blocks",
+                "upsampling_|shuffle_": "Upsampling\n2 steps",
+            },
+        ),
+        "17_swinir": (_part(swinir, "group_0_block_0_skip2", x="embed_norm"), 48, {}),
+        "17_span": (_part(span, "block_0_gated", x="head"), 48, {}),
+        "18_block": (
+            _part(
+                models.denoiser(4, filters=24, channels=1),
+                "encoder_0_add",
+                x="head",
+                time="time_dense",
+            ),
+            48,
+            {"encoder_0_time": "Dense"},
+        ),
+        "18_unet": (
+            models.denoiser(4, filters=24, channels=1, num_levels=2),
+            {"noisy": 96, "lr": 24},
+            {
+                "patches|head": "Unshuffle\nconv 3×3",
+                "encoder_0_": "Residual block",
+                "bottom_": "2 residual blocks",
+                "decoder_0_": "Residual block",
+                "tail": "Normalize\nconv 3×3",
+            },
+        ),
     }
+
+
+def _part(model, last, **first):
+    """Returns the layers after those in `first`, whose keys name the inputs."""
+    starts = [model.get_layer(name).output for name in first.values()]
+    part = keras.Model(starts, model.get_layer(last).output)
+    inputs = [
+        keras.Input(start.shape[1:], name=name)
+        for name, start in zip(first, starts, strict=True)
+    ]
+    return keras.models.clone_model(part, inputs)
 
 
 # Sketches: rows of boxes that are joined by arrows. A box is (name, text, kind), and an
@@ -431,6 +503,13 @@ def sketch(boxes, arrows, bends=()):
 
 def write_drawing(fig, name):
     """Writes a drawing as SVG and, for the student edition, as a small PNG."""
+    texts = [text for text in fig.axes[0].texts if text.get_text()]
+    smallest = min(text.get_size() for text in texts) / 72  # in inches
+    if smallest * _SHOWN / fig.get_figwidth() < _LETTER:
+        raise ValueError(
+            f"{name} has letters of less than {_LETTER} pixels on a slide: draw fewer "
+            "layers, or several as one box"
+        )
     path = FIGURES / f"{name}.svg"
     style = {"svg.fonttype": "none", "svg.hashsalt": "sr_keras"}
     with matplotlib.rc_context(style):
@@ -459,9 +538,13 @@ def main():
     for name, parts in SKETCHES.items():
         if name.startswith(wanted):
             print(write_drawing(sketch(**parts), name).name)
-    for name, (model, size) in networks().items():
+    for name, (model, size, blocks) in networks().items():
         if name.startswith(wanted):
-            print(write_drawing(sr.plotting.diagram(model, size), name).name)
+            print(
+                write_drawing(
+                    sr.plotting.diagram(model, size, blocks=blocks), name
+                ).name
+            )
 
 
 if __name__ == "__main__":

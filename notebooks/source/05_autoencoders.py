@@ -19,7 +19,7 @@
 # **You need** lesson 1 (PSNR, SSIM, bicubic interpolation), lesson 3 (convolutions, residual learning) and lesson 4 (pixel shuffle,
 # transposed convolution). From linear algebra: eigenvectors and, once, singular values.
 #
-# **Time:** about 50 minutes to read the core, 50 for the exercises; 4 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 55 minutes to read the core, 50 for the exercises; 4 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/05_autoencoders.ipynb) · [Student edition](student/05_autoencoders.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/05_autoencoders.py) · Previous: [4. ESPCN and FSRCNN: enlarge at the end](04_espcn.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/04_espcn.ipynb)) · Next: [6. U-Net: restore a damaged photo](06_unet.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/06_unet.ipynb)) · [All lessons](README.md)
 
@@ -396,7 +396,8 @@ sr.plotting.comparison(
 #
 # ![The autoencoder of the package](figures/05_autoencoder.svg)
 #
-# *Drawn by `sr.plotting.diagram(sr.models.autoencoder(4))`. A level further up means feature maps of twice the size.*
+# *Drawn by `sr.plotting.diagram(sr.models.autoencoder(4, filters=(64, 32)))`, with two levels; by default, the network has three. A row
+# further up means feature maps of twice the size.*
 #
 # We write the network with two switches, one for each kind of skip, and with fewer filters than in the drawing:
 

@@ -125,8 +125,9 @@ print(untouched["conditions"])
 #
 # ![The U-Net of the package](figures/06_unet.svg)
 #
-# *The U-Net of the package, drawn by `sr.plotting.diagram(sr.models.unet(1))`: C joins the channels of both maps. The uppermost
-# line adds the image to the output. "Bicubic" does nothing at scale 1. Our networks have 8 or 16 channels at the top.*
+# *The U-Net of the package, drawn by `sr.plotting.diagram(sr.models.unet(1, num_levels=3))`; by default, it has five levels. C joins the
+# channels of both maps. The uppermost line adds the image to the output. "Bicubic" does nothing at scale 1. Our networks have 8 or 16
+# channels at the top.*
 #
 # The same by hand, for any number of levels:
 

@@ -482,6 +482,11 @@ sr.plotting.slider(
 #
 # $$y = \uparrow_1\! x + \uparrow_3\!\big(\downarrow_2\!\uparrow_1\! x - x\big)$$
 #
+# ![An up-projection of DBPN](figures/09_dbpn.svg)
+#
+# *An up-projection of DBPN at scale 4: up, down, compare with the input, and up again with the difference. Drawn from the network by
+# `sr.plotting.diagram`.*
+#
 # In the package, these kernels are the layers `project`, `back` and `correct` of a unit. Before the first unit come a 3 x 3 convolution (`head`) and a
 # 1 x 1 convolution that reduces the channels (`squeeze`), and at the end, a 3 x 3 convolution (`tail`) makes the image.
 
@@ -578,6 +583,11 @@ print(f"correlation of the first two maps: {same:.2f}")
 #
 # The hourglass goes the other way: it reduces the features, to see a large area, and enlarges them again. A *stack* predicts an image after each
 # hourglass. The next hourglass receives this prediction, still at LR size, together with the features.
+#
+# ![An hourglass](figures/09_hourglass.svg)
+#
+# *An hourglass that halves its maps twice, drawn from the network; by default, the package's halves them four times. Each yellow box is one
+# or more residual blocks. After the hourglass, a further block, two convolutions and a pixel shuffle make the image.*
 
 # %%
 found = sr.weights.find("stacked_hourglass-x4-bsds-small")

@@ -873,16 +873,16 @@ sr.plotting.comparison(
 # %% [markdown]
 # The largest differences lie along the mortar, whose edges SRGAN draws with overshoots. They cost most of the PSNR. The bricks
 # are smooth, and SRGAN covers them with a faint stipple. It may have learned that photos have grain, and it cannot tell a surface
-# whose grain was lost from one that has none. The background beside the hair has a stipple, too.
+# whose grain was lost from one that has none.
 #
 # In the paper, after 200,000 steps, viewers gave SRGAN 3.56 of 5 points on BSD100, and SRResNet, which has 2.4 dB more PSNR, 2.29.
 #
 # ### The same losses without a discriminator
 #
-# SRGAN differs from L1 in its losses on features, too. What does the discriminator add? The same generator was trained from the
-# same start on the same photos and losses, without a discriminator, for 2,000 steps.
+# SRGAN differs from L1 in its losses on features, too. What does the discriminator add? The recipe was repeated without one, for
+# 2,000 steps.
 #
-# ![Fur, hair and gravel: L1, the losses without a discriminator after 500 and 2,000 steps, and SRGAN](figures/10_film.jpg)
+# ![Without a discriminator](figures/10_film.jpg)
 #
 # The features alone bring nine tenths of the gain in LPIPS: on Set14 from 0.284 to 0.164, where SRGAN has 0.149. But they draw a
 # grid of four pixels, faint after 500 steps and plain after 2,000. On gravel it is 31% of the change; with SRGAN it is 1.2%.
@@ -932,7 +932,7 @@ sr.plotting.comparison(
 # ## ESRGAN: three changes
 #
 # ESRGAN (Wang and others, 2018) changes three parts of SRGAN: the generator, the question that the discriminator answers, and the
-# place where features are compared. You have just seen its interpolation of weights.
+# place where features are compared.
 #
 # ### The generator: dense blocks inside residual blocks
 #
@@ -940,6 +940,12 @@ sr.plotting.comparison(
 # each convolution sees the outputs of all convolutions before it. The output is multiplied by 0.2 before it is added to the
 # input, which keeps a deep network stable (lesson 8). Three dense blocks form one RRDB block, with another skip connection around
 # them:
+#
+# ![An RRDB block](figures/10_rrdb.svg)
+#
+# *In the frame is a dense block. C joins channels, and a dot marks where a line branches. The network has 23 of these blocks.*
+#
+# By hand:
 
 
 # %%
@@ -1116,7 +1122,11 @@ sr.plotting.comparison(
 #
 # ![PatchGAN](figures/10_patchgan.svg)
 #
-# The U-Net of Real-ESRGAN returns one logit for each pixel, computed from its surroundings.
+# The U-Net of Real-ESRGAN returns one logit for each pixel, computed from its surroundings:
+#
+# ![The U-Net discriminator](figures/10_unet.svg)
+#
+# *Yellow boxes enlarge the maps and apply a convolution with a LeakyReLU.*
 
 # %%
 patch = np.zeros((1, 64, 64, 3), "float32")

@@ -887,6 +887,9 @@ print(f"with one z {to_nearest[:, unsure].mean():.3f}")
 #
 # ![The decoder](figures/11_decoder.svg)
 #
+# *Drawn from the networks by `sr.plotting.diagram`; each yellow box stands for several layers. The encoder has two outputs, μ (the arrow
+# downwards) and log σ². In the decoder, a convolution of the LR features is the gate that multiplies the latent variables.*
+#
 # How long were they trained, and with which β?
 
 # %%

@@ -547,8 +547,14 @@ print("equal to sr_keras's layer, with and without a shift")
 # ### A network of windows
 #
 # A SwinIR block has two parts: layer normalization and attention with a skip, then layer
-# normalization and two dense layers with a skip. We build the lightweight network with one group
-# of two blocks:
+# normalization and two dense layers with a skip:
+#
+# ![A SwinIR block](figures/17_swinir.svg)
+#
+# *A block of the lightweight SwinIR, drawn from the network by `sr.plotting.diagram`. The first dense
+# layer computes Q, K and V, with 60 channels each.*
+#
+# We build the lightweight network with one group of two blocks:
 
 
 # %%
@@ -825,8 +831,14 @@ print(f"{layer.count_params()} parameters in training, {folded.count_params()} a
 # %% [markdown]
 # ### The whole block on a page
 #
-# With this layer, a block of SPAN takes a few lines. We compare it with the first block of the
-# package's network:
+# With this layer, a block of SPAN takes a few lines:
+#
+# ![A SPAN block](figures/17_span.svg)
+#
+# *A block of SPAN, drawn from the network. The features $f$ of the third convolution take two ways:
+# they are added to $x$, and they make the gate that multiplies the sum.*
+#
+# We compare it with the first block of the package's network:
 
 # %%
 span = sr.models.span(4, filters=16, num_blocks=2)

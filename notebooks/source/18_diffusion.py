@@ -394,6 +394,10 @@ np.testing.assert_allclose(TimeEmbedding(24)(np.float32([0.6]))[0], by_hand, ato
 # The residual block is that of DDPM: group normalization (over groups of channels of each image),
 # Swish ($x\,\sigma(x)$, a smooth ReLU) and a convolution, twice. The embedded time is added in
 # between, so it can switch features on and off.
+#
+# ![The residual block](figures/18_block.svg)
+#
+# *The residual block, drawn from the network by `sr.plotting.diagram`. Keras also calls Swish silu.*
 
 
 # %%
@@ -416,7 +420,13 @@ def residual_block(x, embedding, filters):
 
 # %% [markdown]
 # Three levels follow, with 24, 48 and 96 channels. To be fast on a CPU, the network treats each
-# patch of 2 x 2 pixels as one pixel with four times the channels.
+# patch of 2 x 2 pixels as one pixel with four times the channels ("unshuffle").
+#
+# ![The conditional U-Net](figures/18_unet.svg)
+#
+# *The conditional U-Net with two of its three levels, drawn from the network. The embedded time
+# reaches every residual block. C concatenates channels: first the noisy image and the interpolated
+# LR image, later the features of both sides of the U.*
 
 # %%
 noisy_input = keras.Input((None, None, 1))
