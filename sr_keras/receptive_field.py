@@ -22,6 +22,7 @@ from sr_keras.layers import (
     PixelShuffle,
     PixelUnshuffle,
 )
+from sr_keras.models.fsrcnn import Conv2DTranspose
 from sr_keras.models.network import Output
 from sr_keras.models.on_luma import RGBToYCbCr, YCbCrToRGB
 from sr_keras.models.rlfn import ResizeLike
@@ -251,6 +252,7 @@ _LAYERS = {
     layers.DepthwiseConv2D: _convolution_layer,
     layers.SeparableConv2D: _convolution_layer,
     layers.Conv2DTranspose: _transposed_layer,
+    Conv2DTranspose: _transposed_layer,
     layers.MaxPooling2D: _pooling_layer,
     layers.AveragePooling2D: _pooling_layer,
     layers.UpSampling2D: _upsampling_layer,

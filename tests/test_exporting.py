@@ -13,7 +13,7 @@ from sr_keras.precision import with_precision
 
 PACKAGES = {"onnx": ["tf2onnx", "onnxruntime"], "litert": ["ai_edge_litert"]}
 # Networks that are exported in every run of the tests, the others only in full ones.
-MARKS = dict.fromkeys(["espcn", "lapsrn", "unet"], ())
+MARKS = dict.fromkeys(["espcn", "fsrcnn", "lapsrn", "unet"], ())
 
 
 def require(format):
