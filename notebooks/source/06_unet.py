@@ -18,7 +18,7 @@
 # **You need** lessons 1 and 2 (PSNR, SSIM, degradations), lesson 3 (convolutions, residual learning) and lesson 4 (transposed
 # convolution).
 #
-# **Time:** about 50 minutes to read the core, 55 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 55 minutes to read the core, 55 for the exercises; 3 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/06_unet.ipynb) · [Student edition](student/06_unet.ipynb) · [Source](https://github.com/OWNER/sr_keras/blob/main/notebooks/source/06_unet.py) · Previous: [5. Autoencoders and losses](05_autoencoders.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/05_autoencoders.ipynb)) · Next: [7. Perceptual loss: compare features, not pixels](07_perceptual.ipynb) ([in Colab](https://colab.research.google.com/github/OWNER/sr_keras/blob/main/notebooks/student/07_perceptual.ipynb)) · [All lessons](README.md)
 
@@ -409,10 +409,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The linear filter must choose: a filter that removes noise blurs edges even more, and one that sharpens amplifies the noise. It gains
-# 0.8 dB. The network can treat an edge differently from a flat area. After a quarter of the steps, the fine noise and the blocks are
-# almost gone, and it is level with the filter; at the end, edges are sharper, and it is 0.5 dB better on average. Blotches of wrong
-# colour remain. The fins of the engine, which the blur merged, do not come back.
+# The linear filter must compromise: what removes noise also blurs edges, and what sharpens edges amplifies noise. It gains 0.8 dB, and
+# leaves a coarser grain in flat areas, such as the floor. The network can treat an edge differently from a flat area. After a quarter
+# of the steps, the noise and the blocks are almost gone, and it has passed the filter. At the end, edges are sharper, and it is 0.5 dB
+# above the filter on average. Blotches of wrong colour remain. The fins of the engine, which the blur merged, do not come back.
 #
 # ## Damage that the network does not know
 #
@@ -461,7 +461,7 @@ sr.plotting.slider(
 
 # %% [markdown]
 # Each network is good at the damage of its training. On the known damage, ours is about half a decibel better than the shipped one,
-# which has many times the weights and was trained for much longer. On the random draws it is the other way round. Ours gains on the
+# which has many times the weights and was trained for much longer, and which is only level with the linear filter here. On the random draws it is the other way round. Ours gains on the
 # motorcycles of draws 0 and 1, which are damaged about as strongly as its training data, and loses up to 3.2 dB on photos that were
 # hardly damaged, because it removes blur and noise that are not there. The linear filter, fitted to the same damage, changes a photo
 # less: on the other four crops it is closer to HR than our network. The shipped network has seen all strengths. It raises the
