@@ -1,4 +1,4 @@
-"""What the course notebooks share: the first cell, and checks of answers."""
+"""What the course notebooks share: the first cell, a baseline, checks of answers."""
 
 import base64
 import json
@@ -10,8 +10,10 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sr_keras.checks import check_name
+from sr_keras.layers import PixelShuffle
 
 
 def start(minutes, **settings):
@@ -110,3 +112,54 @@ def _solution(name):
     encoded = json.loads(file.read_text())
     check_name("an exercise with a stored answer", name, encoded)
     return json.loads(base64.b64decode(encoded[name]))
+
+
+def linear_filter(batches, scale, side=7):
+    """Makes the baseline of the lessons: the best linear filter for some patches.
+
+    Each of the `scale**2` pixels that replace an LR pixel is a weighted sum of the
+    `side` x `side` LR pixels around it, in each channel. The weights have the least
+    squared error over the patches, and are found without gradient descent. Lesson 4
+    does the same step by step.
+
+    Args:
+        batches: A finite iterable of `(lr, hr)`, such as `batches.take(20)` of those
+            of `pipeline.training_batches`.
+        scale: Upscaling factor; 1 for restoration.
+        side: Side of the filters in LR pixels, an odd number. The patches must not be
+            smaller.
+
+    Returns:
+        A `keras.Model` from `(batch, height, width, channels)` to `(batch, scale *
+        height, scale * width, channels)`, not clipped. The image is continued by
+        reflection beyond its border.
+
+    Raises:
+        ValueError: If `side` is even or not positive.
+    """
+    if side < 1 or side % 2 == 0:
+        raise ValueError(f"`side` must be a positive odd number. Received: side={side}")
+    edge, places = side // 2, scale**2
+    gram, moments = np.zeros((side**2, side**2)), np.zeros((side**2, places))
+    for lr, hr in batches:
+        lr, hr = np.asarray(lr, "float64"), np.asarray(hr, "float64")
+        count, height, width, channels = lr.shape
+        rows = sliding_window_view(lr, (side, side), axis=(1, 2)).reshape(-1, side**2)
+        # (count, row, row in the tile, column, column in the tile, channel)
+        tiles = hr.reshape(count, height, scale, width, scale, channels)
+        tiles = tiles.transpose(0, 1, 3, 5, 2, 4)
+        inner = tiles[:, edge : height - edge, edge : width - edge]
+        gram += rows.T @ rows
+        moments += rows.T @ inner.reshape(-1, places)
+    filters = np.linalg.lstsq(gram, moments, rcond=None)[0]
+
+    kernel = np.zeros((side, side, channels, places * channels))
+    for channel in range(channels):  # from each channel only to its own pixels
+        kernel[:, :, channel, channel::channels] = filters.reshape(side, side, places)
+    image = keras.Input((None, None, channels))
+    padding = ((0, 0), (edge, edge), (edge, edge), (0, 0))
+    padded = keras.ops.pad(image, padding, mode="symmetric")
+    convolution = keras.layers.Conv2D(places * channels, side, use_bias=False)
+    tiles = PixelShuffle(scale)(convolution(padded))
+    convolution.set_weights([kernel])
+    return keras.Model(image, tiles, name="linear_filter")

@@ -99,3 +99,36 @@ def test_an_unknown_exercise_is_an_error_with_or_without_an_answer(answer):
     message = "'05.2' is not the name of an exercise .*Did you mean '05.2[ab]' or '05.2"
     with pytest.raises(ValueError, match=message):
         course.check(answer, "05.2")
+
+
+def test_linear_filter_recovers_filters():
+    rng, scale, side = np.random.default_rng(0), 2, 3
+    filters = rng.normal(size=(side, side, scale, scale))
+
+    def enlarge(lr):  # a sum for each pixel of a tile, each channel by itself
+        hr = np.zeros((len(lr), 2 * lr.shape[1], 2 * lr.shape[2], 3))
+        padded = np.pad(lr, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
+        for (i, j, row, column), weight in np.ndenumerate(filters):
+            part = padded[:, i : i + lr.shape[1], j : j + lr.shape[2]]
+            hr[:, row::scale, column::scale] += weight * part
+        return hr
+
+    patches = rng.random((2, 4, 6, 5, 3))
+    model = course.linear_filter([(lr, enlarge(lr)) for lr in patches], scale, side)
+    lr = rng.random((1, 7, 9, 3)).astype("float32")
+    np.testing.assert_allclose(model(lr), enlarge(lr), atol=1e-5)
+    assert model.count_params() == 3 * 3 * 3 * 12
+
+
+def test_linear_filter_has_the_least_error():
+    lr = np.array([1.0, 2, 3, 4]).reshape(1, 2, 2, 1)
+    hr = np.array([3.0, 3, 7, 7]).reshape(1, 2, 2, 1)
+    model = course.linear_filter([(lr, hr)], scale=1, side=1)
+    # the sum of lr * hr by the sum of lr * lr: (3 + 6 + 21 + 28) / 30
+    np.testing.assert_allclose(model(lr), 58 / 30 * lr, rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", [0, 4])
+def test_linear_filter_needs_a_middle(side):
+    with pytest.raises(ValueError, match=f"positive odd number. Received: side={side}"):
+        course.linear_filter([], 2, side)
