@@ -47,9 +47,9 @@ class Conv2DTranspose(layers.Conv2DTranspose):
             or self.data_format != "channels_last"
         ):
             raise ValueError(
-                'The kernel and the strides must be square, `padding` must be "same" and'
-                ' `data_format` "channels_last"; dilation and output padding are not'
-                f" supported. Received: {self.get_config()}"
+                "The kernel and the strides must be square, `padding` must be"
+                ' "same" and `data_format` "channels_last"; dilation and output padding'
+                f" are not supported. Received: {self.get_config()}"
             )
 
     def call(self, inputs):
