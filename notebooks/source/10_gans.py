@@ -49,10 +49,8 @@ here = sr.course.start(
     epochs=(1, 15, 15),
     discriminator=(2, 80, 200),
     failed=(40, 400, 400),
-    amounts=((0.5, 0.75, 1), (0, 0.25, 0.5, 0.75, 1), (0, 0.25, 0.5, 0.75, 1)),
     seeds=(1, 3, 3),
     lr_patch_size=(8, 16, 16),
-    eager=(True, False, False),  # a few steps take less time than tracing a graph
 )
 
 # %% [markdown]
@@ -502,7 +500,7 @@ title = "x4; PSNR on luma and LPIPS, 4 pixels cut"
 keras.utils.set_random_seed(0)
 schedule = keras.optimizers.schedules.CosineDecay(3e-4, here.stones)
 control = Pixels(pretrained())
-control.compile(keras.optimizers.Adam(schedule, beta_1=0.5), run_eagerly=here.eager)
+control.compile(keras.optimizers.Adam(schedule, beta_1=0.5), run_eagerly=here.fast)
 with_l1, _, _ = train_on_stones(control)
 
 keras.utils.set_random_seed(0)
@@ -510,7 +508,7 @@ adversary = WithDiscriminator(pretrained(), sr.models.patchgan(24, num_layers=2)
 adversary.compile(
     keras.optimizers.Adam(schedule, beta_1=0.5),
     keras.optimizers.Adam(4e-4, beta_1=0.5),
-    run_eagerly=here.eager,
+    run_eagerly=here.fast,
 )
 measured = GAN(adversary.generator, adversary.discriminator)  # measures, never trains
 measured.compile("adam", "adam", losses=[(1.0, "l1")], adversarial_weight=5e-3)
@@ -616,7 +614,7 @@ gan.compile(
     keras.optimizers.Adam(1e-4),
     losses=[(1.0, "l1"), (1e-2, content)],
     adversarial_weight=5e-3,
-    run_eagerly=here.eager,
+    run_eagerly=here.fast,
 )
 fake = third.generator(lr_batch)
 real_logits = gan.discriminate(hr_batch, lr_batch)  # a list, one for each output
@@ -896,8 +894,9 @@ sr.plotting.comparison(
 # which amount has the best PSNR, and which the best LPIPS?
 
 # %%
+amounts = (0, 0.25, 0.5, 0.75, 1)
 blends = {}
-for amount in here.amounts:
+for amount in amounts:
     network = sr.models.load("edsr-x4-photos-srgan", detail=amount)
     blends[f"detail={amount:g}"] = sr.upscale(network, lr_images["gravel"], tile=None)
 half = sr.models.blend(networks["L1"], networks["SRGAN"], 0.5)
@@ -907,7 +906,7 @@ np.testing.assert_array_equal(same, blends["detail=0.5"])
 fig, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 points = np.array([scores_of(motifs["gravel"], image) for image in blends.values()])
 ax.plot(points[:, 0], points[:, 1], "o-", color="#0072B2")
-for amount, point in zip(here.amounts, points, strict=True):
+for amount, point in zip(amounts, points, strict=True):
     ax.annotate(f"{amount:g}", point, (6, 4), textcoords="offset points")
 ax.set(xlabel="PSNR (dB), higher is better", ylabel="LPIPS, lower is better")
 ax.set_title("Gravel: how much of SRGAN is blended in", fontsize=10)
@@ -1212,7 +1211,7 @@ unet_gan.compile(
     losses=[(1.0, "l1")],
     adversarial_weight=1e-2,
     discriminator_warmup_loss=1.3,
-    run_eagerly=here.eager,
+    run_eagerly=here.fast,
 )
 
 

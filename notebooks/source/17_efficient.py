@@ -19,7 +19,7 @@
 # **You need** lesson 4 (the sub-pixel layer, Mult-Adds) and lesson 8 (residual blocks). Lesson 9
 # has more on receptive fields. A good place for a break is before *Attention over channels*.
 #
-# **Time:** about 60 minutes to read the core, 40 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 65 minutes to read the core, 40 for the exercises; 4 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # **Optional** section, 5 minutes more: *networks that others published*. Everything else is core.
 #
@@ -46,7 +46,8 @@ here = sr.course.start(
     steps_of_span=(4, 1000, 4000),
     rates=((3e-3,), (3e-3, 1e-2), (3e-3, 1e-2)),
     seeds=(1, 2, 2),
-    compared=(3, 5, 5),
+    fitted=(8, 120, 120),
+    compared=(3, 6, 6),
     sides=((8, 16), (8, 16, 32, 48), (8, 16, 32, 64)),
 )
 
@@ -908,7 +909,8 @@ for name, model in (("span", span), ("folded", folded_span)):
 # different paths: a step changes the factors, and their product changes in another direction than
 # a single kernel would. We compare the two from the same start: the narrow network is the wide
 # one, folded before the first step. Both see the same batches, at two learning rates and with two
-# seeds. **Predict:** which one scores higher?
+# seeds. For comparison, we add the best
+# linear filter (lesson 4), fitted to the same photos. **Predict:** which one scores higher?
 
 
 # %%
@@ -936,46 +938,97 @@ for rate in here.rates:
     for kind in ("wide", "narrow"):
         scores = [f"{psnrs[kind, rate, seed]:.2f}" for seed in range(here.seeds)]
         print(f"learning rate {rate:5}, {kind:6}: {' and '.join(scores)} dB")
-bicubic = sr.models.bicubic(4)
-floor = sr.evaluate(bicubic, pairs)["mean"]["psnr_y"]
-print(f"bicubic: {floor:.2f} dB; cat and motorcycle x4, luma, 4 pixels cut, 8 bits;")
+linear = sr.course.linear_filter(batches.take(here.fitted), 4)  # as in lesson 4
+baselines = {"bicubic": sr.models.bicubic(4), "linear filter": linear}
+baselines = {
+    name: sr.evaluate(model, pairs)["mean"]["psnr_y"]
+    for name, model in baselines.items()
+}
+print(", ".join(f"{name} {value:.2f} dB" for name, value in baselines.items()), end="")
+print("; cat and motorcycle x4, luma, 4 pixels cut, 8 bits;")
 print(f"seeds: {here.seeds}, steps: {here.steps_of_span}")
 
 # %% [markdown]
 # It depends on the learning rate. At 0.003, the wide network is ahead with both seeds; at 0.01,
 # the narrow one is ahead with one, and they are equal with the other. If each has its better rate
-# (chosen on these two photos), the means are 28.67 dB (wide) and 28.76 dB (narrow), only 0.3 dB
-# above bicubic interpolation. Two seeds, which change only the initial weights, differ by up to
-# 0.28 dB. So this page shows no gain from training wide. A comparison at 0.003 alone would have
-# shown one: a product of factors takes other steps than a single kernel, so each of them needs
-# its own rate.
+# (chosen on these two photos), the means are 28.67 dB (wide) and 28.76 dB (narrow). Two seeds,
+# which change only the initial weights, differ by up to 0.28 dB. A comparison at 0.003 alone would
+# have shown a gain from training wide: a product of factors takes other steps than a single kernel,
+# so each of them needs its own rate.
 #
-# The papers report gains after training that is many times longer, which this page cannot check.
+# But all eight networks end below the linear filter, which has no hidden layer at all. After 1,000
+# steps they have not yet learned what only a network can do, so this page cannot tell which way
+# leads further. The papers report gains after training that is many times longer.
 #
-# What does the attention without parameters look at? We draw the mean absolute value of the gates
-# over the channels, for both blocks of the wide network that was trained at 0.003 with seed 0.
-# **Predict:** where will it be large?
+# ### What the gates see
+#
+# For a SPAN that was trained for long, we take `span-x4-photos` of the package: six blocks of 48
+# filters, stored folded. It did not learn from HR photos alone: its targets are what a published
+# network, RLFN-S, makes of the LR images, averaged over eight flips and rotations. We draw the mean
+# absolute value of the gates over the channels, for three of its blocks. **Predict:** where will it
+# be large?
 
 # %%
-network = trained["wide", 3e-3, 0]
-gates = [network.get_layer(f"block_{i}_attention").output for i in (0, 1)]
-maps = [np.abs(g[0]).mean(axis=-1) for g in keras.Model(network.input, gates)(lr)]
-fig, axes = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
-axes[0].imshow(lr_file)
-axes[0].set_title("LR")
-for i in (0, 1):
-    drawn = axes[i + 1].imshow(maps[i], cmap="magma", vmin=0)
-    axes[i + 1].set_title(f"mean |gate| of block {i}")
-    fig.colorbar(drawn, ax=axes[i + 1], shrink=0.8)
-for ax in axes:
+trained_span = sr.models.load("span-x4-photos")
+gate_layers = [la for la in trained_span.layers if la.name.endswith("_attention")]
+gates = keras.Model(trained_span.input, [la.output for la in gate_layers])(lr)
+fig, axes = plt.subplots(2, 2, figsize=(11, 7.4), layout="constrained")
+axes[0, 0].imshow(lr_file)
+axes[0, 0].set_title("LR")
+for ax, i in zip(axes.flat[1:], (0, 3, 5), strict=True):
+    drawn = ax.imshow(np.abs(gates[i][0]).mean(axis=-1), cmap="magma")
+    ax.set_title(f"mean |gate| of block {i}")
+    fig.colorbar(drawn, ax=ax, shrink=0.8)
+for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown]
-# In the first block, the gates follow the edges of the motorcycle, and are larger on the bright
-# floor than on the red tank. In the second block, their mean hardly depends on the place. This
-# does not show that the gates of single channels are constant: to know that, replace them, as
-# above.
+# The gates are large at edges and in the engine, and small on the floor and on the door. In the
+# last block they are nearly closed everywhere else. (Each panel has its own scale.) **Predict:** we
+# replace each gate by its mean over the photo, one number for each channel. Will this change as
+# little as in RCAN?
+
+
+# %%
+def without_gates(model, low):
+    """Returns a copy of a SPAN with the mean of each gate, one for each channel."""
+    gates_of = [la for la in model.layers if la.name.endswith("_attention")]
+    outputs = keras.Model(model.input, [la.output for la in gates_of])(low)
+    means = {
+        la.name: ops.mean(output, axis=(1, 2), keepdims=True)
+        for la, output in zip(gates_of, outputs, strict=True)
+    }
+
+    def call(layer, *inputs, **kwargs):
+        result = layer(*inputs, **kwargs)
+        return 0 * result + means[layer.name] if layer.name in means else result
+
+    copy = keras.models.clone_model(model, call_function=call)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+# %%
+versions = {"as shipped": trained_span, "means": without_gates(trained_span, lr)}
+panels = {name: sr.upscale(model, lr_file) for name, model in versions.items()}
+measures = {name: score(hr_file, image, border=4) for name, image in panels.items()}
+sr.plotting.comparison(
+    {**panels, "HR": hr_file},
+    scores={name: (row["psnr_y"], row["ssim_y"]) for name, row in measures.items()},
+    crop=(312, 510, 84, 114),
+    columns=3,
+    title="SPAN x4, PSNR (dB) / SSIM on luma, 4 pixels cut, 8 bits",
+    whole=False,
+)
+
+# %% [markdown]
+# No: with the means, the network loses 1.5 dB, and the fork breaks up into steps as in bicubic
+# interpolation. So this network works differently at edges than elsewhere, and its gates are what
+# tells it where. But this does not prove that it attends to what matters. The mean of a gate can be
+# near zero in a channel whose features change sign, and there the constant removes the channel.
+# The gate also makes a block non-linear after its last convolution, and a constant does not. A
+# control experiment would put another non-linearity in its place.
 #
 # ## Quality against time
 #
@@ -983,7 +1036,7 @@ plt.show()
 # also depends on the machine, on how well a layer uses it, and on memory. We again measure
 # processor time; for a product, measure the time on the clock, on its machine. **Predict:** the
 # shipped networks have 24,752 (ESPCN), 12,809 (FSRCNN), 232,963 (EDSR small), 338,195 (RCAN
-# small) and 1,517,571 parameters (EDSR). Sort them by their time.
+# small), 426,288 (SPAN) and 1,517,571 parameters (EDSR). Sort them by their time.
 
 
 # %%
@@ -1007,7 +1060,7 @@ def measured(models):
 
 # %%
 shipped_names = ("espcn-x4-bsds", "fsrcnn-x4-bsds", "edsr-x4-bsds-small")
-shipped_names += ("rcan-x4-bsds-small", "edsr-x4-bsds")
+shipped_names += ("rcan-x4-bsds-small", "edsr-x4-bsds", "span-x4-photos")
 rows = measured({name: sr.models.load(name) for name in shipped_names[: here.compared]})
 print(
     "processor time: motorcycle x4; PSNR: cat and motorcycle, luma, 4 pixels cut, 8 bits"
@@ -1017,16 +1070,16 @@ print(
 sr.plotting.quality_against_cost(
     rows,
     x="milliseconds",
-    baselines={"bicubic": floor},
+    baselines=baselines,
     title="Processor time of the motorcycle x4 here, PSNR of two photos",
 )
 
 # %% [markdown]
 # The order is that of neither column. FSRCNN has half as many parameters as ESPCN, and half of
-# the Mult-Adds, because both use each weight once for each LR pixel. It still takes nearly twice
-# as long, probably because it has more layers, and a 9 x 9 transposed convolution at the end. The
-# small EDSR has 14 times the Mult-Adds of ESPCN, but takes only five times as long. EDSR
-# gains another 0.3 dB, and takes several times as long as the small networks. (The networks
+# the Mult-Adds, because both use each weight once for each LR pixel. It still takes a third
+# longer, probably because it has more layers, and thinner ones. The small EDSR has 14 times the
+# Mult-Adds of ESPCN, but takes only five times as long. EDSR gains another 0.3 dB in four to five
+# times the time, and SPAN as much in the time of the small networks. (The networks
 # called small were trained for minutes, see the [cards](../sr_keras/pretrained/README.md), so the
 # plot compares trainings as well as designs.)
 #
@@ -1054,43 +1107,9 @@ sr.plotting.quality_against_cost(
 )
 
 # %% [markdown]
-# For the time they take, both are far better than ours. **Predict:** we replace each gate of the
-# published SPAN by its mean over the photo, one number for each channel. Will this change as
-# little as in our RCAN?
-
-
-# %%
-def without_gates(model, low):
-    """Returns a copy of a SPAN with the mean of each gate, one for each channel."""
-    gates_of = [la for la in model.layers if la.name.endswith("_attention")]
-    outputs = keras.Model(model.input, [la.output for la in gates_of])(low)
-    means = {
-        la.name: ops.mean(output, axis=(1, 2), keepdims=True)
-        for la, output in zip(gates_of, outputs, strict=True)
-    }
-
-    def call(layer, *inputs, **kwargs):
-        result = layer(*inputs, **kwargs)
-        return 0 * result + means[layer.name] if layer.name in means else result
-
-    copy = keras.models.clone_model(model, call_function=call)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-# %%
-for model in [published[name] for name in published if name == "SPAN"]:
-    versions = {"as published": model, "means of gates": without_gates(model, lr)}
-    for kind, version in versions.items():
-        value = score(hr_file, sr.upscale(version, lr_file), border=4)["psnr_y"]
-        print(f"SPAN, {kind:14} {value:.2f} dB (motorcycle x4, luma, 4 pixels cut)")
-
-# %% [markdown]
-# No: the network loses 1.6 dB (26.00 instead of 27.62). But this does not prove that it attends
-# to what matters. The mean of a gate can be near zero in a channel whose features change sign,
-# and there the constant removes the channel. The gate also makes a block non-linear after its
-# last convolution, and a constant does not. A control experiment would put another non-linearity
-# in its place.
+# For the time they take, both are better than the networks that learned from a few hundred photos
+# alone. `span-x4-photos` has nearly three times the parameters of the published SPAN, and scores
+# lower.
 #
 # ## Exercises
 #
@@ -1232,8 +1251,8 @@ for name in ("attention", "equal weights"):
 # - What attention *can* do says nothing about what it *does* in a trained network. Replace it by
 #   a constant, and measure.
 # - Convolutions without an activation between them equal a single one. Fold them after training,
-#   and take care of the padding. In our short trainings, a wide network gained nothing once each
-#   had its better learning rate.
+#   and take care of the padding. Compare a wide and a narrow network each at its better learning
+#   rate, and trained past a linear filter.
 # - Measure the time, because parameters and Mult-Adds predict it only roughly.
 #
 # ## Further reading

@@ -92,7 +92,7 @@ def test_levels_show_the_size_of_feature_maps():
 def test_sequential_model_and_what_is_written_into_a_layer():
     model = keras.Sequential(
         [
-            keras.Input((8, 8, 1)),
+            keras.Input((8, 8, 1), name="image"),
             layers.Conv2D(2, (3, 5), strides=2, padding="same"),
             layers.BatchNormalization(),
             layers.LeakyReLU(),
