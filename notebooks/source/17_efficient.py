@@ -1089,8 +1089,8 @@ sr.plotting.quality_against_cost(
 # ([code](https://github.com/Amazingren/NTIRE2026_ESR)), and the authors of RLFN [their network
 # RLFN-S](https://github.com/bytedance/RLFN/blob/main/model_zoo/rlfn_s_x4.pth). To run these
 # cells, put the files into the folder `official` of your data (`SR_KERAS_DATA`, otherwise
-# `../data`), under the names below. Without them, read on: SPAN (150,688 parameters) takes 120 ms
-# and reaches 30.00 dB, RLFN-S (470,208) 265 ms and 30.20 dB. Both were trained for much longer,
+# `../data`), under the names below. Without them, read on: SPAN (150,688 parameters) takes 91 ms
+# and reaches 30.00 dB, RLFN-S (470,208) 220 ms and 30.20 dB. Both were trained for much longer,
 # on thousands of photos, so not only their design differs from ours.
 
 # %%
@@ -1201,8 +1201,8 @@ layer.build((None, None, None, 52))
 print(answer, layer.count_params())
 
 # %% [markdown] tags=["solution"]
-# About 75 (ESPCN), 280 (FSRCNN), 26 (EDSR small), 28 (RCAN small) and 21 (EDSR): the layers with
-# few channels make worse use of the processor.
+# About 65 (ESPCN), 170 (FSRCNN), 23 (EDSR small), 25 (RCAN small), 20 (EDSR) and 21 (SPAN): the
+# layers with few channels make worse use of the processor.
 
 # %% [markdown]
 # **Exercise 5.** For each pixel in a hole, find the *other* pixel to which the trained layer
