@@ -184,10 +184,11 @@ def _become(job, streams):
 
 
 def _build_optimizers_before_tracing():
-    """Has a training step traced once instead of twice, which is most of its time.
+    """Makes TensorFlow trace a training step once instead of twice.
 
-    Keras creates the variables of an optimizer in the first step. If that step is
-    compiled, TensorFlow traces it again, without their creation.
+    Keras creates the variables of an optimizer in the first step, and TensorFlow traces
+    a step that creates variables a second time. Tracing takes most of the time of a
+    lesson with few steps.
     """
     import keras
 

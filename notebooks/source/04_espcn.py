@@ -876,9 +876,9 @@ plt.show()
 
 # %% [markdown]
 # ESPCN is much faster than SRCNN, but by a smaller factor than the count suggests (divide the two times). FSRCNN has half of
-# ESPCN's multiplications, but on the machine of this page it takes several times as long. The last column shows that the rate falls
-# from SRCNN to FSRCNN, probably because FSRCNN has many thin layers, a deconvolution with a single output channel, and a fixed cost
-# for every call. Use the count to compare designs, and measure the time to choose one for a particular machine.
+# ESPCN's multiplications, but on the machine of this page it takes longer. The last column shows that the rate falls from SRCNN to
+# FSRCNN, probably because FSRCNN has many thin layers, and every call of a layer has a fixed cost. Use the count to compare
+# designs, and measure the time to choose one for a particular machine.
 #
 # ## With more training
 #
