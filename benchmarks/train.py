@@ -1,13 +1,15 @@
 """Training steps a second, beside what this machine multiplies matrices at.
 
-    python benchmarks/train.py [--steps 20] [--steps-per-execution 1 8 32] [NETWORK ...]
+    python benchmarks/train.py [--steps 20] [--steps-per-execution 1 8 32]
+                               [--bfloat16] [NETWORK ...]
 
 Each network trains by `fit` on batches from the input pipeline. Its GFLOP/s count two
 operations for each multiplication of its convolutions (`models.mult_adds`) in the
 forward pass, and twice as many in the backward pass. The product of two matrices of
 2048x2048 in the same precision is measured before and after each network. The CPU time
 is that of all threads of the process, which depends less on what else the machine
-computes.
+computes. bfloat16 is measured as well where the processor has units for it, or with
+`--bfloat16`.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import numpy as np
 from machine import describe, product_rate
 
 import sr_keras as sr
+from sr_keras import processor
 
 # network: scale, side of the LR patches
 CASES = {
@@ -76,6 +79,7 @@ def main():
     parser.add_argument("networks", nargs="*", default=list(CASES))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--steps-per-execution", type=int, nargs="+", default=[1])
+    parser.add_argument("--bfloat16", action="store_true")
     arguments = parser.parse_args()
     print(
         f"{describe()}; batches of {BATCH} from the input pipeline, Adam, L1, medians"
@@ -86,9 +90,12 @@ def main():
         " | steps/s | GFLOP/s | of product |"
     )
     print("|---|---|---|---:|---:|---:|---:|---:|---:|")
+    precisions = [("float32", "float32")]
+    if arguments.bfloat16 or processor.has_bfloat16():
+        precisions.append(("mixed_bfloat16", "bfloat16"))
     for name, (policy, dtype), size in itertools.product(
         arguments.networks,
-        (("float32", "float32"), ("mixed_bfloat16", "bfloat16")),
+        precisions,
         arguments.steps_per_execution,
     ):
         before = product_rate(dtype)

@@ -20,9 +20,10 @@ from sr_keras import files
 from sr_keras.checks import check_name
 
 FOLDER = pathlib.Path(__file__).parent / "pretrained"
-# Networks that do not upscale by themselves are not listed by `all_names`.
+# Not listed by `all_names`: encoders do not upscale by themselves, and the networks for
+# small characters (lesson 18) are of no use for photos.
 ENCODERS = FOLDER / "encoders"
-DENOISERS = FOLDER / "denoisers"
+GLYPHS = FOLDER / "glyphs"
 SUFFIX = ".weights.h5"
 # Pairs whose HR images, also those held out, are the outputs of another network.
 _TEACHERS_PAIRS = "realesrgan-pairs"
@@ -52,7 +53,7 @@ def names(network, **config):
 
 def _shipped(network):
     pattern = f"{network}-x*{SUFFIX}"
-    folders = FOLDER, ENCODERS, DENOISERS
+    folders = FOLDER, ENCODERS, GLYPHS
     return [path for folder in folders for path in folder.glob(pattern)]
 
 
@@ -72,7 +73,7 @@ def find(name):
         if not path.is_file():
             raise FileNotFoundError(f"There is no weights file {path}")
         return path
-    for folder in (FOLDER, ENCODERS, DENOISERS):
+    for folder in (FOLDER, ENCODERS, GLYPHS):
         path = folder / f"{name}{SUFFIX}"
         if path.parent == folder and path.is_file():
             return path

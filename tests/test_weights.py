@@ -188,17 +188,18 @@ def test_every_shipped_encoder_belongs_to_a_shipped_decoder():
         assert weights.history(path) == weights.history(weights.find(decoder))
 
 
-def test_every_shipped_denoiser_has_a_card():
+def test_every_shipped_network_for_glyphs_has_a_card():
     cards = (weights.FOLDER / "README.md").read_text()
-    paths = list(weights.DENOISERS.glob("*.weights.h5"))
+    paths = list(weights.GLYPHS.glob("*.weights.h5"))
     assert paths
     for path in paths:
         network, scale, name = path.name.removesuffix(".weights.h5").split("-", 2)
         stored = weights.identity(path)
         assert stored["network"] == network
         assert f"x{stored['config']['scale']}" == scale
-        denoiser = models.denoiser(**stored["config"], weights=name)
-        assert np.any(denoiser.get_layer("tail").kernel.numpy())
+        builder = models.vae_decoder if network == "vae" else getattr(models, network)
+        model = builder(**stored["config"], weights=name)
+        assert all(np.any(kernel) for kernel in model.get_weights() if kernel.ndim > 1)
         assert weights.history(path)["steps"] > 0
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert f"`{path.name}`" in cards and digest in cards, path.name
@@ -208,7 +209,7 @@ def test_every_shipped_denoiser_has_a_card():
 def test_every_shipped_file_names_its_recipe_and_has_a_card():
     cards = (weights.FOLDER / "README.md").read_text()
     paths = set(weights.FOLDER.glob("**/*.weights.h5"))
-    for path in paths - set(weights.DENOISERS.iterdir()):
+    for path in paths - set(weights.GLYPHS.iterdir()):
         history = weights.history(path)
         recipe = RECIPES[history["name"]]
         kept = from_json(history["recipe"])

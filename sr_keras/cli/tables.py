@@ -24,6 +24,7 @@ def models(
     table.add_column("parameters", justify="right")
     table.add_column("Mult-Adds", justify="right")
     table.add_column("shipped weights")
+    shipped = set(weights.all_names())
     for name, entry in networks.CATALOGUE.items():
         if not fnmatch.fnmatch(name, pattern):
             continue
@@ -38,6 +39,7 @@ def models(
                 f"x{scale} {short}"
                 for scale in entry.scales
                 for short in weights.names(name, scale=scale)
+                if f"{name}-x{scale}-{short}" in shipped
             ),
         )
     console.print(table)
