@@ -108,7 +108,7 @@ def _output(output, path):
     data = output.get("data", {})
     if "text/html" in data:
         token = f"xblock{len(_blocks)}x"
-        _blocks[token] = data["text/html"]
+        _blocks[token] = _with_current_script(data["text/html"])
         return token, {}
     for kind, suffix in (("image/png", "png"), ("image/jpeg", "jpg")):
         if kind in data:
@@ -119,6 +119,14 @@ def _output(output, path):
             }
     text = data.get("text/plain", "")
     return (f"```text\n{text}\n```" if text else ""), {}
+
+
+def _with_current_script(html):
+    """Replaces the script of a slider, which is as old as the lesson's execution."""
+    if not html.startswith('<div class="slider-'):
+        return html
+    script = (ROOT / "sr_keras" / "plotting" / "slider.js").read_text()
+    return f"{html.partition('<script>')[0]}<script>\n{script}</script>"
 
 
 def on_page_markdown(markdown, page, config, files):
