@@ -144,6 +144,15 @@ def on_page_content(html, page, config, files):
     return draw(html)
 
 
+def on_post_page(output, page, config):
+    # at this mark, the theme's script asks GitHub for the stars of the repository
+    return output.replace(' data-md-component="source"', "")
+
+
+def on_post_template(output_content, template_name, config):
+    return on_post_page(output_content, None, config)  # of 404.html
+
+
 class _Links(html.parser.HTMLParser):
     """Collects what a page links to, what it loads, and its anchors."""
 
