@@ -108,7 +108,7 @@ def _output(output, path):
     data = output.get("data", {})
     if "text/html" in data:
         token = f"xblock{len(_blocks)}x"
-        _blocks[token] = data["text/html"]
+        _blocks[token] = _with_current_script(data["text/html"])
         return token, {}
     for kind, suffix in (("image/png", "png"), ("image/jpeg", "jpg")):
         if kind in data:
@@ -119,6 +119,14 @@ def _output(output, path):
             }
     text = data.get("text/plain", "")
     return (f"```text\n{text}\n```" if text else ""), {}
+
+
+def _with_current_script(html):
+    """Replaces the script of a slider, which is as old as the lesson's execution."""
+    if not html.startswith('<div class="slider-'):
+        return html
+    script = (ROOT / "sr_keras" / "plotting" / "slider.js").read_text()
+    return f"{html.partition('<script>')[0]}<script>\n{script}</script>"
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -134,6 +142,15 @@ def on_page_content(html, page, config, files):
     for token in re.findall(r"xblock\d+x", html):
         html = html.replace(f"<p>{token}</p>", _blocks[token])
     return draw(html)
+
+
+def on_post_page(output, page, config):
+    # at this mark, the theme's script asks GitHub for the stars of the repository
+    return output.replace(' data-md-component="source"', "")
+
+
+def on_post_template(output_content, template_name, config):
+    return on_post_page(output_content, None, config)  # of 404.html
 
 
 class _Links(html.parser.HTMLParser):

@@ -1,7 +1,6 @@
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import threading
@@ -10,6 +9,7 @@ import urllib.request
 import numpy as np
 import pytest
 import skimage.data
+from chromium import start_chromium
 from PIL import Image
 
 from sr_keras import image_files, images, inference, models, serve
@@ -182,25 +182,6 @@ def test_less_detail_is_the_blend_with_the_start_of_a_gan(page, photo):
         page.enlarge(photo, "bicubic", detail=0.5)
     with pytest.raises(ValueError, match="choose the network of a GAN"):
         page.enlarge(photo, detail=0.5)
-
-
-def start_chromium(playwright):
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    return playwright.chromium.launch(
-        executable_path=path,
-        args=[
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            # as if there were no internet
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        ],
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,19 @@
 """The hooks that make the site: lessons as pages, and links that are followed."""
 
+import functools
+import http.server
 import importlib.util
 import logging
+import os
 import pathlib
+import subprocess
+import sys
+import threading
 import types
 
 import nbformat
 import pytest
+from chromium import start_chromium
 from nbformat import v4
 
 pytest.importorskip("mkdocs")
@@ -46,6 +53,15 @@ def test_a_lesson_becomes_a_page_with_folded_solutions(hooks):
     assert "\n    answer = 1\n" in text
     page = hooks.on_page_content("<p>xblock0x</p>", None, None, None)
     assert page == "<b>slider</b>"
+
+
+def test_a_slider_gets_the_current_script(hooks):
+    script = (ROOT / "sr_keras" / "plotting" / "slider.js").read_text()
+    old = '<div class="slider-1"><img></div>\n<script>\nold()\n</script>'
+    data = {"text/html": old}
+    text, _ = hooks._output(v4.new_output("display_data", data), "x")
+    page = hooks.on_page_content(f"<p>{text}</p>", None, None, None)
+    assert page == old.replace("old()\n", script)
 
 
 def test_links_to_lessons_lead_to_their_pages_and_answers_to_the_repository(hooks):
@@ -98,3 +114,89 @@ def test_every_lesson_and_its_goal_are_in_the_navigation_and_the_gallery():
         title = nbformat.read(path, 4).cells[0].source.splitlines()[0]
         assert f"### [{title.removeprefix('# ')}](../notebooks/{path.name})" in gallery
         assert f"notebooks/figures/{path.name[:2]}_goal.jpg" in gallery
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the built site, and its address."""
+    pytest.importorskip("material", reason='pip install ".[docs]"')
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "-q", "--site-dir", str(folder)]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(command, cwd=ROOT, env=env, check=True)
+    handler = functools.partial(Quiet, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def phone(site):
+    """A tab as wide as a phone, in which fingers can be moved."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is missing: pip install playwright"
+    )
+    size = {"width": 390, "height": 844}
+    with sync_api.sync_playwright() as playwright:
+        browser = start_chromium(playwright)
+        yield browser.new_page(viewport=size, has_touch=True, is_mobile=True)
+        browser.close()
+
+
+@pytest.mark.slow
+def test_pages_fit_a_phone_and_load_nothing_from_elsewhere(site, phone):
+    folder, address = site
+    wrong = []
+    phone.on("request", lambda request: asked.append(request.url))
+    phone.on("console", lambda message: said.append((message.type, message.text)))
+    phone.on("pageerror", lambda error: said.append(("error", str(error))))
+    for path in sorted(folder.rglob("*.html")):
+        asked, said = [], []
+        name = path.relative_to(folder).as_posix().removesuffix("index.html")
+        phone.goto(address + name)
+        widths = "[document.documentElement.scrollWidth, innerWidth]"
+        if phone.evaluate(widths) != [390, 390]:
+            wrong.append(f"{name or 'home'} scrolls sideways")
+        wrong += [url for url in asked if not url.startswith((address, "data:"))]
+        wrong += [f"{name}: {text}" for kind, text in said if kind == "error"]
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_a_finger_moves_a_slider_of_a_lesson_and_scrolls_the_page(site, phone):
+    phone.goto(f"{site[1]}notebooks/08_edsr/")
+    stage = phone.locator("[class^=slider-] > div").first
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    assert box["x"] + box["width"] <= 390
+    for image in stage.locator("img").all():  # wholly visible
+        assert image.bounding_box() == pytest.approx(box, abs=1)
+    session = phone.context.new_cdp_session(phone)
+
+    def drag(dx, dy):
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        for i in range(11):
+            kind = "touchMove" if i else "touchStart"
+            point = {"x": x + i * dx / 10, "y": y + i * dy / 10}
+            session.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]}
+            )
+        session.send(
+            "Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []}
+        )
+        phone.wait_for_timeout(300)
+
+    line, before = stage.locator("> div"), phone.evaluate("scrollY")
+    drag(100, 0)
+    right = line.bounding_box()["x"] - box["x"]
+    assert right == pytest.approx(box["width"] / 2 + 100, abs=15)
+    assert phone.evaluate("scrollY") == before
+    drag(0, -150)
+    assert phone.evaluate("scrollY") > before + 50

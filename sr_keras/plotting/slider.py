@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import io
+import pathlib
 import string
 
 import numpy as np
@@ -113,6 +114,7 @@ class _Slider:
             after_png=base64.b64encode(files[1]).decode(),
             width=width * self.zoom,
             height=height * self.zoom,
+            script=_SCRIPT,
         )
 
 
@@ -122,6 +124,7 @@ def _png(image):
     return file.getvalue()
 
 
+_SCRIPT = pathlib.Path(__file__).with_suffix(".js").read_text()
 # Without its script: two images side by side, in elements that pages do not strip.
 _SLIDER = string.Template("""<div class="$id">
 <p><b>$title</b></p>
@@ -132,57 +135,4 @@ _SLIDER = string.Template("""<div class="$id">
   src="data:image/png;base64,$after_png"></p>
 </div>
 <script>
-for (const root of document.querySelectorAll(".$id")) {
-  const still = root.querySelector(".still");
-  if (!still) continue;  // already a slider
-  const images = [...still.querySelectorAll("img")];
-  const stage = document.createElement("div");
-  stage.style.cssText = "position:relative;overflow:hidden;touch-action:none;" +
-    "cursor:ew-resize;max-width:100%;width:${width}px;height:${height}px";
-  const line = document.createElement("div");
-  line.style.cssText = "position:absolute;top:0;bottom:0;width:2px;" +
-    "background:#fff;box-shadow:0 0 2px #000;pointer-events:none";
-  const labels = images.map((image, i) => {
-    image.style.cssText = "position:absolute;top:0;left:0;max-width:none;" +
-      "transform-origin:0 0;image-rendering:pixelated;pointer-events:none";
-    const label = document.createElement("span");
-    label.textContent = image.alt;
-    label.style.cssText = "position:absolute;bottom:4px;padding:1px 5px;color:#fff;" +
-      "background:#0009;font:12px sans-serif;pointer-events:none;" +
-      (i ? "right:4px" : "left:4px");
-    return label;
-  });
-  const hint = document.createElement("small");
-  hint.textContent = "Move to compare, use the wheel to zoom, drag to shift.";
-  stage.append(images[1], images[0], line, ...labels);
-  still.replaceWith(stage);
-  stage.after(hint);
-  let zoom = 1, x = 0, y = 0, split = ${width} / 2;
-  const draw = () => {
-    x = Math.min(0, Math.max(x, ${width} * (1 - zoom)));
-    y = Math.min(0, Math.max(y, ${height} * (1 - zoom)));
-    for (const image of images)
-      image.style.transform = `translate($${x}px, $${y}px) scale($${zoom})`;
-    const cut = ${width} - (split - x) / zoom;
-    images[0].style.clipPath = `inset(0 $${cut}px 0 0)`;
-    line.style.left = `$${split - 1}px`;
-  };
-  stage.addEventListener("pointermove", event => {
-    if (event.buttons) { x += event.movementX; y += event.movementY; }
-    if (!event.buttons || event.pointerType === "touch")
-      split = event.clientX - stage.getBoundingClientRect().left;
-    draw();
-  });
-  stage.addEventListener("wheel", event => {
-    event.preventDefault();
-    const box = stage.getBoundingClientRect();
-    const [px, py] = [event.clientX - box.left, event.clientY - box.top];
-    const next = Math.min(16, Math.max(1, zoom * (event.deltaY < 0 ? 1.25 : 0.8)));
-    x = px - (px - x) * next / zoom;
-    y = py - (py - y) * next / zoom;
-    zoom = next;
-    draw();
-  }, {passive: false});
-  draw();
-}
-</script>""")
+$script</script>""")
