@@ -29,7 +29,7 @@ FONTS = ("DejaVu Sans Mono:bold", "DejaVu Sans:bold", "DejaVu Serif:bold")
 NOISE = 0.2  # standard deviation in the LR image, where white is 1
 BATCH_SIZE = 32
 SEED = 0
-STEPS = {"diffusion": 10_000, "vae": 4000, "l1": 4000, "gan": 2000}
+STEPS = {"diffusion": 10_000, "vae": 3000, "l1": 3000, "gan": 1500}
 
 
 def glyphs():

@@ -688,7 +688,7 @@ assert one > 1.4 * mean
 # *perceptual* loss, the subject of lesson 7. (It has also seen more steps, so the loss is not the only difference.)
 
 # %%
-perceptual = sr.models.load("unet-x1-bsds-perceptual")
+perceptual = sr.models.load("unet-x1-photos-perceptual")
 damage = d.Compose([d.GaussianBlur(1.5), d.GaussianNoise(0.03), d.JPEG(50)])
 damaged = damage(motorcycle, seed=3)
 versions = {

@@ -282,11 +282,13 @@ _TABLE = {
         lr_patch_size=96,
         steps=1_200,
     ),
-    # texture by less than pixels, on the network above: with three times as much of the
-    # perceptual terms it draws a stronger grid, which raises NIQE by 1
-    "unet-x1-perceptual": _photos(
+    # without the loss of the grid it draws one, because U-Net and VGG19 both reduce the
+    # patch by 2 from the same corner
+    "unet-x1-photos-perceptual": _photos(
         "unet",
         1,
+        data=ALL_PHOTOS,
+        min_contrast=0.04,
         options=UNET_SMALL,
         weights="bsds-small",
         degradation="crappify",
@@ -297,37 +299,23 @@ _TABLE = {
                 (
                     "perceptual",
                     {
-                        "content": {"vgg19/block3_conv3": 1e-6},
-                        "texture": {
-                            "vgg19/block1_conv1": 0.03,
-                            "vgg19/block2_conv1": 0.03,
-                            "vgg19/block3_conv1": 0.03,
+                        "content": {
+                            "vgg19/block2_conv2/before_relu": 4e-4,
+                            "vgg19/block3_conv4/before_relu": 8e-4,
+                            "vgg19/block4_conv4/before_relu": 8e-4,
                         },
+                        "distance": "l1",
                     },
                 ),
             ),
+            (1000.0, ("grid", {"period": 2})),
         ),
         lr_patch_size=64,
-        batch_size=4,
-        steps=400,
+        steps=1_000,
         optimizer="adam",
-        learning_rate=2e-4,
+        learning_rate=3e-4,
         warmup_steps=0,
-        ema_momentum=0.99,
-    ),
-    "unet-x1-patchgan": _adversarial(
-        "unet",
-        1,
-        options=UNET_SMALL,
-        degradation="crappify",
-        discriminator="patchgan",
-        discriminator_options={"filters": 32},
-        losses=((1.0, "l1"), (3e-6, ("content", {"layers": "vgg19/block3_conv3"}))),
-        adversarial_weight=1e-2,
-        lr_patch_size=64,
-        steps=200,
-        learning_rate=2e-4,
-        ema_momentum=0.99,
+        ema_momentum=0.998,
     ),
     "edsr-x4-srgan": _adversarial(
         "edsr",
@@ -341,6 +329,24 @@ _TABLE = {
         learning_rate=1e-4,
         schedule="cosine",
         ema_momentum=0.998,
+    ),
+    # the network below without its discriminator, which is what removes the grid there
+    "edsr-x4-photos-perceptual": Recipe(
+        network="edsr",
+        scale=4,
+        data=ALL_PHOTOS,
+        num_validation=20,
+        skip_bad=True,
+        min_contrast=0.04,
+        weights="bsds",
+        loss=(*LARGE_GAN_LOSSES, (1000.0, "grid")),
+        batch_size=8,
+        lr_patch_size=24,
+        steps=500,
+        optimizer="adam",
+        learning_rate=2e-4,
+        ema_momentum=0.99,
+        precision="float32",
     ),
     # 1.0 s of CPU time a step with bfloat16 units
     "edsr-x4-photos-srgan": GANRecipe(
