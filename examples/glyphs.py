@@ -1,13 +1,13 @@
 """Trains the networks of lesson 18 on small characters, and checks their samples.
 
-    python examples/glyphs.py [diffusion|vae|l1|gan] [STEPS]
+    python examples/glyphs.py [diffusion|vae|l1] [STEPS]
 
 The images are hexadecimal digits in three fonts at 25 positions. The LR image is four
 times smaller and so noisy that it often fits several digits. As there are only 1,200
 images, the probability of each is known, and the samples can be compared with it.
 
-All networks but the VAE are the same U-Net. For `l1` and `gan` it sees zeros in place
-of the noisy image, so it has one answer for each LR image. `gan` continues from `l1`.
+`diffusion` and `l1` train the same U-Net. For `l1` it sees zeros in place of the noisy
+image, so it has one answer for each LR image.
 
 Stop it with Ctrl-C; the same command resumes the run in runs/glyphs.
 """
@@ -22,14 +22,13 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 import sr_keras as sr
-from sr_keras.training.callbacks import averaged_weights
 
 DIGITS = "0123456789ABCDEF"
 FONTS = ("DejaVu Sans Mono:bold", "DejaVu Sans:bold", "DejaVu Serif:bold")
 NOISE = 0.2  # standard deviation in the LR image, where white is 1
 BATCH_SIZE = 32
 SEED = 0
-STEPS = {"diffusion": 10_000, "vae": 3000, "l1": 3000, "gan": 1500}
+STEPS = {"diffusion": 10_000, "vae": 2000, "l1": 2500}
 
 
 def glyphs():
@@ -72,20 +71,20 @@ def training_batches(start_step=0):
     return tf.data.Dataset.from_generator(batches, output_signature=signature)
 
 
-def build(method, steps, folder):
+def build(method, steps):
     """Returns the model to train, its networks by name, and the one that upscales."""
 
-    def adam(rate, **options):
+    def adam(rate):
         warmup = steps // 50
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup
         )
         return keras.optimizers.Adam(
-            schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=0.998, **options
+            schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=0.998
         )
 
     if method == "vae":
-        options = {"filters": 48, "num_blocks": 4, "latent_channels": 4, "channels": 1}
+        options = {"filters": 32, "num_blocks": 2, "latent_channels": 4, "channels": 1}
         encoder = sr.models.vae_encoder(4, **options)
         decoder = sr.models.vae_decoder(4, **options)
         model = sr.training.VAE(encoder, decoder, seed=SEED)
@@ -97,21 +96,8 @@ def build(method, steps, folder):
         model.compile(adam(2e-3))
         return model, {"denoiser": denoiser}, model.upscaler
     upscaler = sr.models.denoiser_upscaler(denoiser)
-    if method == "l1":
-        upscaler.compile(adam(2e-3), loss="mae")
-        return upscaler, {"denoiser": denoiser}, upscaler
-    denoiser.load_weights(weights_path(folder, "denoiser", "l1"))
-    discriminator = sr.models.srgan_discriminator(
-        32, filters=24, channels=1, spectral_norm=True
-    )
-    model = sr.training.GAN(upscaler, discriminator)
-    model.compile(adam(3e-4), adam(3e-4), [(1.0, "l1")], adversarial_weight=1e-2)
-    return model, {"denoiser": denoiser}, upscaler
-
-
-def weights_path(folder, network, method):
-    """Returns where the weights of a network are written."""
-    return pathlib.Path(folder, method, f"{network}-x4-glyphs-{method}.weights.h5")
+    upscaler.compile(adam(2e-3), loss="mae")
+    return upscaler, {"denoiser": denoiser}, upscaler
 
 
 def exact_posterior(lr, small, digits):
@@ -133,17 +119,16 @@ def nearest(samples, hr):
 def main(method="diffusion", steps=None, folder="runs/glyphs", photos=64, draws=16):
     steps = STEPS[method] if steps is None else steps
     keras.utils.set_random_seed(SEED)
-    model, networks, upscaler = build(method, steps, folder)
+    model, networks, upscaler = build(method, steps)
     run = sr.training.TrainingRun(
         pathlib.Path(folder, method), steps, 500, upscaler=upscaler, monitor=None
     )
     run.fit(model, training_batches)
     history = {"steps": steps, "seconds": round(run.seconds), "batch_size": BATCH_SIZE}
-    with averaged_weights(model):
-        for network, part in networks.items():
-            path = weights_path(folder, network, method)
-            sr.weights.save(part, path, half=True, history=history)
-        check(model, method, photos, draws)
+    for network, part in networks.items():
+        path = run.folder / f"{network}-x4-glyphs-{method}.weights.h5"
+        sr.weights.save(part, path, half=True, history=history)
+    check(model, method, photos, draws)
     return model
 
 

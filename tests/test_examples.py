@@ -88,7 +88,7 @@ def test_glyphs_are_all_different_and_their_posterior_is_exact():
 def test_glyphs_resumes_and_compares_with_the_posterior(tmp_path, capsys):
     main = load("glyphs").main
     options = {"channels": 1, "filters": 24}
-    for method in ("diffusion", "vae", "l1", "gan"):
+    for method in ("diffusion", "vae", "l1"):
         first = main(method, 2, tmp_path, photos=2, draws=2)
         again = main(method, 2, tmp_path, photos=2, draws=2)  # nothing is left to train
         assert "from the exact: " in capsys.readouterr().out
@@ -98,7 +98,7 @@ def test_glyphs_resumes_and_compares_with_the_posterior(tmp_path, capsys):
             path = tmp_path / method / f"denoiser-x4-glyphs-{method}.weights.h5"
             assert sr.weights.history(path)["steps"] == 2
             sr.models.denoiser(4, **options, weights=path)
-    options = {"filters": 48, "num_blocks": 4, "latent_channels": 4, "channels": 1}
+    options = {"filters": 32, "num_blocks": 2, "latent_channels": 4, "channels": 1}
     for builder, network in (
         (sr.models.vae_decoder, "vae"),
         (sr.models.vae_encoder, "vae_encoder"),

@@ -730,8 +730,8 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # Compare the curves in the right half, where the fine structures are, and then the pictures. What is missing there is what we see
-# as blur. The pixel loss even ends below the damaged photo, whose finest "structures" are noise. Not everything that the perceptual
-# loss adds is detail: see the fine grid on the floor at the left. Which picture do you prefer, and which one does PSNR prefer?
+# as blur. The pixel loss even ends below the damaged photo, whose finest "structures" are noise. The perceptual loss keeps more of every
+# frequency, which looks a little rougher, and is still far below HR. Which picture do you prefer, and which one does PSNR prefer?
 # Lesson 7 starts with this question.
 
 # %% [markdown]
