@@ -666,8 +666,8 @@ results = {"bicubic": upscaled(bicubic, inputs), "start": upscaled(edsr, inputs)
 # %% [markdown]
 # ## Weights: look at gradients
 #
-# How much weight should pixels, content and texture get? The values of the losses do not help: the content loss is in the ten
-# thousands and L1 in the hundredths. A network is changed by the *gradients*, here the gradient of each loss with respect to the
+# How much weight should pixels, content and texture get? The values of the losses do not help: here the content loss is 100,000
+# and L1 is 0.07. A network is changed by the *gradients*, here the gradient of each loss with respect to the
 # pixels of the result. **Predict:** what will each loss change in the grass?
 
 # %%
@@ -873,9 +873,10 @@ if trained:
 # texture loss rose from 0.228 to 0.265. The sum lowered the texture loss to 0.142 and the content loss with it, raised the fine contrast
 # from 42% to 64% of that of HR, and cost 0.9 dB. All of this is one training run, on four small photos.
 #
-# How much of this is contrast alone? Unsharp masking takes the texture loss of the L1 network from 0.265 to 0.222, so it explains about a third of the gain, and it raises the content loss. For the shipped network, *start,
-# sharpened* has the same PSNR, a texture loss of 0.180 instead of 0.159, and a higher content loss than without sharpening. A lower texture loss alone does not prove better
-# texture: always compare with a sharpened image of the same contrast.
+# How much of this is contrast alone? Unsharp masking takes the texture loss of the L1 network from 0.265 to 0.222, so it explains about
+# a third of the gain, and it raises the content loss. For the shipped network, *start, sharpened* has the same PSNR, a texture loss of
+# 0.180 instead of 0.159, and a higher content loss than without sharpening. A lower texture loss alone does not prove better texture:
+# always compare with a sharpened image of the same contrast.
 #
 # **Predict:** where will you see the difference first, in the grass or on the motorcycle?
 
@@ -905,8 +906,8 @@ show(1)
 
 # %% [markdown]
 # *start* and *ours, L1* can hardly be told apart. *ours, perceptual* has more contrast, and dots all over the picture, four pixels
-# apart: the metal of the engine looks perforated. *shipped* has narrower edges than *start* and a fine grain in the grass, without the
-# dots. The blades of HR do not come back, because they are not in the LR image.
+# apart: the metal of the engine looks perforated. *shipped* has narrower edges than *start* and a fine grain in the grass. Of the dots,
+# only faint rows along some edges are left, as on the bright tube. The blades of HR do not come back, because they are not in the LR image.
 #
 # Where do the dots come from? The network ends in two pixel shuffles (lesson 4), so each of the 16 pixels of a cell of 4 x 4 has
 # kernels of its own and can be made a little brighter or darker wherever it is. Such a pattern needs no knowledge of the photo, and it
@@ -1049,10 +1050,10 @@ plt.show()
 
 # %% [markdown]
 # Where the maps are bright, the result depends on the noise. Bicubic interpolation leaves 0.96 of the 2.55 grey levels, *start* 1.75 and
-# *ours, perceptual* 2.68: a network that adds detail amplifies noise with it, most of all along edges and in the pupil. Sharpening does the same, and explains nearly all of the
-# increase from *ours, L1* to *ours, perceptual* and from *start* to *shipped*. In the map of *shipped* there is still a grid: no position of a cell is
-# brighter than the others on average, but some respond to the noise more strongly. Pictures like these are for viewing. Do not use their
-# detail for measurements, diagnoses or evidence.
+# *ours, perceptual* 2.68: a network that adds detail amplifies noise with it, most of all along edges and in the pupil. Sharpening does
+# the same, and explains nearly all of the increase from *ours, L1* to *ours, perceptual* and from *start* to *shipped*. In the map of
+# *shipped* there is still a grid: no position of a cell is brighter than the others on average, but some respond to the noise more
+# strongly. Pictures like these are for viewing. Do not use their detail for measurements, diagnoses or evidence.
 #
 # ## Exercises
 #
