@@ -721,11 +721,11 @@ plt.show()
 #
 # The gradient of L1 consists of signs: it asks for brighter here and darker there, everywhere with the same force. Content asks for
 # changes at the scale of a few pixels nearly everywhere. Texture asks above all for darker spots with brighter rims, where there
-# already are dark spots. TV makes neighbouring pixels more alike.
+# are dark spots already. TV makes neighbouring pixels more alike.
 #
 # The printed gradients include the weights. Without them, the gradient of the content loss would be millions of times as large as
-# that of L1. We chose the weights so that the gradients of content and texture are about ten times as large as that of L1. L1 only
-# has to preserve brightness and colours, because the features hardly respond to a shift of these, as the brighter cat showed. We
+# that of L1. We chose the weights so that the gradients of content and texture are about ten times as large as that of L1. L1 mainly
+# has to preserve brightness, because the features hardly respond to a shift of it, as the brighter cat showed. We
 # leave out TV, to keep the experiment to two new terms. All in one loss:
 #
 # $$L = L_1 + 3 \cdot 10^{-6}\, L_\text{content} + 0.3\, L_\text{texture}$$
@@ -782,7 +782,7 @@ for name, loss in (("ours, L1", sr.losses.L1()), ("ours, perceptual", weighted_s
 
 # %% [markdown]
 # The package also ships such a network. It started from the same weights and was trained for more steps, on 1,074 photos, with
-# features of four layers before the ReLU, and with a loss against grids. Its file records how:
+# a content loss on four layers before the ReLU, no texture loss, and one more term, which is explained below. Its file records how:
 
 # %%
 import pprint
@@ -800,8 +800,8 @@ pprint.pp(recipe["loss"])
 
 # %% [markdown]
 # We measure four things for each result. The first is PSNR. The second and third are the content loss at `block4_conv4` and the
-# texture loss at `block2_conv2`. Training did not use these layers, but they belong to the same VGG19, so they are not independent
-# evidence. The fourth is independent of VGG: how much fine contrast the result has compared with HR.
+# texture loss at `block2_conv2`. The training of *ours, perceptual* did not use these layers, but they belong to the same VGG19,
+# so they are not independent evidence, and *shipped* was trained on the features of these very two layers, before the ReLU. The fourth is independent of VGG: how much fine contrast the result has compared with HR.
 #
 # Contrast alone can lower the texture loss. We therefore add two controls with unsharp masking, which adds contrast but no new
 # structure. *ours, L1, sharpened* has the fine contrast of *ours, perceptual*, and *start, sharpened* has that of *shipped*.
@@ -871,11 +871,11 @@ if trained:
 # %% [markdown]
 # The two losses lead in opposite directions. L1 raised the PSNR a little, from 25.76 to 25.83 dB, and made the results smoother: the
 # texture loss rose from 0.228 to 0.265. The sum lowered the texture loss to 0.142 and the content loss with it, raised the fine contrast
-# from 42% to 64% of that of HR, and cost 0.9 dB. All of this is one training run, on four small photos.
+# from 42% to 64% of that of HR, and cost 0.9 dB. All of this comes from one training run of each, measured on four small photos.
 #
 # How much of this is contrast alone? Unsharp masking takes the texture loss of the L1 network from 0.265 to 0.222, so it explains about
-# a third of the gain, and it raises the content loss. For the shipped network, *start, sharpened* has the same PSNR, a texture loss of
-# 0.180 instead of 0.159, and a higher content loss than without sharpening. A lower texture loss alone does not prove better texture:
+# a third of the gain, and it raises the content loss. For the shipped network, contrast explains more, about 70%: *start,
+# sharpened* has the same PSNR and a texture loss of 0.180 instead of 0.159, but a higher content loss than without sharpening. A lower texture loss alone does not prove better texture:
 # always compare with a sharpened image of the same contrast.
 #
 # **Predict:** where will you see the difference first, in the grass or on the motorcycle?
@@ -905,8 +905,8 @@ show(2)
 show(1)
 
 # %% [markdown]
-# *start* and *ours, L1* can hardly be told apart. *ours, perceptual* has more contrast, and dots all over the picture, four pixels
-# apart: the metal of the engine looks perforated. *shipped* has narrower edges than *start* and a fine grain in the grass. Of the dots,
+# On the motorcycle, because nothing hides the change on smooth metal. *start* and *ours, L1* can hardly be told apart. *ours,
+# perceptual* has more contrast, and dots four pixels apart, which are strong on bright surfaces: the engine looks perforated. *shipped* has narrower edges than *start* and a fine grain in the grass. Of the dots,
 # only faint rows along some edges are left, as on the bright tube. The blades of HR do not come back, because they are not in the LR image.
 #
 # Where do the dots come from? The network ends in two pixel shuffles (lesson 4), so each of the 16 pixels of a cell of 4 x 4 has
@@ -928,12 +928,13 @@ for name in ("ours, L1", "ours, perceptual", "shipped"):
 
 # %% [markdown]
 # Of what *ours, perceptual* changed, 35% to 58% of the variance is the pattern. *shipped* was trained with a term against it, `"grid"`: the
-# mean square of these 16 means, computed in windows of 24 x 24 pixels. Whatever does not repeat cancels out in the means, so the term
-# removes the pattern and leaves other detail free.
+# mean square of 16 such means, here of the difference from HR and less the mean of the window, in windows of 24 x 24 pixels. Whatever
+# does not repeat cancels out in the means, so the term removes the pattern and leaves other detail free. The shares of the other two are
+# at most 0.4%. (The faint rows of *shipped* along edges cancel out in a mean over the whole picture.)
 #
 # ## Optional: LPIPS, weights fitted to human ratings
 #
-# The metric *LPIPS* is built on the same idea. It takes five layers of a smaller network (AlexNet), divides the features at each position by their length, and adds up
+# The metric *LPIPS* compares features, too. It takes five layers of a smaller network (AlexNet), divides the features at each position by their length, and adds up
 # the squared differences with weights $w_l$ that were fitted to the answers of human raters:
 #
 # $$\mathrm{LPIPS}(x, y) = \sum_l \mathrm{mean}_{p} \sum_k w_{l,k} \big(\hat\phi_{l,k}(x)_p - \hat\phi_{l,k}(y)_p\big)^2$$
@@ -1011,8 +1012,8 @@ plt.show()
 #
 # ## Detail that depends on the noise
 #
-# Is the new detail real? To test this, we add a little noise to one LR photo, four times anew, with a standard deviation of 0.01,
-# which is 2.55 grey levels and hardly visible. What was in the photo should come back the same each time. **Predict:** for which
+# Is the new detail real? To test this, we make four copies of one LR photo and add different noise to each. Its standard deviation is
+# 0.01, or 2.55 grey levels in each channel, which is hardly visible. What was in the photo should come back the same each time. **Predict:** for which
 # loss will the results differ more?
 
 # %%
@@ -1049,11 +1050,11 @@ fig.colorbar(image, ax=axes, label="standard deviation")
 plt.show()
 
 # %% [markdown]
-# Where the maps are bright, the result depends on the noise. Bicubic interpolation leaves 0.96 of the 2.55 grey levels, *start* 1.75 and
-# *ours, perceptual* 2.68: a network that adds detail amplifies noise with it, most of all along edges and in the pupil. Sharpening does
+# Where the maps are bright, the result depends on the noise. In luma, the LR copies themselves differ by about 1.2 grey levels, which bicubic
+# interpolation lowers to 0.96. *start* raises it to 1.75, and *ours, perceptual* to 2.68: a network that adds detail amplifies noise with it, most of all along edges and at the rim of the pupil. Sharpening does
 # the same, and explains nearly all of the increase from *ours, L1* to *ours, perceptual* and from *start* to *shipped*. In the map of
-# *shipped* there is still a grid: no position of a cell is brighter than the others on average, but some respond to the noise more
-# strongly. Pictures like these are for viewing. Do not use their detail for measurements, diagnoses or evidence.
+# *shipped* there is still a grid: in its results no position of a cell is brighter than the others on average, but some positions
+# respond to the noise more strongly. Pictures like these are for viewing. Do not use their detail for measurements, diagnoses or evidence.
 #
 # ## Exercises
 #
@@ -1202,7 +1203,7 @@ sr.plotting.comparison(
 # - A Gram matrix says which features occur together. A texture loss ignores positions, so shuffled tiles are almost the same image
 #   to it. It depends on contrast, so compare it with a sharpened control.
 # - Total variation favours flat pictures. With a small weight it removes grain, and with a large one it removes texture.
-# - Losses are balanced by their gradients, not by their values. A small L1 term preserves colours and positions.
+# - Losses are balanced by their gradients, not by their values. A small L1 term preserves brightness and colours.
 # - A network fine-tuned with these losses has more fine contrast and features closer to those of the photo, at a lower PSNR. A part of
 #   this is contrast alone, as a sharpened control shows.
 # - Such a loss rewards a fixed pattern, such as dots four pixels apart. Look for it, measure it, and add a term against it.
