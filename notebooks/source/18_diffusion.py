@@ -842,7 +842,7 @@ for n in (1, 4, len(samples)):
     print(f"mean of {n:2} samples of the network: {decibels(error):.2f} dB")
 
 # %% [markdown] tags=["solution"]
-# The mean of 4 samples gains 1.8 dB, a little less than the 2.0 dB of exact samples, because the
+# The mean of 4 samples gains 1.85 dB, a little less than the 2.0 dB of exact samples, because the
 # network's samples share a small part of their errors.
 
 # %% [markdown]
