@@ -15,7 +15,7 @@ import time
 import keras
 import numpy as np
 
-from sr_keras import exporting, files, images, models
+from sr_keras import exporting, files, images, models, processor
 from sr_keras.checks import check_name
 
 # The package of each engine, and the format that it reads.
@@ -201,9 +201,11 @@ def _exported(model, engine, calibration, cache):
     if calibration is None:
         return path
     photos = files.digest(calibration)[:16]
-    small = path.with_name(f"{path.stem}-int8-{photos}{path.suffix}")
+    # OpenVINO adds in 32 bits everywhere.
+    bits = 7 if engine == "onnxruntime" and processor.saturates_int8() else 8
+    small = path.with_name(f"{path.stem}-int{bits}-{photos}{path.suffix}")
     if not small.is_file():
-        _quantize(path, small, calibration)
+        _quantize(path, small, calibration, bits)
     return small
 
 
@@ -227,7 +229,7 @@ def _patches(photos, channels):
     return found
 
 
-def _quantize(source, target, batches):
+def _quantize(source, target, batches, bits):
     try:
         from onnxruntime import quantization
         from onnxruntime.quantization import shape_inference
@@ -260,6 +262,7 @@ def _quantize(source, target, batches):
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv", "MatMul"],
                 per_channel=True,
+                reduce_range=bits == 7,  # of the weights
             )
         finally:
             prepared.unlink(missing_ok=True)

@@ -33,6 +33,16 @@ def has_bfloat16():
     return bool({"avx512_bf16", "amx_bf16"} & {*features()})
 
 
+def saturates_int8():
+    """Returns True if sums of products of 8-bit integers can overflow.
+
+    x86 processors without VNNI add pairs of such products in 16 bits. ONNX Runtime then
+    computes wrong sums, unless the weights have 7 bits.
+    """
+    found = features()
+    return "avx2" in found and not any("vnni" in name for name in found)
+
+
 def prefer_onednn():
     """Turns oneDNN on for commands that train, where TensorFlow leaves it off.
 

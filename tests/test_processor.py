@@ -90,3 +90,19 @@ def test_a_setting_of_the_user_stays(monkeypatch):
     processor.prefer_onednn()
     assert os.environ[VARIABLE] == "0"
     assert processor.describe().endswith(f"with avx2, {VARIABLE}=0")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["avx2"], True),
+        (["avx2", "avx512f"], True),
+        (["avx2", "avx_vnni"], False),
+        (["avx2", "avx512f", "avx512_vnni", "avx512_bf16"], False),
+        (["asimd"], False),
+        ([], False),
+    ],
+)
+def test_int8_saturates_on_x86_without_vnni(found, expected, monkeypatch):
+    monkeypatch.setattr(processor, "features", lambda: found)
+    assert processor.saturates_int8() == expected
