@@ -7,7 +7,7 @@ import pytest
 import skimage.data
 
 import sr_keras as sr
-from sr_keras import engines, exporting, models
+from sr_keras import engines, exporting, models, processor
 from sr_keras.engines import Engine
 
 RUNTIMES = [name for name in engines.ENGINES if name != "keras"]
@@ -71,6 +71,21 @@ def test_int8_is_near_the_network_and_kept_for_its_photos(name, tmp_path):
     assert 1e-9 < error < 1e-4  # 40 dB
     with pytest.raises(ValueError, match=r"\(96 or more, 96 or more, 1\)"):
         Engine(network, name, [photo[:95]], cache=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_weights_have_7_bits_where_onnxruntime_would_overflow(
+    name, tmp_path, monkeypatch
+):
+    need(name)
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(processor, "saturates_int8", lambda: True)
+    photos = [np.random.default_rng(0).random((96, 96, 1), "float32")]
+    engine = Engine(models.load("espcn-x3-bsds"), name, photos, cache=tmp_path)
+    arrays = map(onnx.numpy_helper.to_array, onnx.load(engine.path).graph.initializer)
+    kernels = [x.astype(int) for x in arrays if x.dtype == np.int8 and x.ndim > 1]
+    largest = max(np.abs(x).max() for x in kernels)
+    assert largest <= 64 if name == "onnxruntime" else largest > 100
 
 
 def test_auto_is_the_fastest_and_is_measured_once(network, tmp_path, monkeypatch):

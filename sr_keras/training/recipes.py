@@ -282,8 +282,7 @@ _TABLE = {
         lr_patch_size=96,
         steps=1_200,
     ),
-    # without the loss of the grid it draws one, because U-Net and VGG19 both reduce the
-    # patch by 2 from the same corner
+    # without the loss of the grid, features lead to a visible one
     "unet-x1-photos-perceptual": _photos(
         "unet",
         1,
@@ -330,23 +329,19 @@ _TABLE = {
         schedule="cosine",
         ema_momentum=0.998,
     ),
-    # the network below without its discriminator, which is what removes the grid there
-    "edsr-x4-photos-perceptual": Recipe(
-        network="edsr",
-        scale=4,
+    # as the one below, with the loss of the grid in place of the discriminator
+    "edsr-x4-photos-perceptual": _photos(
+        "edsr",
         data=ALL_PHOTOS,
-        num_validation=20,
-        skip_bad=True,
         min_contrast=0.04,
         weights="bsds",
         loss=(*LARGE_GAN_LOSSES, (1000.0, "grid")),
-        batch_size=8,
-        lr_patch_size=24,
         steps=500,
         optimizer="adam",
+        optimizer_options={},
         learning_rate=2e-4,
+        warmup_steps=0,
         ema_momentum=0.99,
-        precision="float32",
     ),
     # 1.0 s of CPU time a step with bfloat16 units
     "edsr-x4-photos-srgan": GANRecipe(
