@@ -30,6 +30,14 @@ def pytest_xdist_make_scheduler(config, log):
     return WorkStealingScheduling(config, log)
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """Seeds Python, NumPy and Keras, so that a test does the same in every run."""
+    import keras  # not above: the number of threads has to be set before
+
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture
 def data_dir():
     """Returns the folder of real photos, which data/README.md describes."""

@@ -40,11 +40,6 @@ SAME_SIZE = (
 every_network = pytest.mark.parametrize("network", NETWORKS)
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    keras.utils.set_random_seed(0)
-
-
 @pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
 def policy(request):
     before = keras.config.dtype_policy()

@@ -9,11 +9,6 @@ from sr_keras.models.denoiser import OnlyNoise, TimeEmbedding
 SMALL = {"filters": 8, "num_levels": 2, "channels": 1}
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    keras.utils.set_random_seed(0)
-
-
 def inputs(height, width, scale=2, channels=1):
     rng = np.random.default_rng(1)
     noisy = rng.standard_normal((2, scale * height, scale * width, channels), "float32")

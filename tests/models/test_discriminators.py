@@ -27,11 +27,6 @@ every_discriminator = pytest.mark.parametrize("build", BUILDERS.values(), ids=BU
 spectral = pytest.mark.parametrize("spectral_norm", [False, True])
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    keras.utils.set_random_seed(0)
-
-
 @pytest.fixture
 def bfloat16():
     before = keras.config.dtype_policy()

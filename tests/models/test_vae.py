@@ -9,11 +9,6 @@ from sr_keras.models.vae import NoLatents, vae, vae_decoder, vae_encoder, vae_up
 SMALL = {"filters": 4, "num_blocks": 1, "latent_channels": 2}
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    keras.utils.set_random_seed(0)
-
-
 def noise(*shape):
     return np.random.default_rng(1).random(shape, "float32")
 

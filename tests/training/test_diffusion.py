@@ -18,11 +18,6 @@ from sr_keras.training.diffusion import mix, rates
 SMALL = {"filters": 8, "num_levels": 2}
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    keras.utils.set_random_seed(0)
-
-
 def compiled(optimizer=None, kind=Diffusion, **kwargs):
     model = kind(denoiser(2, **SMALL))
     options = {"run_eagerly": True, **kwargs}  # graphs of single steps take long

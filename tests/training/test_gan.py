@@ -22,11 +22,6 @@ FOLDER = pathlib.Path(__file__).parent
 LOG_2 = math.log(2)
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    keras.utils.set_random_seed(0)
-
-
 @pytest.fixture
 def float16():
     before = keras.config.dtype_policy()
@@ -404,7 +399,8 @@ def gan_for_every_backend():
     )
     gan.compile(
         keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True),
-        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+        # with a higher rate, R1 makes the kernels explode
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3)),
         losses=[
             (1.0, "l1"),
             (1e-5, ("content", {"layers": "vgg19/block1_conv1", "vgg_weights": None})),
@@ -454,7 +450,8 @@ def test_a_gan_trains_on_jax_as_on_tensorflow(tmp_path):
     jax.load_weights(tmp_path / "jax.weights.h5")
     assert int(jax.step) == 4
     for new, old in zip(jax.variables, gan.variables, strict=True):
-        np.testing.assert_allclose(new, old, atol=1e-4, err_msg=new.path)
+        np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-4, err_msg=new.path)
+    assert max(np.abs(v).max() for v in gan.discriminator.trainable_variables) < 2
     for (new, _), (old, _) in zip(jax.optimizers(), gan.optimizers(), strict=True):
         for a, b in zip(new.variables, old.variables, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-3, err_msg=a.path)

@@ -18,11 +18,6 @@ from sr_keras.training.vae import VAE, kl_divergence, plot_sample_std, sample_st
 SMALL = {"filters": 4, "num_blocks": 1, "latent_channels": 2}
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    keras.utils.set_random_seed(0)
-
-
 @pytest.fixture
 def float16():
     before = keras.config.dtype_policy()
