@@ -88,6 +88,14 @@ def _edsr(scale, **settings):
     return _photos("edsr", scale, **{**common, **settings})
 
 
+def _family(network, **settings):
+    """A recipe at the budget that the families of networks are compared at.
+
+    About 250,000 weights, RGB, the same photos, patches, steps, loss and optimizer.
+    """
+    return _photos(network, steps=4_000, **settings)
+
+
 def _adversarial(network, scale=4, **settings):
     """A recipe for a GAN that starts from a generator trained on pixels."""
     common = {
@@ -251,6 +259,28 @@ _TABLE = {
         steps=2_000,
         init_from="lapsrn-x2-bsds-small",
     ),
+    # each 220,000 to 254,000 weights
+    "edsr-x4-250k": _family("edsr", options=EDSR_SMALL),
+    "wdsr-x4-250k": _family("wdsr", options={"filters": 16, "num_blocks": 12}),
+    "rdn-x4-250k": _family(
+        "rdn",
+        options={"filters": 32, "num_blocks": 4, "num_convs": 4, "growth": 16},
+    ),
+    "rcan-x4-250k": _family(
+        "rcan",
+        options={"filters": 32, "num_groups": 2, "num_blocks": 4, "reduction": 8},
+    ),
+    "dbpn-x4-250k": _family(
+        "dbpn", options={"filters": 16, "num_features": 32, "num_stages": 3}
+    ),
+    "lapsrn-x4-250k": _family(
+        "lapsrn",
+        options={"filters": 48, "num_convs": 5, "all_levels": True, "channels": 3},
+    ),
+    "stacked_hourglass-x4-250k": _family(
+        "stacked_hourglass", options={"filters": 48, "depth": 3, "all_outputs": True}
+    ),
+    "srresnet-x4-250k": _family("srresnet", options={"filters": 32, "num_blocks": 7}),
     "srcnn-x4-small": _photos(
         "srcnn",
         options={"kernel_sizes": (9, 1, 5)},
