@@ -1,6 +1,6 @@
 """Peak memory while a large photo is upscaled from file to file.
 
-    python benchmarks/memory.py [--photo 4000x3000] [--engine keras] [--tile 256]
+    python benchmarks/memory.py [--photo 4000x3000] [--engine keras] [--tile auto]
                                 [--seconds 60] [NAME ...]
 
 Each network (a name of shipped weights, or a builder, with random weights at x4) has a
@@ -36,14 +36,14 @@ def main():
     parser.add_argument("networks", nargs="*", default=list(NETWORKS))
     parser.add_argument("--photo", default="4000x3000", help="width x height")
     parser.add_argument("--engine", default="keras")
-    parser.add_argument("--tile", type=int, default=256)
+    parser.add_argument("--tile", default="auto", help="auto, or a number of pixels")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(**json.loads(arguments.worker))
         return
-    print(f"{describe()}; photo of {arguments.photo}, tiles of {arguments.tile}\n")
+    print(f"{describe()}; photo of {arguments.photo}, tiles: {arguments.tile}\n")
     print("| network | engine | seconds | done | peak memory |")
     print("|---|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
@@ -91,6 +91,7 @@ def work(name, photo, engine, tile, limit):
         from sr_keras import engines
 
         network = engines.Engine(network, engine)
+    tile = tile if tile == "auto" else int(tile)
     start = time.perf_counter()
     share = 0.0
 

@@ -33,7 +33,7 @@ ASSETS = HERE.parent / "assets"
 SETS = ("Set5", "Set14")
 PHOTO, CROP = ("Set5", "butterfly"), (88, 56, 64, 96)  # of the picture
 # endings of sets that are for looks
-LOOKS = ("-srgan", "-srfeat", "-esrgan", "-perceptual", "-patchgan")
+LOOKS = ("-srgan", "-esrgan", "-perceptual")
 # endings of sets for damaged photos, which blur clean ones
 DAMAGED = ("-real", "-distilled", "-gan")
 # PSNR / SSIM on Set5 and Set14 by scale, of each paper's own size and training set
@@ -350,9 +350,7 @@ def draw(entries, folder):
     rows = [
         {**entry, **scores(entry), "model": entry["name"].replace("-x4-bsds", "")}
         for entry in entries.values()
-        if entry["scale"] == 4
-        and "network" in entry
-        and not entry["name"].endswith("-bottleneck")  # made to show what is lost
+        if entry["scale"] == 4 and "network" in entry
     ]
     bicubic = {**entries["bicubic-x4"], **scores(entries["bicubic-x4"])}
     trained_on_pixels = [row for row in rows if not row["adversarial"]]

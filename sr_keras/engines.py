@@ -150,6 +150,9 @@ class Engine:
         self.name = f"{model.name} on {self.engine}"
         self.input_shape = model.input_shape
         self.network = model  # whose receptive field `upscale` needs
+        # Other engines keep several maps at once: with 64 of them at the size of the
+        # result at x4, a window of 336x336 takes 3 GiB on LiteRT.
+        self.largest_window = None if name == "keras" else 336
         if self.engine == "keras":
             self.path = None
             self._run = model.predict_on_batch

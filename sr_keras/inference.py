@@ -52,7 +52,7 @@ _STRIP = 512  # columns or rows that are resized at once, which bounds the memor
 def upscale(
     model,
     image,
-    tile=256,
+    tile="auto",
     self_ensemble=False,
     progress=None,
     halo=None,
@@ -92,7 +92,9 @@ def upscale(
             image, which is turned upright if its EXIF data says so, and whose
             transparent colour becomes alpha.
         tile: Side of the tiles in pixels of `image`. None or 0 computes the whole
-            image at once, which is faster but may need a lot of memory.
+            image at once, which is faster but may need a lot of memory. "auto" is 256,
+            or less for an `Engine` other than Keras and a network that looks far, so
+            that most networks stay below 3 GiB.
         self_ensemble: Whether to take the mean over the eight flips and rotations
             of the image. This is better, and takes eight times as long.
         progress: None, or a function that is called as `progress(done, total)`
@@ -300,7 +302,7 @@ def upscale_files(
     model,
     paths,
     out,
-    tile=256,
+    tile="auto",
     self_ensemble=False,
     progress=None,
     skip_existing=False,
@@ -393,7 +395,7 @@ def upscale_video(
     model,
     source,
     target,
-    tile=256,
+    tile="auto",
     self_ensemble=False,
     progress=None,
     halo=None,
@@ -635,6 +637,8 @@ def _upscale_each(job, paths, out, progress, skip_existing):
             if is_out_of_memory(error):
                 tile = job.options["tile"]
                 size = f"tiles of {tile} pixels" if tile else "the whole image at once"
+                if tile == "auto":
+                    size = "the tiles"
                 error = MemoryError(f"{path}: no memory for {size}; smaller tiles help")
             elif not isinstance(error, (OSError, ValueError, ImportError)):
                 raise

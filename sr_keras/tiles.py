@@ -14,6 +14,9 @@ from sr_keras import images, models
 from sr_keras.checks import is_count
 from sr_keras.receptive_field import ReceptiveField, from_graph, receptive_field
 
+# Side of tiles if none is asked for, and the least if an engine needs smaller ones.
+_TILE, _SMALL_TILE = 256, 128
+
 # Pixels around a tile if its result cannot, or should not, be exact.
 _FALLBACK_HALO = 64
 # A larger halo is used only if asked for: windows would be many times their tiles.
@@ -96,9 +99,13 @@ def _parts(model, image, tile, self_ensemble, progress, halo, tileable):
     Each is `(rows, columns, scale, pixels)`, with the slices where it belongs.
     """
     check_image(image)
-    if tile is not None and tile != 0 and not is_count(tile):
+    is_auto = isinstance(tile, str) and tile == "auto"
+    if is_auto:
+        tile = _TILE
+    elif tile is not None and tile != 0 and not is_count(tile):
         raise ValueError(
-            f"`tile` must be a positive integer, 0 or None. Received: tile={tile!r}"
+            '`tile` must be a positive integer, 0, None or "auto". Received:'
+            f" tile={tile!r}"
         )
     pixels = image[..., None] if image.ndim == 2 else image
     height, width, channels = pixels.shape
@@ -109,6 +116,9 @@ def _parts(model, image, tile, self_ensemble, progress, halo, tileable):
     if tileable or (tile and max(height, width) > tile):
         reach += _BLEEDING if has_alpha else 0
         field = _field_for_tiles(model, halo)
+        window = getattr(model, "largest_window", None)
+        if is_auto and window is not None:
+            tile = min(tile, max(window - 2 * (field.halo + reach), _SMALL_TILE))
     margin = 0
     if tileable:
         # Rounded up so that layers with strides divide the image as before.

@@ -640,9 +640,33 @@ def test_arrays_that_are_not_images_are_refused(image, message):
 
 @pytest.mark.parametrize("tile", [-1, 2.5, True])
 def test_an_invalid_tile_is_refused(tile):
-    message = f"positive integer, 0 or None. Received: tile={tile}"
+    message = f"positive integer, 0, None or .auto.. Received: tile={tile}"
     with pytest.raises(ValueError, match=message):
         upscale(models.nearest(2), noise(4, 5), tile)
+
+
+@pytest.mark.parametrize(
+    ("window", "halo", "tile", "num_tiles"),
+    [
+        (None, 5, "auto", 4),  # 300 = 2 x 150
+        (336, 5, "auto", 4),
+        (150, 5, "auto", 9),  # 300 / (150 - 2 * 5) is more than 2
+        (150, 60, "auto", 9),  # at least 128
+        (150, 5, 256, 4),  # asked for
+        (150, 5, None, 1),
+    ],
+)
+def test_tiles_are_smaller_where_an_engine_needs_it(window, halo, tile, num_tiles):
+    class Engine:
+        largest_window = window
+
+        def __call__(self, image):
+            return image
+
+    calls = []
+    image = noise(300, 300, 3)
+    upscale(Engine(), image, tile, progress=lambda *call: calls.append(call), halo=halo)
+    assert calls[-1] == (num_tiles, num_tiles)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])

@@ -48,7 +48,7 @@ here = sr.course.start(
     draws=(2, 8, 8),
     pieces=(1, 4, 4),
     measured=(4, 7, 7),
-    compared=(("edsr-x4-bsds-small", "lapsrn-x4-bsds-small"), None, None),
+    compared=(("wdsr-x4-bsds-250k", "fsrcnn-x4-bsds"), None, None),
 )
 
 # %% [markdown]
@@ -570,7 +570,7 @@ print("one back-projection = a DBPN with", unit.count_params(), "parameters")
 # downscaled, and their difference.
 
 # %%
-network = load("dbpn-x4-bsds-small")
+network = load("dbpn-x4-bsds-250k")
 names = ("squeeze_prelu", "up_0_back_prelu", "up_0_error")
 inside = keras.Model(network.input, [network.get_layer(n).output for n in names])
 incoming, back, error_in_lr = (np.asarray(x)[0] for x in inside(lr1[None]))
@@ -605,7 +605,7 @@ print(f"correlation of the first two maps: {same:.2f}")
 # or more residual blocks. After the hourglass, a further block, two convolutions and a pixel shuffle make the image.*
 
 # %%
-found = sr.weights.find("stacked_hourglass-x4-bsds-small")
+found = sr.weights.find("stacked_hourglass-x4-bsds-250k")
 options = sr.weights.identity(found)["config"]
 hourglass = sr.models.stacked_hourglass(**options, all_outputs=True, weights=found)
 predictions = {
@@ -833,8 +833,9 @@ corners = ((0, 0), (30, 60), (60, 0), (60, 120))
 pieces = np.stack([lr1[y : y + 64, x : x + 64] for y, x in corners])[: here.pieces]
 shown_networks = ("edsr", "lapsrn", "rcan", "stacked_hourglass")
 trained = {}
-for name in (*shown_networks, "vdsr", "rdn", "dbpn")[: here.measured]:
-    trained[name] = load(f"{name}-x4-bsds-small")
+for name in (*shown_networks, "rdn", "dbpn", "vdsr")[: here.measured]:
+    kind = "small" if name == "vdsr" else "250k"
+    trained[name] = load(f"{name}-x4-bsds-{kind}")
 print("shipped with this version:", ", ".join(trained))
 
 # %%
@@ -926,19 +927,20 @@ print("at x4, for an output of 1280 x 720")
 # %% [markdown]
 # A transposed convolution is counted once per input pixel, as it is computed. (Papers often count it per output pixel.)
 #
-# We score the shipped sets for x4 that learned from bicubic LR images (those called `bsds`) on two photos that none of them was trained on. Those called
-# "small" or "bottleneck" are reduced networks that were trained for minutes. The others have the sizes of the table. Those trained against a
-# discriminator are left to lesson 10, and networks for damaged photos to [lesson 16](16_real_photos.ipynb). **Predict:** which framework gives
-# the highest PSNR for the fewest Mult-Adds?
+# ### Eight families at the same budget
+#
+# A paper's network differs from its predecessor in size, photos and hours of training, so its table does not say what the design is worth. The package
+# comes with eight families that were trained with the same budget: 219,000 to 254,000 weights, RGB, the same 471 photos, 4,000 steps of
+# eight patches of 24 x 24 LR pixels, L1, and SOAP with the same schedule. Their names end in `250k`. We score them on two photos that none of them was
+# trained on. **Predict:** which framework is best, and which family needs the fewest Mult-Adds?
 
 # %%
 recipes = {
     name: sr.weights.history(sr.weights.find(name))["recipe"]
-    for name in sr.weights.all_names()
+    for name in here.compared or sr.weights.all_names()
     if "-x4-bsds" in name
 }
-chosen = here.compared or recipes
-shown = {n: recipes[n] for n in chosen if "discriminator" not in recipes[n]}
+shown = {n: r for n, r in recipes.items() if "discriminator" not in r}
 print(len(shown), "sets:", ", ".join(shown))
 
 # %%
@@ -964,55 +966,66 @@ for name, recipe in shown.items():
 
 # %%
 rows.sort(key=lambda row: row["psnr_y"])
-print(f"{'':24}{'parameters':>10}{'G Mult-Adds':>13}{'steps':>8}{'PSNR':>8} / SSIM")
+families = [row for row in rows if row["name"].endswith("-250k")]
+others = [row for row in rows if row not in families]
+
+
+def print_rows(chosen):
+    print(f"{'':22}{'framework':22}{'parameters':>10}{'G':>7}{'steps':>8}  PSNR / SSIM")
+    for row in chosen:
+        print(
+            f"{row['model']:22}{row['framework']:22}{row['parameters']:10,}"
+            f"{row['mult_adds'] / 1e9:7.1f}{row['steps']:8,}"
+            f"  {row['psnr_y']:.2f} / {row['ssim_y']:.4f}"
+        )
+
+
+print_rows(families)
+print(f"{', '.join(pairs.names)}: {result['conditions']}")
+print("G: billion Mult-Adds for an output of 1280 x 720")
+
+# %% [markdown]
+# PROSE1
+#
+# The other shipped sets have other sizes and trainings. **Predict:** can a network of 13,000 weights that was trained ten times as long beat a family
+# above?
+
+# %%
+print_rows(others)
 baselines = {}
 for name, model in (("bicubic", sr.models.bicubic(4)), ("linear filter", linear)):
     scores = sr.evaluate(model, pairs)["mean"]
     baselines[name] = scores["psnr_y"]
-    print(f"{name:24}{'':31}{scores['psnr_y']:8.2f} / {scores['ssim_y']:.4f}")
-for row in rows:
-    print(
-        f"{row['model']:24}{row['parameters']:10,}{row['mult_adds'] / 1e9:13.1f}"
-        f"{row['steps']:8,}{row['psnr_y']:8.2f} / {row['ssim_y']:.4f}"
-    )
-for name, psnr in baselines.items():
-    count = sum(row["psnr_y"] > psnr for row in rows)
-    print(count, "of", len(rows), "score higher than the", name)
-print(f"{', '.join(pairs.names)}: {result['conditions']}")
-print("Mult-Adds for an output of 1280 x 720")
+    count = sum(row["psnr_y"] > scores["psnr_y"] for row in rows)
+    print(f"{name}: {scores['psnr_y']:.2f} / {scores['ssim_y']:.4f},", end=" ")
+    print(count, "of", len(rows), "sets score higher")
 
 # %%
 points = [
-    {**row, "model": row["model"].replace("-small", "-s")}
+    {**row, "group": row["framework"] if row in families else "other budgets"}
     for row in rows
     if row["psnr_y"] > baselines["bicubic"]
 ]
+for point in points:
+    point["model"] = point["model"].replace("-250k", "").replace("-small", "-s")
 sr.plotting.quality_against_cost(
     points,
     x="mult_adds",
-    group="framework",
+    group="group",
     baselines=baselines,
-    title="Networks above bicubic, x4: PSNR on luma, cat and motorcycle, 4 pixels "
+    title="Shipped sets, x4: PSNR on luma, cat and motorcycle, 4 pixels "
     "cut; Mult-Adds for 1280 x 720",
 )
 
 # %% [markdown]
-# (In the plot, `-s` stands for `-small`.) The upper dashed line is the best linear filter, a network without a hidden layer. `srcnn-small` and
-# `vae-small` are hardly above it, so their scores show little of what such networks can do. The answer is post-upsampling: FSRCNN comes within 0.1 dB
-# of the best small networks, at about a thirtieth of their Mult-Adds. (Among the networks called small, the hourglass has the fewest, 5.7 G, and is only
-# 0.07 dB below the best. Strictly, it is also post-upsampling.) But read such a plot with care. Steps, losses and sizes differ, and two photos are a
-# small sample. EDSR stands apart, but it has far more weights, so its lead says little about its framework. Some sets had been trained before the steps
-# in the table: `lapsrn-small` for 2,000 at x2, `espcn` and `edsr` for 40,000 at x2, `fsrcnn` for 60,000 at x2, and `srcnn` for 32,000 at x3. `edsr` and
-# `vae-small` were trained with Adam, and all others with SOAP, which needs fewer steps (lesson 4), so the steps cannot be compared. LapSRN, SRCNN, VDSR,
-# ESPCN and FSRCNN upscale luma only, which is what we score.
+# PROSE2
 #
-# The autoencoder with a bottleneck is below bicubic and not in the plot (lesson 5 explains why). The plot shows what *these files* give, not which
-# design is best.
-#
-# Next, we show the best set of each framework. **Predict:** which two will look alike, and what will EDSR show that the others do not?
+# Next, we show the best family of each framework, and for comparison EDSR with 1.5 million weights. **Predict:** which two will look alike, and what
+# will the large EDSR show that the others do not?
 
 # %%
-best = {row["framework"]: row for row in rows}  # sorted: the last one wins
+best = {row["framework"]: row for row in families}  # sorted: the last one wins
+best["large"] = rows[-1]
 pictures = {"bicubic": sr.upscale(sr.models.bicubic(4), lr)}
 for row in best.values():
     pictures[row["model"]] = upscaled[row["name"]]

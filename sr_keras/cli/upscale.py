@@ -50,8 +50,12 @@ def upscale(
         typer.Option(help="Its height. Width or height alone keeps the proportions."),
     ] = None,
     tile: Annotated[
-        int, typer.Option(help="Side of the tiles in LR pixels; 0 for the whole image.")
-    ] = 256,
+        int,
+        typer.Option(
+            help="Side of the tiles in LR pixels; 0 for the whole image. Without it,"
+            " 256, or less where an engine needs much memory."
+        ),
+    ] = None,
     halo: Annotated[
         int,
         typer.Option(
@@ -116,7 +120,7 @@ def upscale(
             model or None,
             paths,
             out,
-            tile=tile,
+            tile="auto" if tile is None else tile,
             halo=halo,
             self_ensemble=self_ensemble,
             progress=show,

@@ -223,26 +223,10 @@ _TABLE = {
     ),
     "rrdb-x4-small": _photos("rrdb", options=RRDB_SMALL, steps=1_500),
     "edsr-x4-small": _photos("edsr", options=EDSR_SMALL),
-    "wdsr-x4-small": _photos("wdsr", options={"filters": 16, "num_blocks": 8}),
-    "rdn-x4-small": _photos(
-        "rdn",
-        options={"filters": 32, "num_blocks": 4, "num_convs": 4, "growth": 16},
-    ),
     "rcan-x4-small": _photos(
         "rcan",
         options={"filters": 32, "num_groups": 3, "num_blocks": 4, "reduction": 8},
         steps=1_500,
-    ),
-    "dbpn-x4-small": _photos(
-        "dbpn",
-        options={"filters": 16, "num_features": 32, "num_stages": 2},
-        steps=1_000,
-        batch_size=4,
-    ),
-    "stacked_hourglass-x4-small": _photos(
-        "stacked_hourglass",
-        options={"filters": 48, "depth": 3, "all_outputs": True},
-        steps=2_000,
     ),
     # LapSRN's curriculum: the level of x2 first, then both
     "lapsrn-x2-small": _photos(
@@ -297,12 +281,6 @@ _TABLE = {
     ),
     "autoencoder-x4-small": _photos(
         "autoencoder", options={"filters": (32, 32, 16)}, lr_patch_size=16, steps=700
-    ),
-    "autoencoder-x4-bottleneck": _photos(
-        "autoencoder",
-        options={"filters": (32, 32, 16), "skips": False},
-        lr_patch_size=16,
-        steps=700,
     ),
     "unet-x1-small": _photos(
         "unet",
@@ -504,19 +482,6 @@ _TABLE = {
         steps=1_500,
         learning_rate=1e-4,
         schedule="constant",
-        ema_momentum=0.995,
-    ),
-    "edsr-x4-srfeat": _adversarial(
-        "edsr",
-        options=EDSR_SMALL,
-        discriminator="srfeat_discriminator",
-        discriminator_options={"size": 64, "filters": 32},
-        losses=GAN_LOSSES,
-        adversarial_weight=2e-3,
-        lr_patch_size=16,
-        steps=400,
-        learning_rate=1e-4,
-        schedule="cosine",
         ema_momentum=0.995,
     ),
     "rrdb-x4-esrgan": _adversarial(

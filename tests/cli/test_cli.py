@@ -704,7 +704,7 @@ def test_detail_blends_a_gan_with_its_start(call, photos, tmp_path):
         np.testing.assert_array_equal(result, expected)
     code, _, err = call(*command, "--model", "edsr-x4-bsds", "--detail", 0.5)
     assert code == 2
-    assert "as those of edsr-x4-bsds-srfeat, edsr-x4-bsds-srgan, " in err
+    assert "as those of edsr-x4-bsds-srgan, " in err
     assert err.endswith("edsr-x4-bsds names none.\n") and err.count("\n") == 1
 
 
