@@ -517,6 +517,22 @@ def faults_of_outputs(name):
     return faults
 
 
+def misplaced_headings(name):
+    """Says where an optional section begins or ends in the middle of a cell."""
+    found, optional_level = [], 0
+    for cell in to_notebook(source_path(name).read_text()).cells:
+        for heading in _HEADING.finditer(_prose(cell)):
+            ends = 0 < optional_level >= len(heading[1])
+            begins = heading[2].startswith("Optional: ")
+            if (begins or ends) and heading.start():
+                found.append(f"{name}: a cell must begin with {heading[0]!r}")
+            if begins:
+                optional_level = len(heading[1])
+            elif ends:
+                optional_level = 0
+    return found
+
+
 def dead_links(path):
     """Says which links in a Markdown file or a notebook lead nowhere.
 
@@ -593,6 +609,7 @@ def faults():
     found = []
     for name in names():
         found += staleness(name) + faults_of_outputs(name)
+        found += misplaced_headings(name)
     found += [
         f"{name}: the core takes {study_minutes(name)['core']} minutes to read, more "
         f"than {CORE_LIMIT}; split the lesson, or mark sections as optional"

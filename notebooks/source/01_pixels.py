@@ -55,8 +55,8 @@ photo = data.stereo_motorcycle()[0][:500, :740]  # height and width divisible by
 print(photo.shape, photo.dtype, "upper left pixel:", photo[0, 0])
 
 # %% [markdown]
-# For computing, we convert them to real numbers, with black as 0 and white as 1. All of `sr_keras` computes with such floats, and
-# integers appear only in files and datasets.
+# For computing, we convert them to real numbers, with black as 0 and white as 1. Networks and metrics compute with such floats.
+# Files, datasets and their degradations use integers of 8 bits.
 
 # %%
 hr = photo.astype("float32") / 255
@@ -161,8 +161,8 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # Two different photos have the same LR image, apart from the rounding of float32. No method can tell from the LR image alone which
-# of the two it came from. How many photos are possible? We count the ways to make a mid-grey pixel out of eight black and eight
-# white ones:
+# of the two it came from. How many photos are possible? For a lower bound, we count the ways to make a mid-grey pixel out of eight
+# black and eight white ones:
 
 # %%
 import math
@@ -378,13 +378,13 @@ sr.plotting.degradations(
 )
 
 # %% [markdown]
-# Without antialiasing, rings appear that are not in the image. By the sampling theorem (Nyquist), a grid can represent only waves
-# with a period of more than two of its pixels, which is 8 HR pixels at x4. Finer waves do not disappear. They return as coarser
-# waves, called *aliases*.
+# Without antialiasing, arcs appear in the corners that are not in the image. (The faint pattern in the middle, in both pictures,
+# is where the rings reach the limit.) By the sampling theorem (Nyquist), a grid can represent only waves with a period of more
+# than two of its pixels, which is 8 HR pixels at x4. Finer waves do not disappear. They return as coarser waves, called *aliases*.
 #
-# A single wave shows where they go. It has a period of 5 HR pixels, which is a frequency of 0.2 cycles per pixel, and the limit
-# of the LR grid is 1/8 = 0.125. **Predict:** mark the values of the wave at the positions 0, 4, 8, 12, 16 and 20. Which frequency
-# will the LR image show?
+# A single wave shows where they go. It has a period of 5 HR pixels, which is a frequency of 0.2 cycles per pixel, and the limit of
+# the LR grid is 1/8 = 0.125. **Predict:** mark the values of the wave at the positions 0, 4, 8, 12, 16 and 20. (The pixels of LR
+# lie at 1.5, 5.5 and so on. This changes the phase of the result, but not its frequency.) Which frequency will the LR image show?
 
 
 # %%
@@ -416,12 +416,14 @@ axes[1].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The LR grid takes 0.25 samples per HR pixel, and on such a grid a wave of frequency 0.2 has the same samples as one of 0.25 - 0.2 =
-# 0.05. The spectrum is folded at the limit: whatever lies beyond it is mirrored to the other side. The alias is nearly as strong as
-# the wave, and nothing in the LR image tells it from a real wave with a period of 20 pixels.
+# The LR grid takes 0.25 samples per HR pixel, and on such a grid a wave of frequency 0.2 has, apart from its phase, the same
+# samples as one of 0.25 - 0.2 = 0.05. The spectrum is folded at the limit: whatever lies beyond it is mirrored to the other side.
+# The alias is nearly as strong as the wave, and nothing in the LR image tells it from a real wave with a period of 20 pixels.
 #
 # The solution is to filter before sampling: each LR pixel becomes a weighted mean under a kernel that is stretched by the scale,
-# here over 16 HR pixels in each direction instead of 4. Waves that are too fine then become nearly grey, as they should.
+# here over 16 HR pixels in each direction instead of 4. Waves well beyond the limit then become nearly grey, as they should. Just
+# beyond it, this kernel still passes a part, a third of a wave with a period of 7. The mean of 4 x 4 pixels is a filter, too, but
+# a weak one: its LR images contain more aliases.
 #
 # Bicubic with antialiasing is what MATLAB's `imresize` does, and what nearly all papers mean by "the LR image". `sr_keras` does
 # the same. (Beyond the border we repeat the last pixel, `border='replicate'`, as did the MATLAB that made the benchmark sets.
@@ -671,7 +673,8 @@ sr.plotting.comparison(
 # %% [markdown]
 # The aliases stay in the picture: the fork has become a string of beads. PSNR falls. SSIM *rises*, probably because the beads,
 # although wrong, have contrast in roughly the same places as HR. The two scores disagree, so look at the picture.
-#
+
+# %% [markdown]
 # ## Optional: many photos against one
 #
 # In image processing, super-resolution first meant something else (Tsai and Huang, 1984): combining many photos of one scene,
@@ -799,7 +802,8 @@ print(f"start {curve[0]:.2f} dB, best {max(curve):.2f} dB, end {curve[-1]:.2f} d
 # They do help, because the end is still far above the start, but fewer steps would have helped more. The first steps restore
 # detail. Later steps restore what the blur has almost removed, and they amplify the noise in the same frequencies. Knowing when
 # to stop requires knowledge of the scene or the noise.
-#
+
+# %% [markdown]
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.

@@ -103,8 +103,9 @@ for name, image in {**saved, "lossless": astronaut}.items():
 #
 # The second fault is missing detail. A photo that was enlarged, or is out of focus, has many pixels but nothing fine in them. A
 # Fourier transform writes an image as a sum of waves, from coarse to fine. We call waves fine detail if they repeat in fewer than
-# 4 pixels, vertically or horizontally, which is the upper half of the frequencies, and compute their share of the energy (the
-# squared amplitudes). `np.hanning` fades out the borders of the image, which would otherwise count as edges.
+# 4 pixels, vertically or horizontally (that is, above half of the highest frequency in at least one direction), and compute their
+# share of the energy (the squared amplitudes). `np.hanning` fades out the borders of the image, which would otherwise count as
+# edges.
 
 
 # %%
@@ -153,9 +154,10 @@ for name, photo in photos.items():
     )
 
 # %% [markdown]
-# The largest photo, `retina`, is the worst by both numbers: it has blocks, and the lowest share of fine detail. Its centre looks
-# blurred, too. No photo is the best by both: `rocket` and `hubble_deep_field` have the most fine detail, but `coffee` and
-# `immunohistochemistry` are the cleanest.
+# The largest photo, `retina`, is the worst by both numbers: it has blocks, and the lowest share of fine detail. (Its centre says
+# little: this part of the eye has almost no fine structure.) No photo is the best by both: `rocket` and `hubble_deep_field` have
+# the most fine detail, but `coffee` shows no trace of blocks. `immunohistochemistry` seems to be clean as well, but only because
+# its blocks do not begin in the corner: it was a JPEG file before it was cropped, and `blockiness(photo[3:, 5:])` is about 1.2.
 #
 # The share of `retina` is so low partly because its black background adds coarse energy, so we now measure a square inside the
 # disc. **Predict:** what happens to both numbers at a quarter of the height and width?
@@ -184,7 +186,8 @@ plt.show()
 # large photos, and `sr.datasets.folder(path, scale, shrink=4)` does it for a whole folder.
 #
 # Three of the photos come as JPEG files: `retina`, which shows it clearly, `rocket`, which shows it weakly, and
-# `hubble_deep_field`. For serious training, use better photos.
+# `hubble_deep_field`, whose number is below that of `astronaut`, which was never compressed. A value near 1 proves nothing. And
+# `immunohistochemistry` was a JPEG before it was cropped. For serious training, use better photos.
 #
 # One caution: the share depends on what a photo shows, and noise counts as fine detail. A very low share is a reason to look
 # closely, but a high one does not prove that a photo is good.
@@ -219,7 +222,8 @@ print("chelsea, a cat, bicubic x4, PSNR on luma, 4 columns cut at each side, 8 b
 # One pixel costs almost a decibel, which is more than the 0.87 dB between two published networks, SRCNN and VDSR, that lesson 1
 # quotes. Yet a misaligned dataset causes no error message, because the sizes still fit. If all photos are shifted in the same
 # way, the network learns the shift. If each photo is shifted differently, a network that minimizes pixel errors learns to blur,
-# because it cannot know where an edge will be. In the package, one function therefore makes every LR image from its HR image.
+# because it cannot know where an edge will be. Where the package makes LR images itself, one function therefore makes all of
+# them. (DIV2K and the benchmark sets come with LR files of their own.)
 #
 # You can also use a folder of your own photos. Here we write two as PNG files, which are lossless:
 
@@ -272,8 +276,9 @@ print(len(some_pairs), "pairs; as a tf.data.Dataset:")
 print(some_pairs.as_dataset().element_spec)
 
 # %% [markdown]
-# We need three sets: one for training, one for making choices (validation), and one for the final result (test). No photo and no
-# near duplicate of it may be in two of them. Could we train on one of these two photos and test on the other?
+# We need three sets: one for training, one for making choices (validation), and one for the final result (test). In this course,
+# these are six photos, two photos, and the benchmark sets above. No photo and no near duplicate of it may be in two of them.
+# Could we train on one of these two photos and test on the other?
 
 # %%
 left, right, _ = data.stereo_motorcycle()
@@ -474,7 +479,8 @@ sr.plotting.degradations(eye, rows)
 # %% [markdown]
 # How hard a degradation is to undo depends on what it leaves of the photo. If half of the pixels are lost, they can be estimated
 # from the neighbours that remain. A strong blur and JPEG at quality 5 destroy fine detail everywhere, so there is nothing nearby
-# to estimate it from.
+# to estimate it from. Noise and coarse quantization probably lie between: what they destroy in a pixel can be averaged from its
+# neighbours.
 #
 # Noise and lost pixels are random. A seed makes experiments repeatable: the same seed gives the same damage.
 
@@ -500,8 +506,9 @@ for name, degrade in orders.items():
     print(f"{name}: {np.std(error):.3f}")
 
 # %% [markdown]
-# Downscaling averages pixels, and averaging reduces noise: a fifth of it is left. (The mean of 16 independent values would leave a
-# quarter. The bicubic kernel covers more pixels.)
+# Downscaling averages pixels, and averaging reduces noise: a fifth of it is left. (Independent noise shrinks by the root of the
+# sum of the squared weights. This is a quarter for the mean of 16 values, and a fifth for the bicubic kernel, which covers more
+# pixels.)
 #
 # The order matters, so a random order gives more varied images than a fixed one. `"crappify"` applies blur, downscaling, noise,
 # quantization and JPEG with random strengths in random order. Here are five results for one photo, with seeds that we chose
@@ -514,13 +521,14 @@ draws = {f"seed {seed}": crappify(cat, seed=seed) for seed in (4, 8, 12, 18, 20)
 sr.plotting.degradations(cat, draws, crop=(50, 110, 120, 176))
 
 # %% [markdown]
-# JPEG blocks dominate with seed 8, blur with 12, and noise with 20. A network that is trained on such pairs sees many kinds of
-# damage, and has to infer which ones are present in its input. A network trained on bicubic downscaling alone knows only one
-# kind. Train on the damage that you expect in the photos that you want to restore.
+# JPEG blocks dominate with seed 8, blur with 12, and noise with 20. Seed 4 is only slightly soft, and seed 18 has coloured
+# patches of JPEG. A network that is trained on such pairs sees many kinds of damage, and has to infer which ones are present in
+# its input. A network trained on bicubic downscaling alone knows only one kind. Train on the damage that you expect in the photos
+# that you want to restore.
 #
 # Photos from the internet have often been resized and compressed more than once. Real-ESRGAN therefore applies a chain of random
-# strengths, in a fixed order, twice. This is called *second-order degradation*. `Compose` can chain any two degradations; ours
-# keep their random order. What does the second pass do to the damage of the first?
+# strengths, in a nearly fixed order, twice. This is called *second-order degradation*. `Compose` can chain any two degradations;
+# ours keep their random order. What does the second pass do to the damage of the first?
 
 # %%
 first_pass = d.get("crappify", scale=1)
@@ -532,8 +540,9 @@ for seed in (20, 25, 28):  # the same seed gives the same first pass
 sr.plotting.degradations(cat, passes, crop=(50, 110, 120, 176))
 
 # %% [markdown]
-# With seed 20, the second pass blurs the noise of the first. With 25, it adds noise to faint blocks, and with 28, it adds noise
-# to a blurred image and compresses the result. Lesson 16 builds the degradation of Real-ESRGAN in full and trains on it.
+# With seed 20, the second pass blurs the noise of the first. (It also halves the size, which alone averages noise.) With 25, it
+# adds noise to faint blocks, and with 28, it adds noise to a blurred image and compresses the result. Lesson 16 builds the
+# degradation of Real-ESRGAN in full and trains on it.
 #
 # ## A pipeline, measured
 #
@@ -766,9 +775,9 @@ print(f"{answer:.1f} GB as integers, {4 * answer:.1f} GB as float32")
 # (cutting, conversion to floats, batching) in one thread is the bottleneck, and without it, decoding.
 
 # %% [markdown]
-# **Exercise 3.** The next cell makes six crops of one photo: some are original, some were saved as JPEG first, and some were
-# enlarged. Write one rule, with a threshold for `blockiness` and one for `fine_detail`, that sorts all six correctly. Then look
-# at them.
+# **Exercise 3.** The next cell makes six crops of one photo: some are untouched here, some were saved as JPEG first, and some
+# were enlarged. (The photo was compressed once before, see above, but its old blocks do not begin in the corners of these crops.)
+# Write one rule, with a threshold for `blockiness` and one for `fine_detail`, that sorts all six correctly. Then look at them.
 
 # %%
 source = data.immunohistochemistry()

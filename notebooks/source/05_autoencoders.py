@@ -379,12 +379,13 @@ sr.plotting.comparison(
 # %% [markdown]
 # With 12 numbers per tile as well, the network is 0.8 dB better than PCA, and the borders between the tiles have almost
 # disappeared: each tile is now decoded together with its neighbours. (The decoder is also nonlinear, and the encoder was trained as
-# well. Both may be part of the gain.) On the other hand, flat areas now have a fine mesh. A likely cause is that each pixel of a
-# tile comes from its own outputs of the last convolution, and these do not yet agree after 300 steps.
+# well. Both may be part of the gain.) On the other hand, flat areas now have a fine mesh. (No linear code of single tiles could do
+# this: PCA fitted to the tiles of this very picture reaches 23.9 dB.) A likely cause is that each pixel of a tile comes from its
+# own outputs of the last convolution, and these do not yet agree after 300 steps.
 #
-# Therefore, first compute what the linear method can do with the same bottleneck, then start from it and let the network improve it.
-# This autoencoder contains PCA as a special case. If such a network has a larger error than PCA on the training data, something is
-# wrong with its training.
+# A useful habit: first compute what the linear method can do with the same bottleneck, then start from it and let the network
+# improve it. This autoencoder contains PCA as a special case. If such a network has a larger error than PCA on the training data,
+# something is wrong with its training.
 #
 # ## Encoder, decoder and skips
 #
@@ -392,7 +393,9 @@ sr.plotting.comparison(
 # many steps. *Symmetric skips* lead around the bottleneck: they take the last feature map of each size in the encoder to the map of
 # the same size in the decoder. We add the two maps, as in RED-Net. U-Net (lesson 6) concatenates them. (RED-Net itself keeps the
 # full size throughout, and links every second layer to its mirror image.) One more skip adds the input image to the output: the
-# residual connection of lesson 3. For super-resolution, LR is first enlarged by bicubic interpolation.
+# residual connection of lesson 3. For super-resolution, LR is first enlarged by bicubic interpolation. From here on the input is
+# this interpolated image and the target is HR, so these networks are no longer autoencoders in the strict sense. The name has
+# stayed, as in RED-Net's paper.
 #
 # ![The autoencoder of the package](figures/05_autoencoder.svg)
 #
@@ -530,14 +533,16 @@ sr.plotting.comparison(
 # %% [markdown]
 # Without any skip, the network is 3.9 to 6.7 dB below bicubic interpolation after 250 steps. The size of its code is not the main
 # reason: PCA with as many numbers loses less than 0.4 dB and keeps the red. So most of the gap is due to the network and its
-# training: the training was short and started from random weights, and the ReLU at the end of the encoder allows no negative
-# numbers in the code, unlike PCA. With the skip from the image alone, the scores equal those of bicubic interpolation: the network
-# adds practically nothing. (A longer training might find a correction that fits through the code.)
+# training. Possible reasons, which we do not separate: few steps from random weights, and a code after a ReLU, most values of which
+# may be 0. (The fine mesh repeats with the strides: the transposed convolutions do not agree yet at neighbouring positions.) With
+# the skip from the image alone, the scores equal those of bicubic interpolation: the network adds practically nothing. (A longer
+# training might find a correction that fits through the code.)
 #
 # With symmetric skips alone, the network must first learn to reproduce the picture. After 250 steps, its PSNR is 0.2 dB below
 # bicubic on the cat and 0.15 dB above it on the motorcycle, where its red is still too orange. Both kinds together are above
-# bicubic on both photos. With one random seed and 250 steps, "symmetric" and "both" cannot be ranked: in PSNR, each is ahead on one
-# photo (by 0.09 and 0.24 dB), and in SSIM, "symmetric" is ahead on both.
+# bicubic on both photos. With one random seed and 250 steps, the scores, which are on luma, do not rank "symmetric" and "both" (in
+# colour, "both" is clearly better here): in PSNR, each is ahead on one photo (by 0.09 and 0.24 dB), and in SSIM, "symmetric" is
+# ahead on both.
 #
 # ## What does each skip carry?
 #
@@ -707,9 +712,10 @@ plt.show()
 assert (relative[3:, 4] < 0.02).all()  # HFENN sees neither stripes nor brightness
 
 # %% [markdown]
-# HFENN is blind in two ways. It does not measure brightness, because its kernel sums to 0, and it does not measure the finest
-# stripes, because its blur removes them. SSIM hardly changes with the brightness. All five losses rate a sharp photo that is
-# shifted by one pixel about as bad as this blur (with a standard deviation of 1.5 pixels), or worse.
+# HFENN is blind in two ways. It does not measure brightness, because its kernel sums to 0, nor an even slope, because the kernel is
+# symmetric, and it does not measure the finest stripes, because its blur removes them. SSIM hardly changes with the brightness. All
+# five losses rate a sharp photo that is shifted by one pixel about as bad as this blur (with a standard deviation of 1.5 pixels),
+# or worse.
 #
 # ## Minimizing a loss over the pixels
 #
@@ -825,7 +831,7 @@ assert in_image == patch.size / in_code and around == sum(in_skips) / 64
 
 # %% [markdown]
 # **Exercise 3.** Remove the three symmetric skips of `with_skips` together. By how many decibels does the PSNR of the motorcycle
-# fall, and is this more or less than the three separate losses together? Which picture is left?
+# fall, and is this more or less than the three separate falls together? Which picture is left?
 
 # %%
 fall = None  # in dB; use run, sr.images.to_integer and luma_scores, as above
@@ -846,7 +852,7 @@ change = np.abs(rest.astype(int) - enlarged["motorcycle"]["bicubic"]).max()
 print(f"largest difference from bicubic interpolation: {change} of 255 grey levels")
 
 # %% [markdown] tags=["solution"]
-# The separate losses almost add up. What is left is almost exactly the bicubic picture, because only the code reaches the decoder
+# The separate falls almost add up. What is left is almost exactly the bicubic picture, because only the code reaches the decoder
 # now, and it is almost 0. All that this network has learned passes through the symmetric skips.
 
 # %% [markdown]
@@ -930,7 +936,8 @@ assert 1 < best < 192
 #   better than PCA, which treats each tile alone.
 # - Symmetric skips lead around the bottleneck, and the skip from the image to the output leaves the network only a correction to learn.
 #   Test each connection: a trained network can ignore its code, as ours did.
-# - Charbonnier is a smooth L1. A loss can be blind to some errors, as HFENN is to brightness, and a pixel loss beside it fixes this.
+# - Charbonnier is L1 with a rounded tip. A loss can be blind to some errors, as HFENN is to brightness, and a pixel loss beside it
+#   fixes this.
 #
 # ## Further reading
 #

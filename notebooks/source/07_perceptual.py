@@ -244,7 +244,8 @@ plt.show()
 # %% [markdown]
 # For VGG19, the brighter photo is the closest, and from the second of these layers on, the change in brightness hardly counts.
 # Blur, to which training with a pixel loss leads, is the worst at nearly every layer. Noise is penalized less.
-#
+
+# %% [markdown]
 # ### Optional: before or after the ReLU?
 #
 # ESRGAN's authors give two reasons for comparing features before the ReLU: after it, most features of deep layers are zero, so that
@@ -273,7 +274,8 @@ for i, name in enumerate(both_sides):
 # layers. The second is about trained networks, which this table cannot test, but the loss itself hardly responds to brightness on
 # either side: relative to the blur, the brighter photo costs at most 1.6%. The two sides differ most in the deepest layer, where
 # noise costs 0.18 before the ReLU and 0.27 after it.
-#
+
+# %% [markdown]
 # ## Texture: Gram matrices
 #
 # Content loss compares features position by position. If grass is replaced by different blades of grass, nearly every position is
@@ -931,7 +933,8 @@ for name in ("ours, L1", "ours, perceptual", "shipped"):
 # mean square of 16 such means, here of the difference from HR and less the mean of the window, in windows of 24 x 24 pixels. Whatever
 # does not repeat cancels out in the means, so the term removes the pattern and leaves other detail free. The shares of the other two are
 # at most 0.4%. (The faint rows of *shipped* along edges cancel out in a mean over the whole picture.)
-#
+
+# %% [markdown]
 # ## Optional: LPIPS, weights fitted to human ratings
 #
 # The metric *LPIPS* compares features, too. It takes five layers of a smaller network (AlexNet), divides the features at each position by their length, and adds up
@@ -968,7 +971,8 @@ for name, images in compared.items():
 # and blur is by far the worst. Of the upscaled photos it prefers *shipped* (0.191), and then *ours, perceptual* (0.233), in spite of its
 # dots. Sharpening gains much less: from 0.335 to 0.301, and from 0.302 to 0.284. So the gain of these two networks is not only
 # contrast, and not only in the eyes of the network that they were trained with.
-#
+
+# %% [markdown]
 # ## Network interpolation
 #
 # The shipped perceptual network has the same layers as *start* and started from its weights. Their weights can therefore

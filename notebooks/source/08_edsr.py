@@ -748,7 +748,8 @@ print("sr.precision.choose_precision() advises", advice)
 # A number above 1 means faster than float32. Processors with 16-bit units are usually faster if the network is large enough to keep them busy, and
 # those without are slower. `choose_precision` only queries the hardware, so measure if the speed matters. With `mixed_float16`, gradients can also fall
 # below the smallest number, which is why Keras scales the loss (an optional section of [lesson 15](15_into_the_world.ipynb) shows it).
-#
+
+# %% [markdown]
 # ## The self-ensemble: eight views of one photo
 #
 # A network trained on randomly flipped and rotated photos should not depend on orientation. Does it? We flip and rotate LR in all

@@ -16,9 +16,9 @@
 # - evaluate with a task, and collect opinions blindly, with a confidence interval;
 # - draw the perception-distortion plane, and explain why no method reaches its corner.
 #
-# **You need** lesson 1 (PSNR, SSIM, luma). Convolutions and VGG are explained as far as they are needed here; lesson 7 trains
-# with them, and lesson 10 explains GANs. The lesson downloads VGG19 (80 MB). For LPIPS you have to fetch a file (its section says
-# how).
+# **You need** lesson 1 (PSNR, SSIM, luma) and lesson 3 (convolutions). VGG is explained as far as it is needed here; lesson 7
+# trains with it, and lesson 10 explains GANs. The lesson downloads VGG19 (80 MB). For LPIPS you have to fetch a file (its section
+# says how).
 #
 # **Time:** about 80 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
@@ -68,8 +68,8 @@ face = (60, 66, 104, 104)
 print(photo.shape, photo.dtype)
 
 # %% [markdown]
-# PSNR is the ratio of white to the root mean square error, in decibels. It depends only on the length of the error vector. The
-# direction of the error, that is, which pixels change and with which sign, has no influence.
+# PSNR is the ratio of the largest value (255 levels) to the root mean square error, in decibels. It depends only on the length of
+# the error vector. The direction of the error, that is, which pixels change and with which sign, has no influence.
 
 
 # %%
@@ -156,8 +156,9 @@ sr.plotting.slider(
 # ### Four results
 #
 # The eight pictures were made to be different. In practice, we compare results of super-resolution with each other. We reduce the
-# photo by 4 and enlarge it with bicubic interpolation and three networks: SRCNN (lesson 3), EDSR (lesson 8), and the GAN that was
-# trained from this EDSR (lesson 10). **Predict:** which of them has the highest PSNR? Which do you find best?
+# photo by 4 and enlarge it with bicubic interpolation and three networks: SRCNN (lesson 3), EDSR (lesson 8), and the GAN that
+# started from this EDSR (lesson 10) and was trained further with other losses on more photos, so the comparison is not of the
+# losses alone. **Predict:** which of them has the highest PSNR? Which do you find best?
 
 # %%
 files = {
@@ -330,7 +331,8 @@ plt.show()
 # clipped at white. HFENN rates blur and its opposite, sharpening, as nearly equally bad, and prefers noise to both. In the
 # picture, the edges of the GAN look nearly as strong as those of HR, but its error of 0.42, slightly more than EDSR's, suggests
 # that they are not all in the right place.
-#
+
+# %% [markdown]
 # ## Optional: IFC and VIF, how much information is left
 #
 # Both metrics ask how much of the original can still be read from the picture. They assume that each small window arrived through
@@ -379,7 +381,8 @@ np.testing.assert_allclose(sr.quality.vif(photo, photo), 1)
 # no natural upper limit. (HR itself gets a finite 73.59 only because the program adds a tiny noise.) So an unchanged pixel counts
 # for dozens of bits, and the spot gets 21 times the IFC of the shifted photo. Neither tolerates a shift by a pixel. Both rank the
 # four results as PSNR does: what the GAN adds was not in HR at this place, so it counts as noise.
-#
+
+# %% [markdown]
 # ## NIQE: does it look like a photo?
 #
 # So far, every metric needed HR. NIQE does not. Subtract from a photo its local mean, and divide by its local standard deviation. The
@@ -416,8 +419,8 @@ for ax, (title, group) in zip(axes, groups.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The three photos give bells of about the same width. Noise makes the bell wide and flat, and blur makes it narrow and high. The bell
-# of the sharpened photo is close to that of HR, which will matter when NIQE rates sharpening. Of the results, the bell of bicubic
+# The three photos give bells of about the same width. Noise makes the bell wide and flat, and blur makes it narrow and high.
+# Sharpening makes the bell wider, so it can repair the narrow bell of a blurred picture. Of the results, the bell of bicubic
 # interpolation is too narrow, that of EDSR less so, and that of the GAN lies nearly on that of HR.
 #
 # NIQE describes patches of 96 x 96 pixels by 36 numbers, such as the width and the shape of the bell at two scales. From good
@@ -437,8 +440,12 @@ np.testing.assert_allclose(by_hand, sr.quality.niqe(gravel, model=good), rtol=1e
 print(f"gravel, compared with six photos: {by_hand:.2f}")
 
 # %% [markdown]
-# In the package, "good" was fitted to the training photos of BSDS500. From here on, NIQE means this model. **Predict:** how does
-# sharpening change the score of the bicubic image, and how does a little noise? Can these tricks reach the GAN?
+# (7.99 has no meaning by itself: six photos give a rough covariance. The 25 patches of gravel are there twice, because `fit_niqe`
+# refuses fewer than 37.)
+#
+# In the package, "good" was fitted to the training photos of BSDS500. EDSR and the GAN were trained on these photos, too, so NIQE
+# is not independent of their training. From here on, NIQE means this model. **Predict:** how does sharpening change the score of
+# the bicubic image, and how does a little noise? Can these tricks reach the GAN?
 
 # %%
 bicubic = sr.images.to_float(results["bicubic"])
@@ -676,9 +683,9 @@ CONDITIONS = "luma (VGG, LPIPS: RGB), no border cut; #1: best"
 draw_ranks(list(degraded), all_metrics[1:], f"all near {target:.1f} dB; {CONDITIONS}")
 
 # %% [markdown]
-# No two rows are equal. All rank the brighter picture among the best three, and blur among the worst three. For noise the ranks range
-# from 4th to last, and for the shifted photo from 2nd to 6th. The spot, which ruins the face, is never worse than 3rd, because all
-# metrics average over the picture.
+# No two rows are equal. All rank the brighter picture among the best three, and blur among the worst three. For noise the ranks
+# range from 4th to last, and for the shifted photo from 2nd to 6th. The spot, which ruins the face, is never worse than 3rd: most
+# metrics average over the picture. NIQE even prefers the face with the spot (3.95) to the undamaged photo (4.02).
 #
 # **Predict:** here is the same table for the four results. Which rows will have the GAN in the first place?
 
@@ -686,10 +693,11 @@ draw_ranks(list(degraded), all_metrics[1:], f"all near {target:.1f} dB; {CONDITI
 draw_ranks(list(results), all_metrics, CONDITIONS)
 
 # %% [markdown]
-# The metrics form two groups. PSNR, SSIM, MS-SSIM, HFENN, IFC and VIF compare what is at the same place, and all of them put EDSR
-# first. NIQE, VGG distance and LPIPS put the GAN first. All agree on the third and the fourth place. So where methods differ much,
-# the metrics agree here. Between a network and the GAN that was trained from it, the choice of the metric decides. Decide first what
-# you want to know, then choose the metric.
+# The metrics form two groups. PSNR, SSIM, MS-SSIM, HFENN, IFC and VIF compare values at the same place, and all of them put EDSR
+# first. NIQE, VGG distance and LPIPS put the GAN first. VGG distance and LPIPS also compare position by position, but they compare
+# features, which change little when fine detail moves by a pixel. NIQE compares no positions at all. All agree on the third and the
+# fourth place. So where methods differ much, the metrics agree here. On this photo, the choice of the metric decides between EDSR
+# and the GAN. Decide first what you want to know, then choose the metric.
 #
 # ## A Fréchet distance: compare sets of pictures
 #
@@ -817,7 +825,8 @@ if arrays is not None:
 # %% [markdown]
 # The values differ, as the features do, but the order of the networks is the same. But stronger sharpening is now worse than
 # bicubic interpolation: whether a trick works depends on the features.
-#
+
+# %% [markdown]
 # ### Optional: the number of samples
 #
 # Means and covariances are estimated from samples. **Predict:** we draw two sets of HR patches at random, without a patch in both.
@@ -852,11 +861,13 @@ for n, value in zip(numbers, by_number["HR"], strict=True):
 
 # %% [markdown]
 # The distance of two sets of real photos is 0.34 with 60 patches and 0.013 with 1939: it falls nearly in inverse proportion to the
-# number of patches. The reason is that the covariance of 128 features consists of 8256 numbers, and few patches determine them badly.
-# With 191 patches, real photos (0.13) would be rated worse than EDSR with all patches (0.087), and with 107 patches, the GAN cannot
-# be told from HR. So a Fréchet distance can only be compared with one that was computed from the same number of samples, with the
-# same features.
-#
+# number of patches. The reason is that the covariance of 128 features consists of 8256 numbers, and few patches determine them
+# badly. With 191 patches, real photos (0.13) would be rated worse than EDSR with all patches (0.087), and with 107 patches, the GAN
+# cannot be told from HR. (The values for the methods compare the same patches before and after, which removes most of this error.
+# FID is normally computed on different images. And the patches of four photos are not independent.) So a Fréchet distance can only
+# be compared with one that was computed from the same number of samples, with the same features.
+
+# %% [markdown]
 # ## Task-based evaluation
 #
 # If photos are upscaled in order to find something in them, measure how well it is found. Our task is to match points of the left
@@ -895,8 +906,8 @@ def matches(image, right_points, right_bits):
 
 
 # %% [markdown]
-# The left photo is upscaled from its LR image, and the right one stays HR. **Predict:** which method gives most correct matches? Is
-# it the one with the highest PSNR?
+# The left photo is upscaled from its LR image, and the right one stays HR. **Predict:** which method gives the most correct
+# matches? Is it the one with the highest PSNR?
 
 # %%
 left_versions = versions(left)
@@ -910,11 +921,12 @@ for name, image in left_versions.items():
 print("(motorcycle x4, PSNR on luma, 4 pixels cut, 8 bits; correct: within 3 pixels)")
 
 # %% [markdown]
-# The networks give 224 to 263 correct matches, bicubic interpolation 160, and HR 421. PSNR did not predict the order: sharpening
-# lowers it and gives over 40 correct matches more, because corners need contrast.
+# The networks give 224 to 263 correct matches, bicubic interpolation 160, and HR 421. EDSR has the highest PSNR and the most
+# matches. But sharpening lowers PSNR and gives over 40 correct matches more, because corners need contrast.
 #
 # But this is one pair of photos and one detector. Counts vary by chance by about their square root, which is 16 here, and
-# differences by more. So this experiment cannot rank the networks, but they do beat bicubic interpolation.
+# differences by more. (This is a rough guide, because the same points are tested with every method.) So this experiment cannot rank
+# the networks, but they do beat bicubic interpolation.
 #
 # ## Human raters: mean opinion scores
 #
@@ -1034,8 +1046,9 @@ mean, half = interval(grades[:, 2] - grades[:, 1])
 print(f"SIMULATED difference per rater: {mean - half:.2f} to {mean + half:.2f}")
 
 # %% [markdown]
-# The two intervals overlap and decide nothing. The interval of the differences does not contain 0, so these raters prefer version 3.
-# Let every rater grade every version, and compare rater by rater.
+# The two intervals overlap and decide nothing. The interval of the differences does not contain 0, so these simulated raters prefer
+# version 3. Let every rater grade every version, and compare rater by rater. A claim about a method also needs several pictures,
+# because a method can win on one and lose on another.
 #
 # ## The perception-distortion plane
 #
@@ -1127,9 +1140,10 @@ ax.margins(x=0.25, y=0.1)
 plt.show()
 
 # %% [markdown]
-# On both planes, the networks are to the lower left of all tricks. EDSR, half GAN and the GAN show the shape of the trade-off:
-# every step down costs PSNR, and no method is in the corner. Half GAN lies below the straight line between the other two, so the
-# grey line bends there. It gives up about 0.1 dB, and gains more than a third of the way to the GAN on both vertical axes.
+# On both planes, the networks are to the lower left of the tricks, except that NIQE puts strong sharpening level with SRCNN. EDSR,
+# half GAN and the GAN show the shape of the trade-off: every step down costs PSNR, and no method is in the corner. Half GAN lies
+# below the straight line between the other two, so the grey line bends there. It gives up about 0.1 dB, and gains more than a third
+# of the way to the GAN on both vertical axes.
 #
 # Such a plane is only as reliable as its axes. Sharpening fooled NIQE above, and the Fréchet distance depends on the features. The
 # PIRM challenge asked human raters as well.
@@ -1196,13 +1210,18 @@ sr.plotting.comparison(
     {"prank": prank, "HR": photo}, scores={"prank": score}, crop=face, whole=False
 )
 
+# %% [markdown] tags=["solution"]
+# The mean of the SSIM map (0.998) and LPIPS (0.010) hide the red nose. The minimum is low, but so is that of other harmless changes,
+# such as a shift by one pixel, so it does not reveal the prank either. Only the map does, which says where something is wrong.
+
 # %% [markdown]
 # **Exercise 4.** Here is another task: scikit-image's face detector, `detector.detect_multi_scale(img=..., scale_factor=1.2,
-# step_ratio=1, min_size=(60, 60), max_size=(160, 160))`. Scale `data.astronaut()`, cropped to a multiple of the factor, down by
-# 4, 6, 8, 10 and 12. Upscale it with bicubic interpolation, and with the networks by 4, and bring all results to the original
-# size with `cv2.resize`. The detector returns a list of boxes, and `box["r"]` and `box["c"]` are the upper left corner. Up to
-# which factor is the face found, near row 66, column 174? Are there false alarms? At factor 12 the face has 9 pixels in LR. If a
-# detector finds a face there, what does it prove?
+# step_ratio=1, min_size=(60, 60), max_size=(160, 160))`. Scale `data.astronaut()`, cropped to a multiple of the factor, down by 4,
+# 6, 8, 10 and 12. Upscale it with bicubic interpolation, and with the networks by 4, and bring all results to the original size
+# with `cv2.resize`. The detector returns a list of boxes, and `box["r"]` and `box["c"]` are the upper left corner. Up to which
+# factor is the face found, near row 66, column 174? Are there false alarms? (Count a box as correct if the errors of its row and
+# its column add up to less than 40.) At factor 12 the face is 9 pixels across in LR. If a detector finds a face there, what does it
+# prove?
 
 # %%
 import cv2
@@ -1254,18 +1273,19 @@ for name, image in (("gravel", data.gravel()[384:]), ("astronaut", data.astronau
 print("(luma, no border cut; gravel: the lower 128 rows)")
 
 # %% [markdown] tags=["solution"]
-# For the model of textures, gravel is natural and a portrait is not. For the model of the package, which was fitted to the photos of
-# BSDS500, both are about equally natural.
+# For the model of textures, gravel is natural and a portrait is not. For the model of the package, which was fitted to the photos
+# of BSDS500, both are about equally natural. Compare within a model only: five patches of gravel are too few for a reliable score,
+# and the model of BSDS500 rates this gravel even lower, that is better, than the model that was fitted to gravel.
 
 # %% [markdown]
 # ## Summary
 #
 # - PSNR measures the length of the error and nothing else: blur, noise, a spot and a shift by one pixel can have the same PSNR.
-# - SSIM, MS-SSIM, HFENN, IFC and VIF measure structure, structure at several scales, edges, and information. All of them require
-#   each pixel in its place, and here they rank the four results exactly as PSNR does.
+# - SSIM, MS-SSIM, HFENN, IFC and VIF measure structure, structure at several scales, edges, and information. All of them compare
+#   values at the same place, and here they rank the four results exactly as PSNR does.
 # - All scores of a picture are averages, so a small spot that ruins it costs little.
-# - NIQE needs no HR, and rewards sharpening, which adds no information. What it considers natural depends on the photos that it was
-#   fitted to.
+# - NIQE needs no HR, and rewards sharpening a blurred picture, which adds no information. What it considers natural depends on the
+#   photos that it was fitted to.
 # - VGG distance and LPIPS compare features, and Gram matrices compare texture without positions. Here they put the GAN first, and so
 #   does NIQE.
 # - A Fréchet distance compares two sets by the means and covariances of their features. It depends on the number of samples, so

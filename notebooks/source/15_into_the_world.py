@@ -21,7 +21,7 @@
 # **You need** lesson 1 (PSNR, degradation) and lesson 4 (the pixel shuffle). Lessons 8 to 10 (EDSR, RCAN, GANs) help with single
 # sections. The networks are already trained.
 #
-# **Time:** about 65 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
+# **Time:** about 70 minutes to read the core, 55 for the exercises; 2 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
 # **Optional** sections, 10 minutes more: *training in float16*; *several GPUs*. Everything else is core.
 #
@@ -922,7 +922,8 @@ if "onnx" in ready:
 # %% [markdown]
 # The file is a third as large, the network was faster in our run, and it lost 0.02 dB. Measure both where the network will be
 # used, because they depend on the processor, the network and the photos.
-#
+
+# %% [markdown]
 # ### Optional: training in float16
 #
 # So far a finished network was rounded. Training can use 16 bits as well: lesson 8 does so with bfloat16. Older GPUs are fast in
@@ -962,7 +963,8 @@ for optimizer, part in gan.optimizers():
 
 # %% [markdown]
 # float16 is not faster on a CPU, so we do not train with it here. bfloat16 has the range of float32 and needs no loss scaling.
-#
+
+# %% [markdown]
 # ### What no check finds
 #
 # The file computes what the network computes. But is its input right? Here are three mistakes that raise no error. **Predict:** which
@@ -997,7 +999,8 @@ sr.plotting.comparison(
 # that are less than 0.1 dB lower (BGR) and about 0.6 dB lower (0 to 255). (A wrong range changes little here, because only the
 # biases do not scale with the input.) Only a comparison with the output of the network itself reveals these mistakes. Document
 # the range, the channel order and the clipping together with the file, or make them part of it (exercise 4).
-#
+
+# %% [markdown]
 # ## Optional: several GPUs
 #
 # If one machine has several GPUs, each of them computes the gradients of a share of every batch, which are then averaged. Is this
@@ -1082,7 +1085,8 @@ assert difference < 1e-3
 # share.) This says nothing about speed, because the two devices here are one processor.
 #
 # Upscaling needs no such strategy, because photos do not depend on each other: give each GPU its own folder and its own process.
-#
+
+# %% [markdown]
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.

@@ -19,10 +19,10 @@
 # - blend two networks for damaged photos weight by weight, and judge what each amount invents;
 # - say why LR-PSNR does not help when the LR image is itself damaged.
 #
-# **You need** lesson 1 (LR images, PSNR), lesson 2 (degradations) and lesson 10 (GANs, NIQE,
-# LR-PSNR). Lesson 13 explains priors.
+# **You need** lesson 1 (LR images, PSNR), lesson 2 (degradations), lesson 7 (LPIPS) and lesson 10
+# (GANs, NIQE, LR-PSNR, blending). Lesson 13 explains priors.
 #
-# **Time:** about 45 minutes to read the core, 65 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
+# **Time:** about 50 minutes to read the core, 65 for the exercises; 1 minute of computing on two CPU cores (measured), 1 minute on a GPU in Colab (an estimate).
 #
 # **Optional** sections, 10 minutes more: *a published network, and a small one that learned from it*; *pairs from a camera*. Everything else is core.
 #
@@ -45,7 +45,7 @@ import sr_keras as sr
 here = sr.course.start(minutes=(0.6, 1, 1), side=(240, 400, 400), num_blends=(3, 5, 5))
 
 # %% [markdown]
-# ## A photo as it comes
+# ## What happened to a phone photo
 #
 # The LR images of the earlier lessons were made by bicubic downscaling, which no camera does. A
 # photo from a phone was blurred by a lens, sampled by a noisy sensor, and compressed to a JPEG
@@ -125,9 +125,9 @@ sr.plotting.comparison(
 # On the clean image EDSR gains almost three decibels over bicubic interpolation. On the phone's
 # photo it is 0.4 dB worse, and it sharpens the damage like edges of the scene: the borders of the
 # JPEG blocks, and inside the blocks the ripples that JPEG leaves beside strong edges (*ringing*).
-# The false line across the mouth is such a ripple.
+# The dots and curls in the background beside the neck are such ripples.
 #
-# ## What is in it: three measurements
+# ## Measuring the damage
 #
 # ### Blocks
 #
@@ -160,9 +160,9 @@ plt.show()
 
 # %% [markdown]
 # Position 6 is high in both images by chance, as each bar is the mean of only 22 columns and rows.
-# One number measures how strong the blocks are: the step at the border, divided by the mean of the
-# others. If the image was enlarged, its blocks were, too, so we take every fourth row and column of
-# an image at x4. (This ratio is not the `blockiness` of lesson 2.)
+# One number gives a hint of how strong the blocks are: the step at the border, divided by the mean
+# of the others. If the image was enlarged, its blocks were, too, so we take every fourth row and
+# column of an image at x4. (This ratio is not the `blockiness` of lesson 2.)
 
 
 # %%
@@ -180,9 +180,9 @@ for name, image in {"HR": hr, **first}.items():
 
 # %% [markdown]
 # Without blocks the ratio is about 1, but the scene changes it too (at position 6 of the clean
-# image it would be 1.2), so compare only ratios of the same scene. In the phone's photo it is 1.29.
-# Bicubic interpolation weakens the blocks only slightly (1.24), and EDSR makes them *stronger* than
-# they were (1.50).
+# image it would be 1.2, by chance), so compare only ratios of the same scene, and do not take a
+# single one for a measurement. In the phone's photo it is 1.29. Bicubic interpolation weakens the
+# blocks only slightly (1.24), and EDSR makes them *stronger* than they were (1.50).
 #
 # ### Noise
 #
@@ -220,12 +220,14 @@ for name, lr in {
 # The estimate for the flat area is right. In the photo, luma is a weighted sum of three independent
 # channels, which multiplies the standard deviation by $\sqrt{0.299^2 + 0.587^2 + 0.114^2} = 0.67$.
 # This and clipping lower it from 0.02 to 0.013. The estimate before JPEG is higher, because the
-# finest texture of a photo counts as noise. JPEG rounds the weak frequencies of a block to zero. In
-# smooth areas, which decide the median, this removes most of the noise and of the fine texture.
+# finest texture of a photo counts as noise. (That it is close to 0.02 is a coincidence.) JPEG
+# rounds the weak frequencies of a block to zero. In smooth areas, which decide the median, this
+# removes most of the noise and of the fine texture.
 #
 # ### Frequencies
 #
-# The spectrum is the power of the image at each frequency, averaged over all directions. One more
+# A spectrum is the usual first check of an image. Here it will not find the damage, and it is worth
+# seeing why. A spectrum is the power of the image at each frequency, averaged over all directions. One more
 # image is compressed with blocks that begin three pixels further to the right and below.
 
 
@@ -331,8 +333,9 @@ for name, image in (("white", white), ("grey", grey)):
 # %% [markdown]
 # At a quarter of the value, the noise is half as strong. In the file of a camera, white is no
 # longer noisier (0.023 against 0.026), because gamma encoding enlarges the differences of dark
-# tones. Now we apply our chain twice. **Predict:** after which of the eight steps will the pupils
-# of the eyes be gone?
+# tones. (The printed numbers leave out clipping: in a file white is cut at 1, which lowers its
+# noise further.) Now we apply our chain twice. **Predict:** after which of the eight steps will the
+# pupils of the eyes be gone?
 
 # %%
 chain = {"HR": hr}
@@ -353,10 +356,12 @@ sr.plotting.comparison(chain, crop=(40, 88, 120, 120), columns=3, whole=False)
 # averages its noise, and the second JPEG has a grid of its own. So two passes produce mixtures of
 # damage that a single pass cannot.
 #
-# The package's `SecondOrder` applies the whole chain of the figure with random settings: blur kernels that are round,
-# elongated or flat-topped, resizing up and down by three methods, and Gaussian or photon noise,
-# coloured or grey. A *sinc filter* removes all frequencies above a limit. This leaves ringing, as
-# sharpening in a camera does.
+# The package's `SecondOrder` applies the whole chain of the figure with random settings: blur
+# kernels that are round, elongated or flat-topped, resizing up and down by three methods, and
+# Gaussian or photon noise, coloured or grey. A *sinc filter* removes all frequencies above a limit.
+# This leaves ringing, as sharpening in a camera does. The defaults follow Real-ESRGAN's: blurs of
+# 0.2 to 3 pixels, then 0.2 to 1.5; resizing by 0.15 to 1.5, then by 0.3 to 1.2; JPEG of quality 30
+# to 95, twice.
 
 # %%
 second_order = sr.degradations.SecondOrder(scale)
@@ -456,8 +461,9 @@ for name, image in second.items():
 #
 # ## A larger portrait
 #
-# A more usual case is the same portrait at half of its size, compressed, and enlarged to twice the
-# size of the original. There is no HR image of that size, so there are no scores.
+# A more typical case is the same portrait at half of its size, compressed, and enlarged to twice
+# the size of the original. There is no HR image of that size, so we judge by eye. (The optional
+# section halves such results to score them.)
 
 # %%
 portrait = jpeg(resize(data.astronaut()[:256, 96:352], 0.5), 50)
@@ -477,11 +483,22 @@ sr.plotting.slider(
 # most of them, but has not replaced them by detail. It was trained on the absolute error, so it
 # returns something like the median of all photos that fit (lessons 11 and 13), which is smooth.
 #
+# Try a photo of your own, such as one that a messenger has compressed, and compare the results with
+# those of `edsr-x4-bsds`. In a terminal:
+#
+# `python -m sr_keras upscale photo.jpg --out large --model span-x4-photos-real`
+#
+# `python -m sr_keras train --recipe span-x4-photos-real --out run --data photos` trains this
+# network on a folder of photos of yours, which are degraded anew for every batch (4,000 steps,
+# about an hour on two CPU cores).
+#
 # ## How much may be invented?
 #
 # A network that is trained against a discriminator (lesson 10) invents detail. How much of it is
-# wanted depends on the use. ESRGAN's authors let the user choose by *network interpolation*: they
-# average the weights of a network and of the GAN that was trained from it.
+# wanted depends on the use. Lesson 10 blended SRGAN with the network that it started from, on clean
+# gravel (*network interpolation*). Here both networks expect damage, and there are two new
+# questions: is the blend better than the mean of the two pictures, and does the amount 0 invent
+# nothing? Again, we average the weights of a network and of the GAN that was trained from it.
 #
 # $$\theta = (1 - d)\,\theta_{L_1} + d\,\theta_\mathrm{GAN}, \qquad 0 \le d \le 1$$
 #
@@ -586,9 +603,9 @@ plt.show()
 # %% [markdown]
 # The GAN loses 0.9 dB, and lowers LPIPS from 0.49 to 0.30 and NIQE by 5.5 (on 16 patches of 96 x 96
 # pixels, so small differences of NIQE mean nothing). Half of the detail costs a quarter of this
-# loss, and brings about a quarter of both gains. The mean of the pictures costs a third, and brings
-# three quarters of the gain in LPIPS and two thirds of that in NIQE. So on this photo, by these
-# numbers, the mean is the better compromise, and blending only the cheaper one. But NIQE also
+# loss, and achieves about a quarter of both gains. The mean of the pictures costs a third, and
+# brings three quarters of the gain in LPIPS and two thirds of that in NIQE. So on this photo, by
+# these numbers, the mean is the better compromise, and blending only the cheaper one. But NIQE also
 # rewards a little plain noise (lesson 12), and ESRGAN's authors, who judged by eye, found the mean
 # of the pictures too blurry or noisy.
 #
@@ -597,7 +614,8 @@ plt.show()
 #
 # One network was trained from the other, so their filters correspond. Exercise 4 shows how blending
 # fails if they do not.
-#
+
+# %% [markdown]
 # ## Optional: a published network, and a small one that learned from it
 #
 # Real-ESRGAN's own network has 16.7 million weights, and was trained on many more photos for much
@@ -649,14 +667,16 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The outlines of the small distilled network are a little crisper than before, and those of the
-# larger one are crisp and smooth. Neither draws the teacher's fur, probably because L1 favours a
-# smooth result where a network cannot predict the teacher's. The GAN draws fine grain and short
-# lines, but after 1,500 steps not yet fur. All three draw the short lines that JPEG left in the fur
-# as if they were part of the cat, and only the teacher replaces them. Halved again, the results have
-# the size of the photo and can be compared with it: LPIPS is 0.33 to 0.35 for the networks without
-# a discriminator, 0.29 for the GAN, and 0.11 for the teacher.
-#
+# The small distilled network looks almost the same as before. The outlines of the larger one are
+# crisp and smooth. Neither draws the teacher's fur, probably because L1 favours a smooth result
+# where a network cannot predict the teacher's. The GAN draws fine grain and short lines, but after
+# 1,500 steps not yet fur. All three draw the short lines that JPEG left in the fur as if they were
+# part of the cat, and only the teacher replaces them. Its hairs are invented, too: a low LPIPS says
+# that the fur resembles the photo's, not that each hair is where it was. Halved again, the results
+# have the size of the photo and can be compared with it: LPIPS is 0.33 to 0.35 for the networks
+# without a discriminator, 0.29 for the GAN, and 0.11 for the teacher.
+
+# %% [markdown]
 # ## Optional: pairs from a camera
 #
 # All degradations on this page were made by programs. For City100 (Chen and others, 2019) each
@@ -712,8 +732,9 @@ camera_figure() if cameras else None
 # level on one, and behind on one (0.4 dB). These LR images are soft rather than compressed, and
 # neither network was trained for them. Chen and others report that training on such pairs helps for
 # their camera.
-#
-# ## What may be concluded
+
+# %% [markdown]
+# ## What can we conclude?
 #
 # Lesson 13 used LR-PSNR: a result that does not become the LR image again when it is scaled down
 # has changed what was seen. **Predict:** which of the three results for the phone's photo has the

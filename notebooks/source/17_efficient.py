@@ -148,22 +148,23 @@ for ax, (name, image) in zip(axes, results.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The weights follow the vertical joints, near and far. Each pixel of a brick gets little weight,
-# but all of them together get two fifths. So the joints stay narrow but become darker, and some
-# of the short horizontal ones fade, because few pixels look like them. Each method has a width to
-# choose. With the best of those tried, averaging pixels that look alike leaves a smaller error
-# than averaging neighbours (27.24 dB against 26.07), but a badly chosen width costs more than
-# that.
+# The weights follow the vertical joints, near and far. The pixel itself has by far the largest
+# weight, 7%, because its patch is compared with itself (the picture cuts this off). Each pixel of
+# a brick gets little weight, but together they have a large share. So the joints stay narrow but
+# become darker, and some of the short horizontal ones fade, because few pixels look like them.
+# Each method has a width to choose. With the best of those tried, averaging pixels that look
+# alike leaves a smaller error than averaging neighbours (27.24 dB against 26.07), but a badly
+# chosen width costs more than that.
 #
 # ## Queries, keys, values
 #
-# Non-local means has three steps: compare, normalize and average. We expand the square:
-# $-\lVert p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$.
-# The last term is the same for all $j$, so the normalization removes it. What is left is a dot
-# product and a term that depends on $p_j$ only. *Scaled dot-product attention* is the general form:
-# pixel $i$ has a *query* $q_i$ (what it looks for), and pixel $j$ has a *key* $k_j$ (what it can be
-# found by) and a *value* $v_j$ (what it contributes). They are the rows of $Q$, $K$ and $V$, and
-# $d$ is the length of a query:
+# Non-local means has three steps: compare, normalize and average. We expand the square: $-\lVert
+# p_i - p_j \rVert^2 = 2\, p_i \cdot p_j - \lVert p_j \rVert^2 - \lVert p_i \rVert^2$. The last
+# term is the same for all $j$, so the normalization removes it. What is left is a dot product and
+# a term that depends on $p_j$ only. *Scaled dot-product attention* is the general form: pixel $i$
+# has a *query* $q_i$ (what it looks for), and pixel $j$ has a *key* $k_j$ (what it can be found
+# by) and a *value* $v_j$ (what it contributes). They are the rows of $Q$, $K$ and $V$, and $d$ is
+# the number of components of a query:
 #
 # $$\mathrm{attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V$$
 #
@@ -359,9 +360,9 @@ print(f"largest weights {weight[best].round(2)} at distances {distances_of_best}
 
 # %% [markdown]
 # Two pixels get nearly all of the weight: the pixel itself, whose grey value is missing, and the
-# pixel with the same surroundings one period away. A later layer only has to scale the result.
-# The network was not told what a period is, but its start (equal kernels) makes it look for
-# similar surroundings.
+# pixel with the same surroundings one period away. Later layers have to undo the share of the
+# missing pixel, for which the map of known pixels helps. The network was not told what a period
+# is, but its start (equal kernels) makes it look for similar surroundings.
 #
 # ## The cost
 #
@@ -396,10 +397,11 @@ for pixels in here.sides:
 # %% [markdown]
 # By count, twice the side means 4 times the work for the convolution and 16 times the work for
 # attention. The convolution needs about 1 ms at all these sizes, most of it overhead. At 48 x 48
-# there are five times as many pairs as at 32 x 32, and attention takes four times as long. The weights of an LR photo of 320 x 180 pixels would fill 13 GB. FlashAttention
-# (2022) computes them block by block without storing them, but its time still grows with the
-# square. So networks for photos avoid attention among all pixels. We look at three ways:
-# attention in windows, weights of channels, and gates computed from single pixels.
+# there are five times as many pairs as at 32 x 32, and attention takes six times as long, 22 ms
+# against 1 ms for the convolution. The weights of an LR photo of 320 x 180 pixels would fill 13
+# GB. FlashAttention (2022) computes them block by block without storing them, but its time still
+# grows with the square. So networks for photos avoid attention among all pixels. We look at three
+# ways: attention in windows, weights of channels, and gates computed from single pixels.
 #
 # ## Windows
 #
@@ -455,8 +457,8 @@ print(positions(2))
 print("a window of 8 x 8:", positions(8).shape, "pairs,", 15 * 15, "distances")
 
 # %% [markdown]
-# Entry $(i, j)$ is the row of the table for pixels $i$ and $j$: 4 stands for no distance, and 3
-# for "$j$ is one pixel to the right of $i$".
+# Entry $(i, j)$ is the row of the table for pixels $i$ and $j$: 4 stands for no distance (each
+# head has a table of its own), and 3 for "$j$ is one pixel to the right of $i$".
 #
 # ### Shifted windows
 #
@@ -643,11 +645,14 @@ plt.show()
 # After one block the central pixel depends on its own window, in whose corner it lies. The
 # shifted windows of the second block reach into four windows, and the third block adds another
 # eight pixels to the width. The largest gradient is that of the pixel itself, which the skips
-# pass on. All other pixels of a window count about equally, near or far, because the table of
-# biases has not been trained.
+# pass on. All other pixels of a window count about equally, near or far, because nothing has been
+# trained, so that all scores are nearly equal.
 #
 # Is it worth its cost? SwinIR's paper reports 32.44 dB on Set5 at x4 for the lightweight network
-# (897,000 parameters), and 32.21 dB for IMDN, a convolutional network (715,000).
+# (897,000 parameters), and 32.21 dB for IMDN, a convolutional network (715,000). But parameters
+# are not time. In our [benchmarks](../benchmarks/README.md), on two cores with bfloat16 units and
+# in float32, the lightweight SwinIR takes 2.3 s for an LR image of 240 x 160 pixels, EDSR 0.9 s,
+# and a SPAN with 48 filters, which comes below, 0.18 s: its windows make many small products.
 #
 # ## Attention over channels
 #
@@ -836,10 +841,15 @@ print(f"{layer.count_params()} parameters in training, {folded.count_params()} a
 #
 # ![A SPAN block](figures/17_span.svg)
 #
-# *A block of SPAN, drawn from the network. The features $f$ of the third convolution take two ways:
-# they are added to $x$, and they make the gate that multiplies the sum.*
+# *A block of SPAN, drawn from the network. The features $f$ of the third convolution take two
+# paths: they are added to $x$, and they make the gate that multiplies the sum.*
 #
-# We compare it with the first block of the package's network:
+# Around the blocks there is little. A 3 x 3 convolution comes first; after six blocks and another
+# 3 x 3 convolution, the result is joined with the output of the first convolution, of the first
+# block, and of the first convolution inside the last block. A 1 x 1 convolution, a 3 x 3 one and
+# a pixel shuffle make the image.
+#
+# We compare our block with the first one of the package's network:
 
 # %%
 span = sr.models.span(4, filters=16, num_blocks=2)
@@ -902,15 +912,17 @@ for name, model in (("span", span), ("folded", folded_span)):
 # The folded stack has less than a quarter of the Mult-Adds and takes less than a quarter of the
 # time. (Here the two stacks have independent random weights.) The package's network saves only
 # the folding itself.
-#
+
+# %% [markdown]
 # ### Is training wide worth it?
 #
 # The wide and the narrow network can compute the same functions, but their training takes
 # different paths: a step changes the factors, and their product changes in another direction than
 # a single kernel would. We compare the two from the same start: the narrow network is the wide
 # one, folded before the first step. Both see the same batches, at two learning rates and with two
-# seeds. For comparison, we add the best
-# linear filter (lesson 4), fitted to the same photos. **Predict:** which one scores higher?
+# seeds. After 1,000 steps, neither can be good: what we test is how easily such a comparison
+# misleads. For comparison, we add the best linear filter (lesson 4), fitted to the same photos.
+# **Predict:** which one scores higher?
 
 
 # %%
@@ -956,10 +968,12 @@ print(f"seeds: {here.seeds}, steps: {here.steps_of_span}")
 # have shown a gain from training wide: a product of factors takes other steps than a single kernel,
 # so each of them needs its own rate.
 #
-# But all eight networks end below the linear filter, which has no hidden layer at all. After 1,000
-# steps they have not yet learned what only a network can do, so this page cannot tell which way
-# leads further. The papers report gains after training that is many times longer.
-#
+# But all eight networks end below the linear filter, which has no hidden layer at all, and one of
+# them even below bicubic interpolation. After 1,000 steps they have not yet learned what only a
+# network can do, so this page cannot tell which way leads further. The papers on RepVGG and on
+# edge-oriented blocks report gains after training that is many times longer.
+
+# %% [markdown]
 # ### What the gates see
 #
 # For a SPAN that was trained for long, we take `span-x4-photos` of the package: six blocks of 48
@@ -984,10 +998,10 @@ for ax in axes.flat:
 plt.show()
 
 # %% [markdown]
-# The gates are large at edges and in the engine, and small on the floor and on the door. In the
-# last block they are nearly closed everywhere else. (Each panel has its own scale.) **Predict:** we
-# replace each gate by its mean over the photo, one number for each channel. Will this change as
-# little as in RCAN?
+# In all three blocks, the gates are largest at edges and in the engine. A gate can reach 0.5: in
+# block 3 they come to 0.3, and in blocks 0 and 5 all of them are below 0.1. (Each panel has its
+# own scale.) **Predict:** we replace each gate by its mean over the photo, one number for each
+# channel. Will this change as little as in RCAN?
 
 
 # %%
@@ -1024,17 +1038,17 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # No: with the means, the network loses 1.5 dB, and the fork breaks up into steps as in bicubic
-# interpolation. So this network works differently at edges than elsewhere, and its gates are what
-# tells it where. But this does not prove that it attends to what matters. The mean of a gate can be
-# near zero in a channel whose features change sign, and there the constant removes the channel.
-# The gate also makes a block non-linear after its last convolution, and a constant does not. A
-# control experiment would put another non-linearity in its place.
+# interpolation. So these gates matter, unlike RCAN's. The test does not show why, and does not
+# prove that the network attends to what matters. The mean of a gate can be near zero in a channel
+# whose features change sign, and there the constant removes the channel. The gate also makes a
+# block non-linear after its last convolution, and a constant does not. A control experiment would
+# put another non-linearity in its place.
 #
 # ## Quality against time
 #
 # Parameters and Mult-Adds are easy to count, but they predict the time only roughly. The time
 # also depends on the machine, on how well a layer uses it, and on memory. We again measure
-# processor time; for a product, measure the time on the clock, on its machine. **Predict:** the
+# processor time; for a product, measure wall-clock time on the target device. **Predict:** the
 # shipped networks have 24,752 (ESPCN), 12,809 (FSRCNN), 232,963 (EDSR small), 338,195 (RCAN
 # small), 426,288 (SPAN) and 1,517,571 parameters (EDSR). Sort them by their time.
 
@@ -1078,11 +1092,14 @@ sr.plotting.quality_against_cost(
 # The order is that of neither column. FSRCNN has half as many parameters as ESPCN, and half of
 # the Mult-Adds, because both use each weight once for each LR pixel. It still takes a third
 # longer, probably because it has more layers, and thinner ones. The small EDSR has 14 times the
-# Mult-Adds of ESPCN, but takes only five times as long. EDSR gains another 0.3 dB in four to five
-# times the time, and SPAN as much in the time of the small networks. (The networks
-# called small were trained for minutes, see the [cards](../sr_keras/pretrained/README.md), so the
-# plot compares trainings as well as designs.)
-#
+# Mult-Adds of ESPCN, but takes only five times as long, probably because a fixed cost of about 30
+# ms a call weighs on the small networks. EDSR gains another 0.3 dB in three and a half to five
+# times the time. SPAN reaches the same in the time of the small networks, but it learned from a
+# network that was trained on thousands of photos. (The networks called small were trained for
+# minutes, see the [cards](../sr_keras/pretrained/README.md), so the plot compares trainings as
+# well as designs.)
+
+# %% [markdown]
 # ## Optional: networks that others published
 #
 # The organizers of the NTIRE 2026 challenge have published a small SPAN, their baseline
@@ -1110,7 +1127,8 @@ sr.plotting.quality_against_cost(
 # For the time they take, both are better than the networks that learned from a few hundred photos
 # alone. `span-x4-photos` has nearly three times the parameters of the published SPAN, and scores
 # lower.
-#
+
+# %% [markdown]
 # ## Exercises
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
@@ -1134,8 +1152,9 @@ sr.course.check(answer, "17.1")
 print(answer, "- a factor of 1000, the number of windows")
 
 # %% [markdown] tags=["solution"]
-# The first layer spreads a column over 8, and each further one over 4 more, so
-# $8 + 4(k - 1) \ge 320$ needs $k = 79$ layers. Without shifts, no number is enough.
+# The first layer spreads a column over 8, and each further one over 4 more, so $8 + 4(k - 1) \ge
+# 320$ needs $k = 79$ layers. (In the picture above the region grows by 8, by 4 on each side; here
+# only one direction counts.) Without shifts, no number is enough.
 
 # %% [markdown]
 # **Exercise 2.** Three pixels have the keys 0, 1 and 2 and the values 1, 0 and 4, each a single
@@ -1201,8 +1220,9 @@ layer.build((None, None, None, 52))
 print(answer, layer.count_params())
 
 # %% [markdown] tags=["solution"]
-# About 65 (ESPCN), 170 (FSRCNN), 23 (EDSR small), 25 (RCAN small), 20 (EDSR) and 21 (SPAN): the
-# layers with few channels make worse use of the processor.
+# About 65 (ESPCN), 170 (FSRCNN), 23 (EDSR small), 25 (RCAN small), 20 (EDSR) and 21 (SPAN): much
+# of ESPCN's number is probably the fixed cost of a call, which hardly matters for large networks.
+# FSRCNN is slower even than that predicts: its layers have few channels.
 
 # %% [markdown]
 # **Exercise 5.** For each pixel in a hole, find the *other* pixel to which the trained layer
@@ -1252,7 +1272,7 @@ for name in ("attention", "equal weights"):
 #   a constant, and measure.
 # - Convolutions without an activation between them equal a single one. Fold them after training,
 #   and take care of the padding. Compare a wide and a narrow network each at its better learning
-#   rate, and trained past a linear filter.
+#   rate, and train until both beat a linear filter.
 # - Measure the time, because parameters and Mult-Adds predict it only roughly.
 #
 # ## Further reading
