@@ -187,7 +187,8 @@ here = start(minutes=(0.5, 1, 2.5))
 # %% [markdown]
 # A picture, ![of a dot](figures/dot.png),
 # a [table](README.md), [lesson 2](02_two.ipynb).
-#
+
+# %% [markdown]
 # ## Optional: more
 #
 # **Exercise 1.** What does it print?
@@ -276,7 +277,7 @@ def test_text_mode_keeps_outputs_and_names_lessons_to_execute(course):
     source.write_text(source.read_text().replace("object()", "1"))
     assert build.write_text_everywhere() == ["01_one"]
     assert build.staleness("01_one") == [
-        "01_one: source and notebook disagree from cell 4 on"
+        "01_one: source and notebook disagree from cell 5 on"
     ]
 
 
@@ -285,7 +286,7 @@ def test_student_edition_has_no_solutions_and_no_outputs(course):
         save(as_executed(name, picture(8)), name)
     build.write_text_everywhere()
     student = nbformat.read(build.student_path("01_one"), 4)
-    assert len(student.cells) == 3
+    assert len(student.cells) == 4
     assert all(cell.get("outputs", []) == [] for cell in student.cells)
     text = "\n".join(cell.source for cell in student.cells)
     assert "Exercise 1" in text and "prints an address" not in text
@@ -306,6 +307,20 @@ def test_sections_are_optional_up_to_the_next_heading_of_their_level():
     assert ["optional" in cell.metadata.get("tags", []) for cell in cells] == [
         False, True, True, False, True, True, False
     ]  # fmt: skip
+
+
+def test_a_section_that_is_optional_must_begin_and_end_a_cell(course):
+    parts = ["## One", "Text", "### Optional: a", "Text", "### b", "### Optional: c"]
+    lesson = build.source_path("01_one")
+    apart = "".join(f"# %% [markdown]\n# {part}\n\n" for part in parts)
+    lesson.write_text(apart)
+    assert build.misplaced_headings("01_one") == []
+    lesson.write_text("# %% [markdown]\n" + "".join(f"# {part}\n#\n" for part in parts))
+    assert build.misplaced_headings("01_one") == [
+        "01_one: a cell must begin with '### Optional: a'",
+        "01_one: a cell must begin with '### b'",
+        "01_one: a cell must begin with '### Optional: c'",
+    ]
 
 
 def test_a_copy_of_the_repository_is_found_from_both_editions():
