@@ -288,7 +288,8 @@ def text(entries):
 def beside_published(entries):
     """Returns the table of the README: what was trained on clean photos, and its paper.
 
-    Sets for looks, and for damaged photos, are left out.
+    Sets for looks, for damaged photos, and small ones of families that have one at the
+    common budget are left out.
     """
     lines = [
         "| | parameters | Set5 | self-ensemble | published |"
@@ -300,6 +301,8 @@ def beside_published(entries):
     for entry in rows:
         network = entry.get("network", "bicubic")
         if entry["name"].endswith(LOOKS + DAMAGED) or network not in PUBLISHED:
+            continue
+        if entry["name"].replace("-small", "-250k") in entries.keys() - {entry["name"]}:
             continue
         published = PUBLISHED[network].get(entry["scale"], ("", ""))
         cells = [f"`{entry['name']}`", f"{entry.get('parameters', 0) / 1e3:,.0f} K"]
