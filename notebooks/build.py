@@ -440,6 +440,7 @@ def write_text_everywhere():
             if cell.cell_type == "code":
                 done = outputs.pop(0)
                 cell.outputs, cell.execution_count = done.outputs, done.execution_count
+        fresh.metadata["executed"] = built.metadata.get("executed")
         write(notebook_path(name), nbformat.writes(fresh) + "\n")
     readme = FOLDER / "README.md"
     text = _LESSONS.sub(
@@ -457,6 +458,12 @@ def _without_address(sources):
     return [_INSTALL.sub("", source) for source in sources]
 
 
+def digest(notebook):
+    """Returns the hash of the code that was executed, to be kept beside its outputs."""
+    code = "\n\n".join(_without_address(_code(notebook)))
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
 def build(name):
     """Executes a lesson and writes its notebook; says how long it took."""
     notebook = to_notebook(stamped(name))
@@ -464,6 +471,7 @@ def build(name):
     execute(notebook)
     seconds = time.perf_counter() - start
     errors = clean(notebook)
+    notebook.metadata["executed"] = digest(notebook)
     text = nbformat.writes(notebook) + "\n"
     write(notebook_path(name), text)
     print(f"{name}: executed in {seconds:.0f} s, {len(text.encode()) / 1e6:.2f} MB")
@@ -486,11 +494,14 @@ def staleness(name):
         [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
         for notebook in (fresh, built)
     ]
+    fresh.metadata["executed"] = digest(fresh)
     if texts[0] == texts[1] and fresh.metadata == built.metadata:
         student = student_path(name)
         if not student.exists() or student.read_text() != student_text(name):
             return [f"{name}: the student edition is not up to date"]
         return []
+    if texts[0] == texts[1]:
+        return [f"{name}: the outputs are not those of this code; execute it"]
     pairs = zip(*texts, strict=False)
     place = next((i for i, (a, b) in enumerate(pairs) if a != b), len(texts[0]))
     return [f"{name}: source and notebook disagree from cell {place} on"]

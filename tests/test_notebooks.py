@@ -224,6 +224,7 @@ def as_executed(name, output=None):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.execution_count = 1
+    notebook.metadata["executed"] = build.digest(notebook)
     if output:
         notebook.cells[-1].outputs = [output]
     return notebook
@@ -278,6 +279,24 @@ def test_text_mode_keeps_outputs_and_names_lessons_to_execute(course):
     assert build.write_text_everywhere() == ["01_one"]
     assert build.staleness("01_one") == [
         "01_one: source and notebook disagree from cell 5 on"
+    ]
+
+
+def test_outputs_of_other_code_are_found(course):
+    for name in build.names():
+        save(as_executed(name, picture(8)), name)
+    build.write_text_everywhere()
+    assert build.faults() == []
+    source = build.source_path("01_one")
+    source.write_text(source.read_text().replace("object()", "1"))
+    notebook = nbformat.read(build.notebook_path("01_one"), 4)
+    notebook.cells[-1].source = notebook.cells[-1].source.replace("object()", "1")
+    fresh = build.to_notebook(source.read_text())
+    notebook.cells[-1]["id"] = fresh.cells[-1]["id"]
+    save(notebook, "01_one")  # the code of the source, with the outputs of another one
+    build.write_text_everywhere()
+    assert build.faults() == [
+        "01_one: the outputs are not those of this code; execute it"
     ]
 
 
