@@ -89,11 +89,11 @@ sr.plotting.comparison({"LR": lr, "HR": hr}, crop=window)
 # ## Enlarging it with a network
 #
 # The package comes with trained weights. The name of each file gives the network, the scale, the training data, and sometimes a
-# variant, such as `small`. `bsds` is a set of 491 ordinary photos, and `photos` is a larger collection. None of these photos
-# appears in this lesson.
+# variant, such as `small`. `bsds` stands for 491 ordinary photos (20 of them were held out), and `photos` for a larger collection.
+# These are the EDSRs for x4; the package has other networks and scales, too. None of these photos appears in this lesson.
 
 # %%
-print(*sr.weights.all_names(), sep="\n")
+print(*(name for name in sr.weights.all_names() if "edsr-x4" in name), sep="\n")
 
 # %% [markdown]
 # We take the network with the highest score on photos that were held out of its training, which is also the one in the middle above.
@@ -153,7 +153,7 @@ closer, farther = np.mean(gain > 0), np.mean(gain < 0)
 print(f"closer in {closer:.0%} of the pixels, farther in {farther:.0%}")
 sr.plotting.comparison(
     {
-        "error, x 8: blue-green closer, red farther": np.minimum(8 * colored, 1),
+        "change of the error, x 8: blue-green closer, red farther": np.minimum(8 * colored, 1),
         "HR": hr,
     },
     crop=window,
@@ -162,8 +162,8 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # Blue-green dominates along the edges, with some red in between. This is what a network learns from many photos: what edges
-# usually look like. Flat regions are dark because the error hardly changes there. (In the other 8% of the pixels, both errors are
-# equal.)
+# usually look like. Flat regions are dark because the error hardly changes there. (The percentages are of the whole photo, the
+# picture shows a part.) (In the other 8% of the pixels, both errors are equal.)
 #
 # ## What it left out
 #
@@ -198,8 +198,9 @@ print("largest difference to the LR photo:", largest, "of 255")
 
 # %% [markdown]
 # The result and the true photo have nearly the same LR photo. An LR-PSNR of 40 dB would correspond to a typical error of 1% of
-# white. Here, the error is a third of that, although a few pixels are farther off. LR therefore gives almost no evidence for one
-# over the other. Where the two differ, the network is guessing, and its guess comes from other photos.
+# white. Here, the error is a third of that, although a few pixels are farther off. The result explains LR nearly as well as the
+# true photo does, so a small LR error does not show that its detail is true. Where the two differ, the network is guessing, and
+# its guess comes from other photos.
 #
 # Some networks guess boldly. The second network of the first picture has the same layers as ours, and started from its weights.
 # It was then trained adversarially, on the larger collection of photos: it learned to fool another network, the discriminator,
@@ -210,6 +211,7 @@ print("largest difference to the LR photo:", largest, "of 255")
 
 # %%
 invented = sr.upscale(sr.models.load(here.adversarial), lr)
+print(f"LR-PSNR of the result below: {sr.quality.lr_psnr(lr, invented):.1f} dB")
 versions = {
     "bicubic": interpolated,
     "small errors": result,
@@ -224,9 +226,9 @@ sr.plotting.comparison(
 
 # %% [markdown]
 # In HR, the cylinders in the middle have horizontal cooling fins, which have left almost no trace in LR. The network that was
-# trained for small errors leaves smooth metal there. The adversarial network covers it with grain and small dents, like rough
-# cast iron. Without HR, you would believe it, but it is wrong. On the round cover in front, the manufacturer's name is missing in
-# both results. The PSNR of the adversarial network is lower by about 1 dB, mainly because false detail is an additional error.
+# trained for small errors leaves smooth metal there. The adversarial network covers it with grain and small dents, like rough cast
+# iron. Without HR, you would believe it, but it is wrong. On the round cover in front, the manufacturer's name is missing in both
+# results. The PSNR of the adversarial network is lower by about 1 dB: false detail adds to the error.
 #
 # Do not draw conclusions from such detail, whether it is a number plate, a face or a medical image. Lesson 13 is about this
 # problem. (The fine regular pattern, here along some bright edges and in the first picture on the skin, is not a guess but an
@@ -249,13 +251,16 @@ spoiled = {
 sr.plotting.comparison(spoiled, crop=window, columns=2, whole=False)
 
 # %% [markdown]
-# The noise is enlarged and turns into strokes that look like detail. The blocks and false colours of the JPEG remain, because the
-# network cannot know that they are not part of the scene. A network for such photos must be trained on such photos (lesson 6).
+# It removes neither. It redraws the noise as strokes and coloured specks that look like detail, and it keeps the blocks and false
+# colours of the JPEG, because it cannot know that they are not part of the scene. A network for such photos must be trained on
+# such photos (lessons 6 and 16).
 #
 # ## Your own photo
 #
 # Put a photo next to this notebook and write its name below. In Colab, click the folder symbol on the left and upload it. If you
-# give no name, the cell enlarges a cat.
+# give no name, the cell enlarges a cat. Begin with a part of the photo, by a line `photo = photo[:400, :400]` after the one that
+# reads it: a photo of 12 megapixels takes minutes. Most photos are JPEG files, so expect amplified blocks. (Lesson 16 has a
+# network for them.)
 
 # %%
 path = None  # such as "holiday.jpg"
@@ -303,7 +308,7 @@ gained = None  # the new PSNR minus psnr(result)
 
 # %% tags=["solution"]
 # @title Solution 2
-# Eight versions take up to eight times as long, less where one does not fill the cores.
+# Eight versions take about eight times as long, less where one does not fill the cores.
 import time
 
 times = {}
@@ -347,8 +352,9 @@ for title, model in (("bicubic", sr.models.bicubic(4)), ("network", network)):
     print(f"{title}: {value:.2f} dB ({conditions}, LR by nearest)")
 
 # %% [markdown] tags=["solution"]
-# No, it is worse by 3.5 dB. Keeping one pixel of 16 leaves jagged edges and coarse grain (aliasing), most of which bicubic
-# downscaling averages away. The network has never seen them, and sharpens them as if they were true detail.
+# No, it is worse by 3.5 dB. Two things are wrong with this LR photo. It is shifted by half an HR pixel, and one pixel of 16 leaves
+# jagged edges and coarse grain (aliasing), most of which bicubic downscaling averages away. The network has never seen them, and
+# sharpens them as if they were true detail.
 
 # %% [markdown]
 # ## Summary

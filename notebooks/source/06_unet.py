@@ -93,7 +93,7 @@ sr.plotting.degradations(motorcycle, draws, crop=engine)
 
 # %% [markdown]
 # These are our test images: crops of two photos that are not used for training in this lesson, three times each, every time with
-# another random draw. The baseline is the score of the damaged photo itself.
+# another random draw. (The draws 0 to 2 are not those of the figure above.) The baseline is the score of the damaged photo itself.
 
 # %%
 crops = {
@@ -118,11 +118,12 @@ print(untouched["conditions"])
 # %% [markdown]
 # ## The U
 #
-# To tell noise and JPEG blocks from detail, a network has to look at the surroundings: is this dark spot isolated, or part of a
-# line? On its way down, a U-Net computes coarser and coarser maps, each half as large as the one before, to see farther. On its way
-# up, it returns to full size.
+# To tell noise and JPEG blocks from detail, a network has to look at the surroundings: is this dark spot isolated, or part of a line?
+# On its way down (the *encoder*), a U-Net computes coarser and coarser maps, each half as large as the one before, to see farther. On
+# its way up (the *decoder*), it returns to full size.
 #
-# At each level on the way up, the network also receives the map of the same size from the way down. This connection is a *skip*.
+# At each level on the way up, the network also receives the map of the same size from the way down. This is a *skip connection*, or
+# skip for short.
 #
 # ![The U-Net of the package](figures/06_unet.svg)
 #
@@ -250,8 +251,10 @@ for num_levels in range(1, here.deepest + 1):
     )
 
 # %% [markdown]
-# It sees about 200 pixels. Each new level roughly quadruples the number of weights but adds only about the same number of
-# multiplications, because a map with twice as many channels has a quarter of the pixels.
+# It sees about 200 pixels. (The number depends a little on where the pixel lies in its block of 16 x 16: 204 for three of four, 188
+# for the others. The table is for pixel 1000.) The second level multiplies the number of weights by nine. From the third on, each new
+# level roughly quadruples it but adds only about the same number of multiplications, because a map with twice as many channels has a
+# quarter of the pixels.
 #
 # That a network *can* see a pixel does not mean that it uses it. The gradient of one output pixel says how strongly each input
 # pixel acts on it. We use the gradient of the correction, without the damaged photo that is added at the end. **Predict:** is the
@@ -410,10 +413,11 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The linear filter must compromise: what removes noise also blurs edges, and what sharpens edges amplifies noise. It gains 0.8 dB, and
-# leaves a coarser grain in flat areas, such as the floor. The network can treat an edge differently from a flat area. After a quarter
-# of the steps, the noise and the blocks are almost gone, and it has passed the filter. At the end, edges are sharper, and it is 0.5 dB
-# above the filter on average. Blotches of wrong colour remain. The fins of the engine, which the blur merged, do not come back.
+# The linear filter must compromise: what removes noise also blurs edges, and what sharpens edges amplifies noise. It gains 0.8 dB on
+# average (0.5 dB on this photo), and leaves a coarser grain in flat areas, such as the floor. The network can treat an edge
+# differently from a flat area. After a quarter of the steps, the noise and the blocks are almost gone, and it has passed the filter.
+# At the end, edges are sharper, and it is 0.5 dB above the filter on average. Blotches of wrong colour remain. The fins of the engine,
+# which the blur merged, do not come back.
 #
 # ## Damage that the network does not know
 #
@@ -462,11 +466,12 @@ sr.plotting.slider(
 
 # %% [markdown]
 # Each network is good at the damage of its training. On the known damage, ours is about half a decibel better than the shipped one,
-# which has many times the weights and was trained for much longer, and which is only level with the linear filter here. On the random draws it is the other way round. Ours gains on the
-# motorcycles of draws 0 and 1, which are damaged about as strongly as its training data, and loses up to 3.2 dB on photos that were
-# hardly damaged, because it removes blur and noise that are not there. The linear filter, fitted to the same damage, changes a photo
-# less: on the other four crops it is closer to HR than our network. The shipped network has seen all strengths. It raises the
-# PSNR of four crops by up to 2 dB, but the cats of draws 1 and 2 lose about 1 dB with it, too.
+# which has many times the weights and was trained for much longer, and which is only level with the linear filter here. On the random
+# draws it is the other way round. Ours gains on the motorcycles of draws 0 and 1, which are damaged about as strongly as its training
+# data, and loses up to 3.1 dB on photos that were hardly damaged, because it removes blur and noise that are not there. The linear
+# filter, fitted to the same damage, changes a photo less: on the other four crops it is closer to HR than our network. The shipped
+# network has seen all strengths. It raises the PSNR of four crops by up to 2 dB, but the cats of draws 1 and 2 lose 0.8 and 1.0 dB
+# with it, too.
 #
 # ## Cut the skips
 #
@@ -515,11 +520,11 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Without the top skip, everything that the last level receives has passed through pooling: its maps are half-size maps enlarged
-# again. One level further down they are quarter-size maps, and so on. In the picture, the lines then keep their places but are
-# weaker, and the fine grain that removes the noise is gone. Without the top two skips, only an even, greenish tint is left. This
-# network works mostly with the fine maps. (Part of this may be because zeros are unusual values here: after a ReLU, the maps are
-# positive on average.)
+# Without the top skip, everything that the last level receives has passed through pooling: its maps are half-size maps enlarged again.
+# One level further down they are quarter-size maps, and so on. In the picture, the lines then keep their places but are weaker, and
+# the fine grain that removes the noise is gone. Without the top two skips, only an even, greenish tint is left. This network works
+# mostly with the fine maps. (The test does not measure what the deep levels add to the fine maps. For that, one would train networks
+# of different depth.) (Part of this may be because zeros are unusual values here: after a ReLU, the maps are positive on average.)
 
 # %%
 cut_results = {k: sr.images.to_integer(output) for k, output in outputs.items()}
@@ -535,7 +540,8 @@ sr.plotting.comparison(
 # %% [markdown]
 # All four outputs still show the motorcycle, because the damaged photo itself is added at the end, which is the longest skip.
 #
-# Note that *this* network was trained with skips. One trained without them would learn a different solution (exercise 4).
+# Note that *this* network was trained with skips. One trained without them would have to learn a different solution (exercise 4 shows
+# its first steps).
 #
 # ## Why it is blurry
 #
@@ -681,11 +687,13 @@ assert one > 1.4 * mean
 
 # %% [markdown]
 # Therefore, a method that draws one of the plausible answers at random loses 3 dB to their blurry mean. A network trained for PSNR
-# learns to blur whatever it is unsure of.
+# learns to blur whatever it is unsure of. (Our U-Nets minimize L1, so they tend to the median. On the grass, it is as blurry as the
+# mean.)
 #
 # Does a U-Net do this? We look at the spectrum of the shipped one, for a motorcycle with blur, noise and JPEG: how much contrast is
 # there at each spatial frequency, in HR and in the result? For comparison we add the same network after further training with a
-# *perceptual* loss, the subject of lesson 7. (It has also seen more steps, so the loss is not the only difference.)
+# *perceptual* loss, the subject of lesson 7. (It has also seen more steps and more photos, with Adam and a moving average of its
+# weights, so the loss is not the only difference.)
 
 # %%
 perceptual = sr.models.load("unet-x1-photos-perceptual")
@@ -729,10 +737,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# Compare the curves in the right half, where the fine structures are, and then the pictures. What is missing there is what we see
-# as blur. The pixel loss even ends below the damaged photo, whose finest "structures" are noise. The perceptual loss keeps more of every
-# frequency, which looks a little rougher, and is still far below HR. Which picture do you prefer, and which one does PSNR prefer?
-# Lesson 7 starts with this question.
+# Compare the curves in the right half, where the fine structures are, and then the pictures. What is missing there is what we see as
+# blur. The pixel loss even ends below the damaged photo, whose finest "structures" are noise. Above about 0.15 periods per pixel, the
+# perceptual loss keeps more than the pixel loss, which looks a little rougher, and is still far below HR. Which picture do you prefer,
+# and which one does PSNR prefer? Lesson 7 starts with this question.
 
 # %% [markdown]
 # ## Exercises
@@ -800,9 +808,9 @@ print("chosen independently, and dark is likelier, so there is still no fence.")
 print("A loss has to look at several pixels together.")
 
 # %% [markdown]
-# **Exercise 4.** Write the network of this page without any skips, not even the one that adds the image. Train both for a quarter
-# of the steps on `batches`, and compare them on a test photo. What passes through the coarse middle in so few steps, and what does
-# not?
+# **Exercise 4.** Write the network of this page without any skips, not even the one that adds the image. With
+# `keras.optimizers.Adam(2e-3)` and `loss="mae"`, train both for a quarter of the steps on `batches`, and compare them on a test photo.
+# What passes through the coarse middle in so few steps, and what does not?
 
 # %%
 answer = None  # your networks
@@ -880,8 +888,9 @@ plt.legend(frameon=False)
 plt.show()
 
 # %% [markdown] tags=["solution"]
-# At few bytes, the small photo wins, because a full-size JPEG of so few bytes breaks into blocks. At many bytes, the full-size JPEG wins: the small photo
-# has lost its fine detail before it was compressed. At few bytes, LapSRN is no better than bicubic interpolation, because it also sharpens the blocks.
+# At few bytes, the small photo wins, because a full-size JPEG of so few bytes breaks into blocks. At many bytes, the full-size JPEG
+# wins: the small photo has lost its fine detail before it was compressed. At few bytes, LapSRN is slightly worse than bicubic
+# interpolation, because it also sharpens the blocks.
 
 # %% [markdown]
 # ## Summary

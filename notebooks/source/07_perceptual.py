@@ -17,8 +17,8 @@
 # - choose the weights of several losses by their gradients, and train a network with the sum;
 # - report what was gained and what it cost, find a grid in a result, and explain why the new detail must not be trusted.
 #
-# **You need** lesson 1 (PSNR), lesson 3 (convolutions), lesson 5 (gradient descent on pixels, `GradientTape`) and lesson 6 (why
-# a pixel loss keeps a network blurry).
+# **You need** lesson 1 (PSNR), lesson 3 (convolutions), lesson 4 (pixel shuffle), lesson 5 (gradient descent on pixels, `GradientTape`) and lesson 6
+# (why a pixel loss keeps a network blurry).
 #
 # **Time:** about 70 minutes to read the core, 50 for the exercises; 5 minutes of computing on two CPU cores (measured), 2 minutes on a GPU in Colab (an estimate).
 #
@@ -307,9 +307,9 @@ def gram_matrices(features):
 np.testing.assert_array_equal(gram_matrices(small.reshape(1, 2, 2, 2))[0], gram)
 
 # %% [markdown]
-# Here are two textures and four variants of the first. One is cut into tiles of 16 x 16 pixels that are then shuffled, one comes from another place of the photo, and one is
-# blurred. Blur changes structure and contrast at the same time. The last variant is the blurred gravel after *unsharp masking*, which adds a multiple of its own fine
-# detail until its fine contrast is that of the first gravel. It shows what contrast alone does to a loss.
+# Here are two textures and four variants of the first. One is cut into tiles of 16 x 16 pixels that are then shuffled, one comes from another part of
+# the photo, and one is blurred. Blur changes structure and contrast at the same time. The last variant is the blurred gravel after *unsharp masking*,
+# which adds a multiple of its own fine detail until its fine contrast is that of the first gravel. It shows what contrast alone does to a loss.
 
 
 # %%
@@ -725,10 +725,10 @@ plt.show()
 # changes at the scale of a few pixels nearly everywhere. Texture asks above all for darker spots with brighter rims, where there
 # are dark spots already. TV makes neighbouring pixels more alike.
 #
-# The printed gradients include the weights. Without them, the gradient of the content loss would be millions of times as large as
-# that of L1. We chose the weights so that the gradients of content and texture are about ten times as large as that of L1. L1 mainly
-# has to preserve brightness, because the features hardly respond to a shift of it, as the brighter cat showed. We
-# leave out TV, to keep the experiment to two new terms. All in one loss:
+# The printed gradients include the weights. Without them, the gradient of the content loss would be millions of times as large as that of L1. We
+# chose the weights so that the gradients of content and texture are about ten times as large as that of L1. (We look at a test photo here only to
+# have one example throughout the lesson. In a project of your own, use a validation photo.) L1 mainly has to preserve brightness, because the
+# features hardly respond to a shift of it, as the brighter cat showed. We leave out TV, to keep the experiment to two new terms. All in one loss:
 #
 # $$L = L_1 + 3 \cdot 10^{-6}\, L_\text{content} + 0.3\, L_\text{texture}$$
 
@@ -783,8 +783,9 @@ for name, loss in (("ours, L1", sr.losses.L1()), ("ours, perceptual", weighted_s
     results[name] = upscaled(model, inputs)
 
 # %% [markdown]
-# The package also ships such a network. It started from the same weights and was trained for more steps, on 1,074 photos, with
-# a content loss on four layers before the ReLU, no texture loss, and one more term, which is explained below. Its file records how:
+# The package also ships such a network. It started from the same weights and was trained for more steps, on 1,074 photos, with a content loss on four
+# layers before the ReLU (the mean absolute difference, so its weights cannot be compared with ours), no texture loss, and one more term, which is
+# explained below. Its file records how:
 
 # %%
 import pprint
@@ -907,15 +908,17 @@ show(2)
 show(1)
 
 # %% [markdown]
-# On the motorcycle, because nothing hides the change on smooth metal. *start* and *ours, L1* can hardly be told apart. *ours,
-# perceptual* has more contrast, and dots four pixels apart, which are strong on bright surfaces: the engine looks perforated. *shipped* has narrower edges than *start* and a fine grain in the grass. Of the dots,
-# only faint rows along some edges are left, as on the bright tube. The blades of HR do not come back, because they are not in the LR image.
+# On the motorcycle, because nothing hides the change on smooth metal. *start* and *ours, L1* can hardly be told apart. *ours, perceptual* has more
+# contrast, and dots four pixels apart, which are strong on bright surfaces: the engine looks perforated. *shipped* has narrower edges than *start*
+# and a fine grain in the grass. Of the dots, a faint lattice is left, along the bright tube, as stripes on the pale wall behind it, and in the grass.
+# The blades of HR do not come back, because they are not in the LR image.
 #
-# Where do the dots come from? The network ends in two pixel shuffles (lesson 4), so each of the 16 pixels of a cell of 4 x 4 has
-# kernels of its own and can be made a little brighter or darker wherever it is. Such a pattern needs no knowledge of the photo, and it
-# raises the features of fine texture. Which part of the change is a pattern that repeats from cell to cell? We take the mean of the
-# change over all cells, for each of the 16 positions, and divide the variance of these means by that of the change. **Predict:** how
-# large is this share for the three networks?
+# Where do the dots come from? A likely cause is the two pixel shuffles near the end of the network (lesson 4): the convolutions before them compute
+# each of the 16 pixels of a cell of 4 x 4 with different kernels, so one of them can become brighter or darker in every cell. (VGG's two poolings
+# before block 3 have the same period and may contribute. We do not separate the two.) Such a pattern needs no knowledge of the photo, and it raises
+# the features of fine texture. Which part of the change is a pattern that repeats from cell to cell? We take the mean of the change over all cells,
+# for each of the 16 positions, and divide the variance of these means by that of the change. **Predict:** how large is this share for the three
+# networks?
 
 # %%
 for name in ("ours, L1", "ours, perceptual", "shipped"):
@@ -929,10 +932,12 @@ for name in ("ours, L1", "ours, perceptual", "shipped"):
     )
 
 # %% [markdown]
-# Of what *ours, perceptual* changed, 35% to 58% of the variance is the pattern. *shipped* was trained with a term against it, `"grid"`: the
-# mean square of 16 such means, here of the difference from HR and less the mean of the window, in windows of 24 x 24 pixels. Whatever
-# does not repeat cancels out in the means, so the term removes the pattern and leaves other detail free. The shares of the other two are
-# at most 0.4%. (The faint rows of *shipped* along edges cancel out in a mean over the whole picture.)
+# Of what *ours, perceptual* changed, 35% to 58% of the variance is the pattern. *shipped* was trained with a term against it, `"grid"`. It takes the
+# difference from HR in windows of 24 x 24 pixels, subtracts the mean of the window, averages over all cells for each of the 16 positions, and returns
+# the mean square of these 16 averages. Whatever does not repeat cancels out in the means, so the term removes the pattern and leaves other detail
+# free. The shares of the other two are at most 0.4%. (The faint lattice of *shipped* cancels out in a mean over the whole picture.) Now look at the
+# table again: the picture with the dots has the lowest texture loss of all, and the sharpened control does not detect this, because the dots are not
+# contrast of the photo. Always look at the picture, too.
 
 # %% [markdown]
 # ## Optional: LPIPS, weights fitted to human ratings
@@ -1010,9 +1015,8 @@ fig.suptitle(
 plt.show()
 
 # %% [markdown]
-# Every point on the path between the two is a usable network. In our run, the first half of the path brings a quarter of the gain in
-# texture and costs less than a sixth of the PSNR that the whole path costs. Where to stop depends on the purpose: whether the picture is
-# for viewing or for measuring.
+# Every point on the path between the two is a usable network. In our run, the first half of the path brings a quarter of the gain in texture and
+# costs less than a sixth of the PSNR that the whole path costs. Where to stop depends on the purpose: whether appearance or fidelity matters more.
 #
 # ## Detail that depends on the noise
 #
@@ -1054,11 +1058,14 @@ fig.colorbar(image, ax=axes, label="standard deviation")
 plt.show()
 
 # %% [markdown]
-# Where the maps are bright, the result depends on the noise. In luma, the LR copies themselves differ by about 1.2 grey levels, which bicubic
-# interpolation lowers to 0.96. *start* raises it to 1.75, and *ours, perceptual* to 2.68: a network that adds detail amplifies noise with it, most of all along edges and at the rim of the pupil. Sharpening does
-# the same, and explains nearly all of the increase from *ours, L1* to *ours, perceptual* and from *start* to *shipped*. In the map of
-# *shipped* there is still a grid: in its results no position of a cell is brighter than the others on average, but some positions
-# respond to the noise more strongly. Pictures like these are for viewing. Do not use their detail for measurements, diagnoses or evidence.
+# Where the maps are bright, the result depends on the noise. In luma, the LR copies themselves differ by about 1.2 grey levels (2.55 in each channel
+# are 1.46 in luma, and the standard deviation of only four values is a fifth too small on average), which bicubic interpolation lowers to 0.96.
+# *start* raises it to 1.75, and *ours, perceptual* to 2.68: a network that adds detail amplifies noise with it, most of all along edges and at the
+# rim of the pupil. Sharpening does the same, and explains almost all of the increase from *ours, L1* to *ours, perceptual* and five sixths of that
+# from *start* to *shipped*. So this test measures how much contrast amplifies noise, and cannot tell invented detail from amplified detail. That the
+# detail is not the photo's follows from other results: PSNR falls, and the blades of HR do not come back. In the map of *shipped* there is still a
+# grid: in its results no position of a cell is brighter than the others on average, but some positions respond to the noise more strongly. Pictures
+# like these are for viewing. Do not use their detail for measurements, diagnoses or evidence.
 #
 # ## Exercises
 #
@@ -1130,13 +1137,14 @@ for divisor, blur in ((1, right), (255, wrong)):
 # There is no error message, but the order changes: all photos look nearly black to VGG.
 
 # %% [markdown] tags=["solution"]
-# The factor is less than 65,025 because the biases of VGG19 do not shrink with the photo: they decide which ReLUs are open.
+# The factor is less than 65,025 because neither the mean colour that VGG subtracts nor its biases shrink with the photo. Together they decide which
+# ReLUs are open.
 
 # %% [markdown]
-# **Exercise 4.** The Gram matrix of a whole image contains no positions at all. EnhanceNet computes it for patches of 16 x 16
-# pixels. Write this for the features of one image at `block1_conv1` (the first output of `extractor`), as the mean of the relative
-# distances over all patches. Compare both versions for a picture of gravel next to brick, and the same picture with its halves
-# swapped.
+# **Exercise 4.** The Gram matrix of a whole image contains no positions at all. EnhanceNet computes it for patches of 16 x 16 pixels. Write this for
+# the features of one image at `block1_conv1` (the first output of `extractor`), as the mean of the relative distances over all patches. Compare both
+# versions for a picture of gravel next to brick, and the same picture with its halves swapped. You should get about 0.0001 for the whole image and
+# about 6 for the patches.
 
 # %%
 beside = np.concatenate([gravel[:, :64], brick[:, :64]], axis=1)
@@ -1167,10 +1175,11 @@ print(f"patches {patch_texture(a, b):.4f}")
 assert patch_texture(a, b) > 10 * whole
 
 # %% [markdown]
-# **Exercise 5.** Combining the content of one picture with the texture of another is called *style transfer* (Gatys and others).
-# Let `paint` find a picture with the content of the cat and the texture of `style`, a stained tissue, starting from the cat. Use
-# average pooling and a little TV against the grain. Divide the content loss by the mean square of the cat's features, and try a
-# small and a large weight of the texture (0.1 and 3). What changes first, and is the eye still there?
+# **Exercise 5.** Combining the content of one picture with the texture of another is called *style transfer* (Gatys and others). Let `paint` find a
+# picture with the content of the cat and the texture of `style`, a stained tissue, starting from the cat. Use average pooling and a little TV against
+# the grain. Divide the content loss by the mean square of the cat's features, and try a small and a large weight of the texture (0.1 and 3). (Cut
+# both pictures to 96 x 96 pixels, because `texture_by_hand` adds up over positions. A weight of 0.3 for TV is enough.) What changes first, and is the
+# eye still there?
 
 # %%
 style = sr.images.to_float(data.immunohistochemistry()[100:228, 100:228])[None]
@@ -1211,7 +1220,7 @@ sr.plotting.comparison(
 # - A network fine-tuned with these losses has more fine contrast and features closer to those of the photo, at a lower PSNR. A part of
 #   this is contrast alone, as a sharpened control shows.
 # - Such a loss rewards a fixed pattern, such as dots four pixels apart. Look for it, measure it, and add a term against it.
-# - The new detail partly depends on the noise, so nothing should be measured in it.
+# - The new detail costs PSNR, does not match HR and amplifies noise, so nothing should be measured in it.
 #
 # Lesson 10 goes one step further: a second network, trained at the same time, decides whether a picture looks real.
 #

@@ -75,8 +75,8 @@ bicubic = sr.models.bicubic(scale)
 print("parameters:", shipped.count_params(), "LR", lr_file.shape, "HR", hr_file.shape)
 
 # %% [markdown]
-# Neither this photo nor the cat that follows was among the training photos. **Predict:** bicubic interpolation makes slanted bars look
-# like stairs. Will the network do so too?
+# Neither this photo nor the cat that follows was among the training photos. **Predict:** bicubic interpolation gives slanted bars jagged edges. Will
+# the network do so too?
 
 # %%
 upscaled = {
@@ -103,15 +103,16 @@ sr.plotting.comparison(
 sr.plotting.slider(upscaled, crop=fork, zoom=5, title="motorcycle x4: the fork")
 
 # %% [markdown]
-# The fork and the brake disc have sharper edges with smaller stairs. (HR has small stairs of its own.) What is lost in LR, such as bolts and the tread
-# of the tyre, stays lost. How is this network built, and which parts of its training matter?
+# The fork and the brake disc have sharper and less jagged edges. (Those of HR are slightly jagged, too.) What is lost in LR, such as bolts and the
+# tread of the tyre, stays lost. How is this network built, and which parts of its training matter?
 #
 # ## The residual block
 #
 # A *residual block* adds something to its input instead of replacing it: `x + f(x)`. The idea comes from image
 # recognition (ResNet). Two papers adapted it to super-resolution, each by removing parts.
 #
-# With a factor $s$ on the branch, a block computes
+# The part $f$ is the *branch*. EDSR's large version multiplies it by a factor $s = 0.1$ (*residual scaling*), and in the baseline, which is drawn
+# below, $s = 1$:
 #
 # $$y = x + s\, f(x)$$
 #
@@ -146,7 +147,8 @@ plt.show()
 
 # %% [markdown]
 # BN is batch normalization, and the orange line is the *skip connection*. SRResNet dropped the ReLU after the sum. EDSR dropped BN as well, and its
-# large version multiplies by 0.1. PReLU is a ReLU that learns a slope for negative values. Here is the block by hand, with BN and the factor as options:
+# large version multiplies by 0.1. PReLU is a ReLU that learns a slope for negative values. Here is the block by hand (a gain of 1/3 is PyTorch's
+# default for the initial weights, see below), with BN and the factor as options:
 
 
 # %%
@@ -244,7 +246,8 @@ plt.show()
 # this, because a faded cat is still a cat. Super-resolution has to *reproduce* brightness and contrast.
 #
 # Skip connections carry them around the BN layers, so SRResNet does work. But one problem remains. During training, BN uses the statistics of the
-# batch. In inference mode it uses moving averages that were stored during training, and is a fixed linear function. **Predict:** will the shipped SRResNet give the same picture of a photo in both modes?
+# batch. In inference mode it uses moving averages that were stored during training, and is a fixed scale and offset for each channel. **Predict:**
+# will the shipped SRResNet give the same picture of a photo in both modes?
 
 # %%
 srresnet = sr.models.load("srresnet-x4-bsds-small")
@@ -325,9 +328,9 @@ srresnet = sr.models.load("srresnet-x4-bsds-small")
 # the motorcycle for scoring. The optimizer is SOAP (lesson 4), whose steps cost more than Adam's and gain more.
 #
 # **What short runs can show.** Each run has 600 steps, where the paper has 300,000. Besides bicubic interpolation, we draw a line for the best linear
-# filter, found by least squares as in lesson 4 (`sr.course.linear_filter`). It has no hidden layer, so a network that is below it has not yet learned
-# anything that needs one. The runs of the next sections end just below this line. They show which choice learns faster, and whether a training is
-# stable. Which choice is better after a long training, they cannot show; for that, we quote the papers.
+# filter, found by least squares as in lesson 4 (`sr.course.linear_filter`). It has no hidden layer, so a network that is below it has not yet shown
+# that it needs its own. The runs of the next sections end 0.07 to 0.3 dB below this line. They show which choice learns faster, and whether a
+# training is stable. Which choice is better after a long training, they cannot show; for that, we quote the papers.
 
 
 # %%
@@ -503,8 +506,10 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# It does, approximately. On this axis the points lie close to straight lines, somewhat below those of the formula, because the zeros beyond the border add nothing. A factor of 0.1 turns an explosion
-# into a small increase. The initializer matters as much: EDSR's authors started from small weights, the default of Torch and now of PyTorch.
+# It does, approximately. On this axis the points lie close to straight lines, somewhat below those of the formula, because the zeros beyond the
+# border add nothing. A factor of 0.1 turns an explosion into a small increase. The initializer matters as much: EDSR's authors started from small
+# weights, the default of Torch and now of PyTorch. (The formula describes the network before training only. They still needed the factor at 256
+# filters, so a training can also become unstable later.)
 #
 # Does it matter for training? We train a deep network with a gain of 1, once as it is and once with `residual_scale=0.1`:
 
@@ -572,9 +577,9 @@ for when, i in (("after a third of the steps", 0), ("at the end", -1)):
 
 # %% [markdown]
 # With each of the three seeds, L1 is ahead after a third of the steps, by 0.3 dB and more. At the end the difference is 0.01, 0.12 and 0.03 dB. This
-# agrees with the faster convergence that the authors mention. After
-# their hundreds of thousands of steps the published difference is small, too: +0.04 dB for L1 at x2, and 0.00 at x4 (SRResNet on DIV2K, a set of large
-# photos; RGB). So the loss is not what makes EDSR good.
+# agrees with the faster convergence that the authors mention. (We tried a single learning rate; L2 may prefer another.) After their hundreds of
+# thousands of steps the published difference is small, too: +0.04 dB for L1 at x2, and 0.00 at x4 (SRResNet on DIV2K, a set of large photos; RGB). So
+# the loss is not what makes EDSR good.
 #
 # ## The learning-rate schedule
 #
@@ -607,8 +612,8 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# We compare the two ends of this list at a learning rate of 0.01, twice that of the runs above. **Predict:** will the curve of the constant rate lie
-# below that of the cosine, above it, or cross it?
+# We compare the constant rate with the cosine at a learning rate of 0.01, twice that of the runs above. **Predict:** will the curve of the constant
+# rate lie below that of the cosine, above it, or cross it?
 
 # %%
 _, curves["cosine"] = train(schedule=schedules.CosineDecay(1e-2, here.steps))
@@ -665,9 +670,10 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The untrained network gives a nearly black picture. After a third of the steps, the colours and the large edges are there, the network is level with
-# the linear filter, and it leaves the same steps along the fork and the rim. Then it learns what the filter cannot do: at the end these edges are smooth,
-# and on average over both photos the network is 0.3 dB above the filter. The shipped network shows what more filters, photos and steps give.
+# The untrained network gives a nearly black picture. After a third of the steps, the colours and the large edges are there, the network is 0.1 dB
+# below the linear filter, and it leaves the same steps along the fork and the rim. Then it learns what the filter cannot do: at the end these edges
+# are clearly smoother, and on average over both photos the network is 0.3 dB above the filter. The shipped network shows what more filters, photos
+# and steps give.
 
 # %% [markdown]
 # ## Optional: half precision
@@ -714,8 +720,8 @@ largest = 255 * np.abs(images["float32"] - images["mixed_bfloat16"]).max()
 print(f"largest difference: {largest:.1f} grey levels")
 
 # %% [markdown]
-# On this photo it costs next to nothing. The speed depends on the processor, since one without 16-bit units
-# has to convert back and forth. **Predict:** what does *your* machine gain? Then measure it:
+# On this part of the photo it costs next to nothing. The speed depends on the processor, since one without 16-bit units has to convert back and
+# forth. **Predict:** what does *your* machine gain? Then measure it:
 
 
 # %%
@@ -802,8 +808,9 @@ print(
 assert psnr_y(mean) > max(single)
 
 # %% [markdown]
-# It is better than each of them. That its squared error is below their *average* squared error follows from algebra: the squared error of a mean is the mean of the squared errors minus the variance of
-# the eight. With $y_i$ for the eight and $\bar y$ for their mean:
+# It is better than each of them, which is an observation and not a rule. That its squared error is below their *average* squared error follows from
+# algebra: the squared error of a mean is the mean of the squared errors minus the variance of the eight. With $y_i$ for the eight and $\bar y$ for
+# their mean:
 #
 # $$(\bar y - \mathrm{HR})^2 = \tfrac{1}{8} \sum_i (y_i - \mathrm{HR})^2 - \tfrac{1}{8} \sum_i (y_i - \bar y)^2$$
 
@@ -815,7 +822,7 @@ np.testing.assert_allclose(error_of_mean, mean_of_errors - variance, rtol=1e-3)
 print(f"{mean_of_errors:.3e} - {variance:.3e} = {error_of_mean:.3e} (RGB, this part)")
 
 # %% [markdown]
-# So the gain is exactly the variance among the eight. Where do they disagree? **Predict:** in smooth areas, at edges, or in texture?
+# So the gain in squared error is exactly the variance among the eight. Where do they disagree? **Predict:** in smooth areas, at edges, or in texture?
 
 # %%
 std = 255 * views.std(axis=0).mean(axis=-1)
@@ -834,10 +841,9 @@ correlation = np.corrcoef(std.ravel(), error.ravel())[0, 1]
 print(f"correlation of the two maps: {correlation:.2f}")
 
 # %% [markdown]
-# They disagree least in smooth areas and most at edges and in fine detail. There the error is larger too, so the map shows roughly where errors are to
-# be expected. A plain map of edges would do that as well. A fine grid lies over it: the positions within a tile of the sub-pixel layer, which rotation
-# exchanges. But note the scales: the standard deviation is far smaller than the error. The eight share most of their errors, so agreement proves
-# nothing.
+# They disagree least in smooth areas and most at edges and in fine detail. There the error is larger too, so the map shows roughly where errors are
+# to be expected. A fine grid lies over it: the positions within a tile of the sub-pixel layer, which rotation exchanges. But note the scales: the
+# standard deviation is far smaller than the error. The eight share most of their errors, so agreement proves nothing.
 #
 # The self-ensemble takes eight times the computation. It also requires that rotation leaves the degradation unchanged, which is true for bicubic LR images.
 #
@@ -896,12 +902,12 @@ sr.plotting.quality_against_cost(
 # %% [markdown]
 # Our baseline has the same size as the published one, and yet a lower score. It was trained for 40,000 steps at x2 and, from there, for 8,000 at x4
 # with small patches, on fewer than 500 small photos. The published one was trained for hundreds of thousands of steps of 16 patches of 48 x 48, from
-# 800 large photos. More steps alone do not help: after 37,000 steps at x4, with 16 patches of 48 x 48 each, the loss on the training photos was lower,
-# and held-out photos scored lower (28.14 dB, against 28.37 of the shipped network; 28.25 after 16,000). This looks like overfitting, although scores
-# from the middle of a run are weak evidence.
+# 800 large photos. More steps alone do not help: a run of 37,000 steps at x4, with 16 patches of 48 x 48 each, scored lower on 20 photos held out of
+# training (28.14 dB) than the shipped network (28.37). This looks like overfitting.
 #
-# The small EDSR was trained with SOAP (lesson 4). Within five minutes, 2,000 steps take it past the published SRCNN, while as many
-# steps of Adam ended at 29.95 dB, below it. (The small SRResNet had another loss and smaller batches, so its distance from EDSR does not measure the effect of BN.) The training is part of the result. These are the networks of this lesson on its two photos:
+# The small EDSR was trained with SOAP (lesson 4). Within five minutes, 2,000 steps take it past the published SRCNN. (The small SRResNet had another
+# loss and smaller batches, so its distance from EDSR does not measure the effect of BN.) The training is part of the result. These are the networks
+# of this lesson on its two photos:
 
 # %%
 ladder = {
@@ -929,9 +935,9 @@ assert psnrs[0] < psnrs[1] < psnrs[3]
 #
 # Try each exercise before you look at its solution, which is folded in the teacher edition.
 #
-# **Exercise 1.** How many parameters has an EDSR at x4 with 128 filters and 24 blocks? Count kernels and biases of the head, the blocks, the body, the
-# two sub-pixel convolutions and the tail. Check your formula on the two networks of the paper first: the baseline with 64 filters and 16 blocks has 1,517,571
-# parameters, the large network with 256 filters and 32 blocks 43,089,923.
+# **Exercise 1.** How many parameters does an EDSR at x4 with 128 filters and 24 blocks have? Count kernels and biases of the head, the blocks, the
+# body, the two sub-pixel convolutions and the tail. Check your formula on the two networks of the paper first: the baseline with 64 filters and 16
+# blocks has 1,517,571 parameters, the large network with 256 filters and 32 blocks 43,089,923.
 
 # %%
 answer = None  # an integer
@@ -955,7 +961,7 @@ sr.course.check(answer, "08.1")
 print(answer)
 
 # %% [markdown]
-# **Exercise 2.** Take a gain of 1 and 32 blocks. With which residual scaling does the variance exactly double between the input of the first block and
+# **Exercise 2.** Take a gain of 1 and 32 blocks. Which residual scaling makes the variance exactly double between the input of the first block and
 # the output of the last? Solve the formula of `growth`.
 
 # %%
@@ -971,9 +977,10 @@ sr.course.check(answer, "08.2")
 print(f"{answer:.3f}; growth over 32 blocks: {growth(1, answer) ** 32:.3f}")
 
 # %% [markdown]
-# **Exercise 3.** After training, BN costs nothing, because it can be folded into the convolution before it. Find `kernel` and `bias` such that one
-# convolution equals the first convolution (which has no bias) *and* the BN of the shipped SRResNet. Compare it with `norm(first(x), training=False)`
-# for a random `x`. What does this say about the harm of BN: is it in the finished network or in its training?
+# **Exercise 3.** After training, BN costs nothing, because it can be folded into the convolution before it. The features have 32 channels. Find
+# `kernel` and `bias` such that one convolution (`keras.ops.conv(x, kernel, padding="same") + bias`) equals the first convolution (which has no bias)
+# *and* the BN of the shipped SRResNet. Compare it with `norm(first(x), training=False)` for a random `x`. What does this say about the harm of BN: is
+# it in the finished network or in its training?
 
 # %%
 first, norm = (srresnet.get_layer(f"block_0_conv1{end}") for end in ("", "_norm"))
@@ -992,8 +999,9 @@ np.testing.assert_allclose(folded, norm(first(x), training=False), atol=1e-4)
 print("equal: the finished network is one without BN, so the harm is in training")
 
 # %% [markdown]
-# **Exercise 4.** The authors started x4 from a trained x2 network, and so did we. Go the other way: from the shipped x4 network to x2 and to x3. How many of the 36
-# convolutions of `sr.models.edsr(2)` have the same shape in it, and how many of those of `edsr(3)`?
+# **Exercise 4.** The authors started x4 from a trained x2 network, and so did we. Go the other way: from the shipped x4 network to x2 and to x3. How
+# many of the 36 convolutions of `sr.models.edsr(2)` have the same shape in it, and how many of those of `edsr(3)`? (`sr.weights.copy_matching` copies
+# those that fit. Is the result better than bicubic interpolation?)
 
 # %%
 answer = None  # two numbers, for x2 and x3

@@ -88,8 +88,8 @@ for height, width in ((125, 185), (480, 640), (1080, 1920), (3000, 4000)):
     print(f"LR {height:4} x {width:4}: {gigabytes(height, width):6.2f} GB")
 
 # %% [markdown]
-# Few computers have that much memory for one array, and the network needs several such arrays at a time. The EDSR of the paper has
-# 256 channels instead of 32. So the photo has to be cut into tiles.
+# Few laptops and few GPUs have that much memory for one array, and the network needs several such arrays at a time. The large EDSR
+# of the paper has 256 channels instead of 32. So the photo has to be cut into tiles.
 #
 # ## Cut, upscale, paste
 #
@@ -378,7 +378,8 @@ plt.show()
 # %% [markdown]
 # Memory grows with the area of the window. For the whole photo it is about three times the features: the input and the output of
 # the last pixel shuffle, and work space. In our run (one measurement each), the smallest tiles took more than twice as long as
-# those of 160, because most of their pixels are computed several times. The package's default of 256 is a compromise.
+# those of 160, because most of their pixels are computed several times. (The factors printed above are for tiles far from the
+# border of the photo.) The package's default of 256 is a compromise.
 #
 # ## A whole folder
 #
@@ -449,8 +450,8 @@ for path in written:
 assert len(written) == 4
 
 # %% [markdown]
-# There are four PNG files. 16 bits remain 16 bits, and the transparency is kept. Quick scripts often lose both. We show the
-# transparent image on a chessboard:
+# There are four PNG files. 16 bits remain 16 bits, and the transparency is kept. We show the transparent image on a chessboard
+# (its mask has only the values 0 and 255, so the enlarged edge shows the LR pixels):
 
 # %%
 results = {path.stem: sr.images.read(path) for path in written}
@@ -514,8 +515,8 @@ lr_clip = [downscale(frame) for frame in hr_clip]
 print(len(lr_clip), "frames,", lr_clip[0].shape, "->", hr_clip[0].shape)
 
 # %% [markdown]
-# We compare three methods: bicubic interpolation, the paper's EDSR baseline (lesson 8), and the GAN that was trained from it (lesson
-# 10). Each frame is upscaled independently of the others.
+# We compare three methods: bicubic interpolation, the paper's EDSR baseline (lesson 8), and the GAN that was trained from it, on
+# more photos (lesson 10). Each frame is upscaled independently of the others.
 
 # %%
 methods = {
@@ -617,9 +618,9 @@ for name, clip in clips.items():
 assert flicker(clips["bicubic"]) < min(flicker(clips["EDSR"]), flicker(clips["GAN"]))
 
 # %% [markdown]
-# The sharper the frames, the stronger the flicker: bicubic interpolation has the least, and the GAN the most. Here is one row of
-# the scene, with the frames below each other. In a stabilized video without flicker, every column has one colour from top to
-# bottom.
+# Of these three, the sharper one flickers more: bicubic interpolation least, and the GAN most. (This is no law: HR is sharper than
+# all of them and does not flicker.) Here is one row of the scene, with the frames below each other. In a stabilized video without
+# flicker, every column has one colour from top to bottom.
 
 # %%
 changes = np.abs(np.diff(stabilized(hr_clip)[0].astype(float), axis=1))
@@ -633,8 +634,8 @@ for ax, (name, clip) in zip(axes, videos.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Each frame samples the scene at other positions, so the network decides in every frame anew what an edge or a texture may have
-# been. No score of single frames shows this.
+# LR samples the scene at four positions in turn, so the pattern repeats every four frames, and at each position the network
+# decides differently what an edge or a texture may have been. No score of single frames shows this.
 #
 # But is the comparison fair? A blurred video has little contrast, so it cannot change much. We add a control: we sharpen the
 # bicubic video, with unsharp masking, until its neighbouring pixels differ as much as those of EDSR, and sharpen EDSR's until it
@@ -674,9 +675,9 @@ for name, clip in controls.items():
     print(f"{name:18} sharpness {sharpness(clip):5.2f}, flicker {flicker(clip):5.2f}")
 
 # %% [markdown]
-# At equal sharpness, EDSR flickers less than the sharpened bicubic video: its larger flicker in the first comparison came from
-# its larger contrast. The GAN flickers more than a sharpened EDSR. This suggests that a part of its flicker comes from detail
-# that it invents in every frame anew.
+# At equal sharpness, EDSR flickers less than the sharpened bicubic video: its larger flicker in the first comparison can be
+# explained by its larger contrast. The GAN flickers more than a sharpened EDSR. This suggests that a part of its flicker comes
+# from detail that it invents differently at each position.
 #
 # ### Files
 #
@@ -865,7 +866,7 @@ plt.show()
 #
 # $$q = \mathrm{round}(w / s), \qquad s = \frac{\max \lvert w \rvert}{127}, \qquad w \approx s\, q$$
 #
-# We round the weights of all convolutions by hand. **Predict:** how many bits does a weight need before the PSNR drops by 0.1 dB, and
+# We round the weights of all convolutions by hand. **Predict:** with how many bits per weight has the PSNR dropped by 0.1 dB, and
 # how does the picture look with 4 bits?
 
 
@@ -997,8 +998,9 @@ sr.plotting.comparison(
 # Without clipping, values above white wrap around to black and values below black to white, in each channel, which gives patches
 # of false colours, dark ones on the bright red of the tank. The other two mistakes give a picture that looks correct, with scores
 # that are less than 0.1 dB lower (BGR) and about 0.6 dB lower (0 to 255). (A wrong range changes little here, because only the
-# biases do not scale with the input.) Only a comparison with the output of the network itself reveals these mistakes. Document
-# the range, the channel order and the clipping together with the file, or make them part of it (exercise 4).
+# biases do not scale with the input.) In use there is no HR, so only a comparison with the output of the network itself reveals
+# these mistakes. Document the range, the channel order and the clipping together with the file, or make them part of it (exercise
+# 4).
 
 # %% [markdown]
 # ## Optional: several GPUs
@@ -1127,9 +1129,9 @@ for name, seconds in (("0.05 s", 0.05), ("this machine", seconds_per_frame["EDSR
 
 # %% [markdown]
 # **Exercise 3.** Many programs *blend* overlapping tiles: near its edges, a tile fades out while its neighbour fades in. Write
-# `blended(network, lr, tile, halo)` with weights that rise linearly from the edge of the window, and divide the weighted sum by
-# the sum of the weights. With a halo of 2, is the seam (the largest jump of the error at the cut) weaker than in `tiled`? Is the
-# result closer to `whole`?
+# `blended(network, lr, tile, halo)` with weights that rise linearly over the 2 x `halo` LR pixels that two windows share and are
+# constant inside, and divide the weighted sum by the sum of the weights. With a halo of 2, is the seam (the largest jump of the
+# error at the cut) weaker than in `tiled`? Is the result closer to `whole`? Test it on `piece`, as in the plot of halos.
 
 
 # %%
@@ -1213,9 +1215,9 @@ for name, clip in (("single frames", clips["EDSR"]), ("averaged", smoothed)):
 print("x4, PSNR on luma, 4 pixels cut, 8 bits")
 
 # %% [markdown] tags=["solution"]
-# The flicker is about halved, and the PSNR rises a little. The reason is in lesson 1, where many photos were merged: every frame
-# samples the scene at other positions. In a real video, the motion has to be estimated first, and where the estimate is wrong, the
-# average shows ghosts.
+# The flicker is about halved, and the PSNR rises a little. The reason is in the optional section of lesson 1, where many photos
+# were merged: every frame samples the scene at other positions. In a real video, the motion has to be estimated first, and where
+# the estimate is wrong, the average shows ghosts.
 
 # %% [markdown]
 # ## Summary

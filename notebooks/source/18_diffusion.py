@@ -50,8 +50,8 @@ here = sr.course.start(
 # %% [markdown]
 # ## Digits that cannot be read with certainty
 #
-# The VAE of lesson 11 sampled many HR images for one LR image, but nobody could say whether their
-# probabilities were right. So we choose a data set in which every possible HR image is known:
+# Lesson 11 compared the samples of a VAE with exact probabilities, for six images and a single
+# choice, 8 or B. Now the problem is harder, but every possible HR image is still known:
 # hexadecimal digits in three fonts, at 25 positions each.
 
 # %%
@@ -153,8 +153,8 @@ def of_digits(weights):
 
 
 # %% [markdown]
-# We make two hundred LR images of the digit 8, and keep the one for which 8 and B are both most
-# probable.
+# We make two hundred LR images of the digit 8, and keep the one in which the smaller of the
+# probabilities of 8 and B is largest.
 
 # %%
 eights = np.flatnonzero(digits == "8")
@@ -241,8 +241,10 @@ show([[(x + 1) / 2 for x in noisy]], above=[f"t = {t}" for t in shown_times])
 # $$\hat{x}_0 = \mathrm{denoise}(x_t, t, y), \qquad \hat{\varepsilon} = \frac{x_t - \alpha_t\, \hat{x}_0}{\sigma_t}, \qquad x_s = \alpha_s\, \hat{x}_0 + \sigma_s\, \hat{\varepsilon}$$
 #
 # This method is called *DDIM* (denoising diffusion implicit models). It begins with noise at time
-# 1 and repeats the step until time 0. That this draws from the posterior can be proved for
-# infinitely many small steps (Song and others, 2021), and we will test it.
+# 1 and repeats the step until time 0. The estimate is a mean, but we move towards it only a
+# little before we estimate again. By then the noisy image is closer to some answers than to
+# others, and the next mean is taken over fewer of them. That this draws from the posterior can be
+# proved for infinitely many small steps (Song and others, 2021), and we will test it.
 
 
 # %%
@@ -390,8 +392,8 @@ np.testing.assert_allclose(TimeEmbedding(24)(np.float32([0.6]))[0], by_hand, ato
 
 # %% [markdown]
 # The residual block is that of DDPM: group normalization (over groups of channels of each image),
-# Swish ($x\,\sigma(x)$, a smooth ReLU) and a convolution, twice. The embedded time is added in
-# between, so it can switch features on and off.
+# Swish ($x \cdot \mathrm{sigmoid}(x)$, a smooth ReLU) and a convolution, twice. The embedded time
+# is added in between, so it can switch features on and off.
 #
 # ![The residual block](figures/18_block.svg)
 #
@@ -544,8 +546,9 @@ for more in (0, here.first_steps, here.more_steps):
     labels.append(f"{int(model.step) - 1} steps")
 
 # %% [markdown]
-# The shipped weights were trained separately, for more steps, with a falling learning rate and
-# averaged weights, by [this script](https://github.com/OWNER/sr_keras/blob/main/examples/glyphs.py).
+# The shipped weights were trained separately, for more steps, with a falling learning rate and an
+# exponential moving average of the weights (EMA, which most diffusion models use for sampling),
+# by [this script](https://github.com/OWNER/sr_keras/blob/main/examples/glyphs.py).
 
 # %%
 trained = Diffusion(shipped)
@@ -558,8 +561,9 @@ show([test_lr, *strip, known[test]], left=["LR", *labels, "HR"])
 # Without training, the samples are noise. After 30 steps they are brighter where the LR image is
 # bright. After 100 steps most of the noise is gone, and the strokes are rough. After 10,000 steps
 # the background is black and the strokes are sharp and mostly whole. Six digits are those of HR,
-# the 0 became an 8 and the E a C. The network learns to remove noise long before it knows the
-# digits well. (All 1,200 images were in its training. Only the noise is new.)
+# the 0 became an 8 and the E a C. Both are errors: the exact posterior gives them less than 2%.
+# The network first learns roughly where the digit is, then to remove the noise, and last the
+# exact strokes. (All 1,200 images were in its training. Only the noise is new.)
 #
 # ## Fewer steps
 #
@@ -586,8 +590,9 @@ above = [f"t = {1 - i / 20:.2f}" for i in steps]
 show(rows, left=["noisy image", "the network's estimate"], above=above, size=1.5)
 
 # %% [markdown]
-# Each step calls the network once, so the cost is proportional to the number of steps.
-# **Predict:** what is lost with 5 steps, and what is left with one?
+# Each step calls the network once, so the cost is proportional to the number of steps. (The time
+# is for one image in a batch of eight; the batch takes eight times as long.) **Predict:** what is
+# lost with 5 steps, and what is left with one?
 
 # %%
 rows = [test_lr]
@@ -607,10 +612,10 @@ print(f"one call of the network for 8 images: {1000 * call:.0f} ms")
 print(f"one sample of one image in 50 steps: {1000 * 50 / 8 * call:.0f} ms")
 
 # %% [markdown]
-# For this network and these eight starts, 50, 20 and even 5 steps lead to the same digits, with one
-# exception: the C of 50 and 20 steps becomes an E with 5. (With the exact denoiser, 5 steps gave
-# too many 8s.) One step gives the mean of the answers: in the row *1 step*, the D looks like a soft
-# 8.
+# For this network and these eight starts, 50, 20 and even 5 steps lead to the same digits, with
+# one exception: the C of 50 and 20 steps becomes an E with 5. (With the exact denoiser, 5 steps
+# gave too many 8s.) One step gives the network's estimate of the mean. It is not always right: in
+# the row *1 step*, the D looks like a soft 8, although the exact posterior gives D 90%.
 #
 # ## Is it the right distribution?
 #
@@ -635,11 +640,13 @@ print(f"B: exact {exact[b]:.0%}, network {found[b]:.0%}")
 
 # %% [markdown]
 # The network draws 8 in 43% and B in 51% of its samples, where the posterior has 51% and 48%. So
-# it has learned that both are possible, with about equal probability. The remaining 6% are read as
-# 0, 6 or D, to which the posterior gives about 1% together. (A sample with a broken stroke
+# it has learned that both are possible, with about equal probability. The remaining 6% are read
+# as 0, 6 or D, to which the posterior gives about 1% together. (A sample with a broken stroke
 # counts as the most similar digit.) With 96 samples, chance alone moves the shares of 8 and B by
-# about 5%. The 6%, however, are errors of the network and not of the number of steps, as the exact
-# denoiser showed.
+# about 5%. The 6%, however, are errors of the network and not of the number of steps, as the
+# exact denoiser showed. (Some samples lie between an 8 and a B, and are read as one of the two,
+# so shares alone do not prove that every sample is a possible image. The column *from a glyph*
+# below measures that.)
 #
 # ## Comparison with regression and a VAE
 #
@@ -731,11 +738,14 @@ print(f"{len(photos)} LR images, {here.draws} samples of each; grey, all pixels"
 # is 0 for an exact sample. *Digits wrong by* is half of the sum of the absolute differences
 # between shares and probabilities. Exact samples have 0.11 because there are only 16 of them.
 #
-# The L1 network has the highest PSNR. Its LR-PSNR of 14.5 dB means that it fits the noise of the LR
-# image a little better than the truth does. It gives only one answer, which is soft and may be
-# a mixture of digits, as in the first column. The samples
-# of the diffusion model are closer to a real digit (0.098 against 0.124), and its shares are closer
-# to the posterior: 0.22, where exact samples have 0.11 and a single answer 0.33.
+# The L1 network has the highest PSNR in this table, although it is not the best possible answer:
+# the mean of 16 samples of the diffusion model has more (exercise 4). (PSNR and LR-PSNR are
+# computed from the error of all images together, and are lower than a mean over images.) Its
+# LR-PSNR of 14.5 dB means that it fits the noise of the LR image a little better than the truth
+# does. It gives only one answer, which is soft and may be a mixture of digits, as in the first
+# column. The samples of the diffusion model are closer to a real digit (0.098 against 0.124), and
+# its shares are closer to the posterior: 0.22, where exact samples have 0.11 and the L1 network's
+# single answer 0.33.
 #
 # The strokes of the VAE's samples are soft and broken, and its shares are no better than a single
 # answer. It was trained for as long as the L1 network, and for a third of the time of the diffusion
