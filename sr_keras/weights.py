@@ -181,7 +181,9 @@ def save(model, path, half=False, history=None):
 
 def _compress(source, target, half):
     """Copies a weights file, compressed and without the optimizer's state."""
-    with h5py.File(source) as source, h5py.File(target, "w") as file:
+    # The format of HDF5 1.10 (2016) takes half a megabyte less for 150 layers.
+    format = ("v110", "v110")
+    with h5py.File(source) as source, h5py.File(target, "w", libver=format) as file:
 
         def copy(name, item):
             if name.split("/")[0] == "optimizer":

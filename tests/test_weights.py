@@ -338,6 +338,13 @@ def test_half_precision_rounds_kernels_alone_and_loads_into_float32(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["full.weights.h5", "half.weights.h5"]
 
 
+def test_a_file_is_hardly_larger_than_its_weights(tmp_path):
+    model = models.stacked_hourglass(2, filters=4, depth=2)
+    weights.save(model, tmp_path / "a.weights.h5")
+    per_array = (tmp_path / "a.weights.h5").stat().st_size - 4 * model.count_params()
+    assert per_array / len(model.weights) < 1000  # names and places in the file
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_a_file_holds_no_optimizer(half, tmp_path):
     model = small()

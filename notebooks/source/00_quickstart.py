@@ -153,7 +153,9 @@ closer, farther = np.mean(gain > 0), np.mean(gain < 0)
 print(f"closer in {closer:.0%} of the pixels, farther in {farther:.0%}")
 sr.plotting.comparison(
     {
-        "change of the error, x 8: blue-green closer, red farther": np.minimum(8 * colored, 1),
+        "change of the error, x 8: blue-green closer, red farther": np.minimum(
+            8 * colored, 1
+        ),
         "HR": hr,
     },
     crop=window,
