@@ -48,7 +48,7 @@ here = sr.course.start(
     draws=(2, 8, 8),
     pieces=(1, 4, 4),
     measured=(4, 7, 7),
-    compared=(("wdsr-x4-bsds-250k", "fsrcnn-x4-bsds"), None, None),
+    compared=(("edsr-x4-bsds-250k", "fsrcnn-x4-bsds"), None, None),
 )
 
 # %% [markdown]
@@ -927,10 +927,10 @@ print("at x4, for an output of 1280 x 720")
 # %% [markdown]
 # A transposed convolution is counted once per input pixel, as it is computed. (Papers often count it per output pixel.)
 #
-# ### Eight families at the same budget
+# ### Six families at the same budget
 #
 # A paper's network differs from its predecessor in size, photos and hours of training, so its table does not say what the design is worth. The package
-# comes with eight families that were trained with the same budget: 219,000 to 254,000 weights, RGB, the same 471 photos, 4,000 steps of
+# comes with six families that were trained with the same budget: 219,000 to 254,000 weights, RGB, the same 471 photos, 4,000 steps of
 # eight patches of 24 x 24 LR pixels, L1, and SOAP with the same schedule. Their names end in `250k`. We score them on two photos that none of them was
 # trained on. **Predict:** which framework is best, and which family needs the fewest Mult-Adds?
 

@@ -243,9 +243,9 @@ _TABLE = {
         steps=2_000,
         init_from="lapsrn-x2-bsds-small",
     ),
-    # each 220,000 to 254,000 weights
+    "wdsr-x4-small": _photos("wdsr", options={"filters": 16, "num_blocks": 8}),
+    # each 219,000 to 254,000 weights
     "edsr-x4-250k": _family("edsr", options=EDSR_SMALL),
-    "wdsr-x4-250k": _family("wdsr", options={"filters": 16, "num_blocks": 12}),
     "rdn-x4-250k": _family(
         "rdn",
         options={"filters": 32, "num_blocks": 4, "num_convs": 4, "growth": 16},
@@ -264,7 +264,6 @@ _TABLE = {
     "stacked_hourglass-x4-250k": _family(
         "stacked_hourglass", options={"filters": 48, "depth": 3, "all_outputs": True}
     ),
-    "srresnet-x4-250k": _family("srresnet", options={"filters": 32, "num_blocks": 7}),
     "srcnn-x4-small": _photos(
         "srcnn",
         options={"kernel_sizes": (9, 1, 5)},
