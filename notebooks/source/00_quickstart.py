@@ -229,8 +229,9 @@ sr.plotting.comparison(
 # %% [markdown]
 # In HR, the cylinders in the middle have horizontal cooling fins, which have left almost no trace in LR. The network that was
 # trained for small errors leaves smooth metal there. The adversarial network covers it with grain and small dents, like rough cast
-# iron. Without HR, you would believe it, but it is wrong. On the round cover in front, the manufacturer's name is missing in both
-# results. The PSNR of the adversarial network is lower by about 1 dB: false detail adds to the error.
+# iron. Without HR, you would believe it, but it is wrong. LR does not contradict it either: its LR-PSNR is 45 dB. On the round
+# cover in front, the manufacturer's name is missing in both results. The PSNR of the adversarial network is lower by about 1 dB:
+# false detail adds to the error.
 #
 # Do not draw conclusions from such detail, whether it is a number plate, a face or a medical image. Lesson 13 is about this
 # problem. (The fine regular pattern, here along some bright edges and in the first picture on the skin, is not a guess but an

@@ -543,8 +543,8 @@ for share_of_b, steps in settings:
     )
 
 # %% [markdown]
-# At 800 steps, the share of misread Bs changes from seed to seed, from 74% to 91%. After three times as many steps it is still
-# between 64% and 82%, where the best reader makes no mistake. So this is not the effect of an unlucky seed, and neither the LR
+# At 800 steps, the share of misread Bs changes from seed to seed, from 74% to 92%. After three times as many steps it is still
+# between 63% and 76%, where the best reader makes no mistake. So this is not the effect of an unlucky seed, and neither the LR
 # images nor the share of 10% make it necessary: the best reader, which uses the same share, makes no such error. Nor is it the
 # number of Bs: with equal shares, the same 2,560 Bs in a fifth of the steps are enough to lower it to between 16% and 24%. So in
 # this training the unequal shares cause the error, although they need not. With this loss, trainings of this length do not learn
@@ -576,8 +576,9 @@ for name, chosen in (("false 8s", misread), ("correct", correct)):
 
 # %% [markdown]
 # This is *bias amplification*: Bs are a tenth of the training set, and a far smaller share of the output. Here LR-PSNR would have
-# detected most of the false 8s, because we know the noise: a threshold that rejects one true picture in twenty lets few of them
-# pass. But somebody has to check it, and a picture that fails can be corrected until it passes.
+# detected most of the false 8s, because we know the noise: a limit that 95% of the true pictures pass is passed by 5% of the false
+# 8s. But it also rejects a quarter of the characters that were drawn correctly, because these are soft. So a result that fails need
+# not show the wrong character. But somebody has to check it, and a picture that fails can be corrected until it passes.
 #
 # A similar confusion happened outside of research. In 2013 David Kriesel found that [photocopiers replaced digits in scanned documents](https://www.dkriesel.com/en/blog/2013/0802_xerox-workcentres_are_switching_written_numbers_when_scanning),
 # a 6 by an 8 for example. Their JBIG2 compression stored similar characters only once, and printed the wrong one sharply.
@@ -763,7 +764,8 @@ for name, image in {**skies, "HR": sky}.items():
     print(f"{name:8}", means, "red, green, blue")
 
 # %% [markdown]
-# PROSE13
+# Bicubic interpolation preserves the mean of each colour. The sky of both networks is half a level darker, which is 3% of its
+# light: a network does not preserve it by itself. Do not measure such a faint colour in an upscaled image.
 #
 # Look at the large orange galaxy in the pictures above, at the lower left. **Predict:** which result has the most fine contrast
 # there, and which one agrees best with HR?

@@ -409,7 +409,7 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The zero-shot network is 1.8 dB above bicubic interpolation and only 0.3 dB below the small LapSRN. EDSR is 1.2 dB ahead of the
+# The zero-shot network is 1.7 dB above bicubic interpolation and only 0.4 dB below the small LapSRN. EDSR is 1.3 dB ahead of the
 # zero-shot network. This agrees with the table in the zero-shot paper, where EDSR also leads on bicubic LR images.
 #
 # Now we take a photo that is unlike the training sets: a scanned page. Its letters recur within the scale, but the table above
@@ -720,8 +720,8 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The network with the kernel from the photo is 2.0 dB above EDSR, and only 0.15 dB below the network that was told the true
-# kernel. The measured kernel costs 0.03 dB. With the mirrored kernel the PSNR is 28.43 dB, which is below bicubic interpolation
+# The network with the kernel from the photo is 2.0 dB above EDSR, and only 0.14 dB below the network that was told the true
+# kernel. The measured kernel costs 0.06 dB. With the mirrored kernel the PSNR is 28.49 dB, which is below bicubic interpolation
 # (28.57 dB, see above), and the image has false stripes. So an estimate need not be exact, but a kernel that is very wrong is
 # worse than the assumption of bicubic downscaling. (The training error does not reveal a wrong kernel, because each network
 # solves a task of its own.)
@@ -902,14 +902,17 @@ sr.plotting.comparison(
 )
 
 # %% [markdown]
-# The pixels fit the LR image better (42.8 dB) than the network does after 800 steps (37.4 dB). But the LR image determines only a
-# quarter of the numbers in the HR image. In the rest, the fitted pixels keep their random start, so the result is full of noise.
-# The result of the network is a photo with a faint grain. Convolutions produce smooth and coherent structures more easily than
-# noise, so the architecture is a prior, and no photo was needed to learn it.
+# All of them fit the LR image well after 800 steps (43 to 46 dB). But the LR image determines only a quarter of the numbers in
+# the HR image. In the rest, the fitted pixels keep their start: those that started at random are full of noise, and those that
+# started grey are smooth, except for jagged edges and fine dots around the highlights. The network started at random, too, and
+# yet its result is a photo with a faint grain. Convolutions produce smooth and coherent structures more easily than noise, so the
+# architecture is a prior that no photo was needed to learn. But a smooth start of the pixels is a prior as well: by PSNR, it is
+# as good (27.0 against 26.6 dB).
 #
-# After 800 steps, the PSNR of the network is 1.3 dB above bicubic interpolation, which does not know the kernel. The zero-shot
-# network with the same kernel is 2.2 dB higher. It was trained on the whole photo, in about 10 seconds of CPU time instead of 45.
-# The paper takes a larger network and more steps. It also uses the method to remove noise and to fill in missing pixels.
+# After 800 steps, the PSNR of the network is 1.8 dB above bicubic interpolation, which does not know the kernel. The zero-shot
+# network with the same kernel is 1.6 dB higher. It was trained on the whole photo, in about 20 seconds of CPU time instead of 98.
+# The paper takes a larger network and more steps. It also uses the method to remove noise and to fill in missing pixels. For
+# noise, the number of steps matters: fitted for too long, the network reproduces the noise as well.
 #
 # ## Exercises
 #
@@ -986,7 +989,7 @@ for name in images:
         corrected = corrected + np.asarray(upscale(missing[None])[0])
 
 # %% [markdown] tags=["solution"]
-# Each result comes within a decibel of the network that knows the camera, and EDSR passes it (32.16 dB against 31.96, or 32.06
+# Each result comes within a decibel of the network that knows the camera, and EDSR passes it (32.16 dB against 31.94, or 32.04
 # after the same correction). So what EDSR lacked was the kernel. A measured or estimated kernel can be used as well.
 
 # %% [markdown]
@@ -1062,15 +1065,15 @@ for name, image in charts.items():
 #   detail of several is better.
 # - In zero-shot super-resolution, LR is scaled down once more, and a small network learns the inverse, from son to father. Then
 #   it upscales the father. There is no training set.
-# - With bicubic LR images, ten seconds of training came within 0.3 dB of LapSRN, a small network that was trained on hundreds of
-#   photos, on the cup, and beat it on a scanned page. EDSR was better on both.
+# - With bicubic LR images, twenty seconds of CPU time came within 0.4 dB of LapSRN, a small network that was trained on hundreds
+#   of photos, on the cup, and beat it on a scanned page. EDSR was better on both.
 # - A network learns the degradation of its training pairs. Where LR was made in another way, a small network that knew the kernel
 #   was 2.1 dB ahead of EDSR, which did not. Ten steps of back-projection with the kernel put EDSR ahead again (exercise 3).
 # - The kernel can be measured by least squares with a chart, or, if the family of lenses is known, estimated from the photo
 #   alone, because patches recur best if the son is made with the right kernel. On our photo, this was sufficient to beat EDSR by
 #   2 dB.
 # - An untrained network that is fitted to one LR image gives a photo, and pixels that start at random and are fitted to it stay
-#   noisy. PROSE14
+#   noisy: the architecture is a prior. Pixels that start uniformly grey give a photo, too.
 # - LR-PSNR shows, without HR, that a result does not fit. It does not show that a result is right.
 # - Flips and rotations change a slanted kernel. The self-ensemble is valid only where the kernel has the same symmetry.
 # - Whatever else was done to the photo has to be included too. In exercise 4, noise that was missing in the sons put the network
