@@ -429,7 +429,7 @@ def test_large_photos_become_jpegs_and_large_charts_stay():
 def test_ids_of_cells_follow_from_their_text():
     first, again = build.to_notebook(SOURCE), build.to_notebook(SOURCE)
     ids = [cell.id for cell in first.cells]
-    assert ids == [cell.id for cell in again.cells] and len(set(ids)) == 5
+    assert ids == [cell.id for cell in again.cells] and len(set(ids)) == 6
     moved = build.to_notebook("# %%\n1\n\n" + SOURCE)
     assert [cell.id for cell in moved.cells[1:]] == ids
 
