@@ -114,9 +114,10 @@ axes[-1].set_xlabel("layers, from input to output")
 plt.show()
 
 # %% [markdown]
-# The shapes are a high plateau, a low one, a staircase, a row of teeth, and two valleys. (Strictly, the hourglass is post-upsampling. We list it
-# as iterative, because the second hourglass corrects the prediction of the first.) The height, on a logarithmic axis, determines the cost: a convolution
-# uses every weight once for each pixel of its feature map. Take a 3 x 3 convolution from 64 to 64 channels:
+# The shapes are a high plateau, a low one, a staircase, a row of teeth, and two valleys. (Strictly, the hourglass is post-upsampling. We list it as
+# iterative, because the second hourglass corrects the prediction of the first.) The height, on a logarithmic axis, determines the cost: a convolution
+# uses every weight once for each pixel of its feature map. (A transposed convolution uses them once for each *input* pixel, so DBPN's teeth cost less
+# than their height suggests.) Take a 3 x 3 convolution from 64 to 64 channels:
 
 # %%
 weights = 3 * 3 * 64 * 64
@@ -179,8 +180,8 @@ plt.show()
 
 # %% [markdown]
 # The residuals are nearly zero in smooth areas and show lines at edges. Such a difference between an image and its blurred version is roughly
-# proportional to the negative *Laplacian*, a sum of second derivatives. The residual of x2 is the stronger one: it holds coarser waves than that of x4,
-# and in photos coarser waves are stronger.
+# proportional to the negative *Laplacian*, a sum of second derivatives. In this photo, the residual of x2 is the stronger one. A photo with much fine
+# texture can reverse this.
 #
 # LapSRN (Lai and others, 2017) predicts such residuals from the LR image alone, one on each level. The second one also has to correct the errors of the
 # first level:
@@ -415,8 +416,8 @@ sr.plotting.comparison(
 # the upper level is random in both networks? The features that a trained lower level passes on are much weaker, so the random residual of x4 is
 # small, and the image stays close to the interpolated one.)
 #
-# The comparison is not fair, because the lower level had been trained for 2,000 steps on other photos. But it shows that a trained lower level is worth
-# keeping.
+# The comparison is not fair, because the lower level had been trained for 2,000 steps on other photos, and it does not show that a curriculum is better
+# than the same steps at x4. But it shows that a trained lower level is worth keeping.
 #
 # ## Iterative: back-projection
 #
@@ -564,10 +565,10 @@ print("one back-projection = a DBPN with", unit.count_params(), "parameters")
 
 # %% [markdown]
 # Both agree, so the unit can be one step of back-projection. The paper's network has 64 channels instead of one, learned kernels, and seven
-# up-projections with down-projections between them, each of which receives the maps of all previous ones. These are the teeth in the first figure
-# (more teeth than projections, because each one goes up and down inside). Does a *trained* unit still compare, although nothing forces it to? We look
-# at the LR side of its first unit, in the channel with the most contrast: the features that come in, the same after they were upscaled and
-# downscaled, and their difference.
+# up-projections with down-projections between them, where each up-projection receives the maps of all previous down-projections, and the reverse. These
+# are the teeth in the first figure (more teeth than projections, because each one goes up and down inside). Does a *trained* unit still compare,
+# although nothing forces it to? We look at the LR side of its first unit, in the channel with the most contrast: the features that come in, the same
+# after they were upscaled and downscaled, and their difference.
 
 # %%
 network = load("dbpn-x4-bsds-250k")
@@ -589,9 +590,9 @@ same = np.corrcoef(incoming[area].ravel(), back[area].ravel())[0, 1]
 print(f"correlation of the first two maps: {same:.2f}")
 
 # %% [markdown]
-# No: in this channel, the map that comes back has less than a tenth of the contrast of the one that went in. The difference is therefore not a small
-# error, as in back-projection: it is the input with its sign reversed. The layers of a unit *can* compare, but training uses them for something else.
-# (Other channels may differ.)
+# Not in this channel: the map that comes back has less than a tenth of the contrast of the one that went in. The difference is therefore not a small
+# error, as in back-projection: it is the input with its sign reversed. The form of a unit permits the comparison, but does not enforce it. (Other
+# channels and units may differ.)
 
 # %% [markdown]
 # ### Optional: the hourglass, down first, then up
@@ -877,7 +878,8 @@ plt.show()
 # gradient from within 4, and the other networks without attention or pooling behave alike. (VDSR reaches only 7, because its layers work on HR pixels,
 # and DBPN only 9: this one has five projections, and an 8 x 8 kernel on HR pixels covers just 2 x 2 LR pixels.) RCAN also has 90% within 4 pixels, but
 # its curve then stays near two thousandths, because its channel weights depend, weakly, on the means over all pixels. The hourglass needs 11 pixels for
-# 90%, nearly three times as many as EDSR.
+# 90%, nearly three times as many as EDSR. (In VDSR and LapSRN, part of the gradient runs through the interpolated image, so their 90% says less about
+# their layers.)
 #
 # Does a faint gradient have an effect? We paint everything black that is more than 24 pixels from the centre, and compare the *centre* of the output.
 # **Predict:** which networks will be affected?
@@ -897,8 +899,8 @@ for name in shown_networks:
 assert changes["edsr"] < min(changes["rcan"], changes["stacked_hourglass"])
 
 # %% [markdown]
-# EDSR and LapSRN cannot be affected. RCAN and the hourglass are affected, but by far less than an eye could see. So if a photo is cut into
-# tiles, the result may depend on the cut. `sr.upscale` measures how far a network sees, and warns where tiles cannot be exact.
+# EDSR and LapSRN cannot be affected. In this piece, RCAN and the hourglass change by less than 0.1 grey levels, which is invisible. Still, with such
+# networks the result can depend on how a photo is cut into tiles. `sr.upscale` measures how far a network sees, and warns where tiles cannot be exact.
 #
 # ## Four frameworks in one table
 #
@@ -985,10 +987,12 @@ print(f"{', '.join(pairs.names)}: {result['conditions']}")
 print("G: billion Mult-Adds for an output of 1280 x 720")
 
 # %% [markdown]
-# All six are within 0.1 dB of each other: at one budget, and with so short a training, the framework hardly matters for these two photos. Two photos
-# and one random seed cannot rank neighbours in this table. On Set5 and Set14, which the package's benchmarks use, the order is similar, and the
-# differences are a little larger: hourglass (30.99 dB on Set5), LapSRN, EDSR, RCAN, RDN and DBPN (31.23 dB). What differs is the cost. The hourglass,
-# which works on small maps, needs 5.7 G Mult-Adds, and LapSRN, half of whose layers work at twice the size, 37.4 G.
+# All six are within 0.1 dB of each other: at one budget of weights and steps, and with so short a training, the framework hardly matters for these two
+# photos. (Computing is not equal, and the common learning rate may suit some families better.) Two photos and one random seed cannot rank neighbours in
+# this table. On Set5, which the package's benchmarks use, the hourglass is last, too (30.99 dB), and DBPN moves from the fourth place to the first
+# (31.23 dB). What differs is the cost. The hourglass, which works on small maps, needs 5.7 G Mult-Adds, and LapSRN, half of whose layers work at twice
+# the size, 37.4 G. But Mult-Adds are not time: in the [benchmarks](../benchmarks/README.md), DBPN takes three times as long as EDSR, although it has
+# fewer.
 #
 # The other shipped sets have other sizes and trainings. **Predict:** can a network of 13,000 weights that was trained ten times as long beat a family
 # above?
@@ -1024,10 +1028,11 @@ sr.plotting.quality_against_cost(
 # (In the plot, the six are named without `250k`, and `-s` stands for `-small`.) FSRCNN comes within 0.1 to 0.2 dB of the families, at less than a
 # twentieth of the Mult-Adds of most, and ESPCN is level with it. But both upscale luma only, which is what we score, and were trained for ten times as
 # many steps or more. EDSR with six times the weights of the families, 8,000 steps, and 40,000 before that at x2, is 0.2 dB above all of them.
-# `edsr-small` is the network of `edsr-250k` after half as many steps, and is 0.1 dB below it. So size and training make larger differences than the
-# design, and a plot such as this one compares training runs as much as networks. (Some others had been trained before the steps in the table, too:
-# `espcn` for 40,000 at x2, `fsrcnn` for 60,000 at x2, `srcnn` for 32,000 at x3, and `lapsrn-small` for 2,000 at x2.) The upper dashed line is the best
-# linear filter, a network without a hidden layer. `srcnn-small` and `vae-small` are hardly above it.
+# `edsr-small` is the network of `edsr-250k` after half as many steps, and is 0.1 dB below it. So halving the steps costs as much as separates the best
+# family from the worst, and more weights with longer training gain more than twice that. A plot such as this one compares training runs as much as
+# networks. (Some others had been trained before the steps in the table, too: `espcn` for 40,000 at x2, `fsrcnn` for 60,000 at x2, `srcnn` for 32,000 at
+# x3, and `lapsrn-small` for 2,000 at x2.) The upper dashed line is the best linear filter, a network without a hidden layer. `srcnn-small` and
+# `vae-small` are hardly above it.
 #
 # Next, we show the best family of each framework, and for comparison EDSR with 1.5 million weights. **Predict:** which two will look alike, and what
 # will the large EDSR show that the others do not?
@@ -1141,8 +1146,9 @@ for name, image, count in (
     print(f"{name:9} {count:8,} weights {score['psnr_y']:.2f} dB, motorcycle x4")
 
 # %% [markdown] tags=["solution"]
-# Half the weights give most of the gain over bicubic, although the x2 network never saw its own output in training.
-# The levels have much in common, and in LapSRN's sequel they share their weights.
+# Half the weights give most of the gain over bicubic, although the x2 network never saw its own output in training. (The x4 network was also trained
+# for 2,000 steps more, so its lead is not due to separate weights alone.) The levels have much in common, and in LapSRN's sequel they share their
+# weights.
 
 # %% [markdown]
 # **Exercise 5.** Does back-projection improve a *network*? Take the output of `edsr-x4-bsds-small` for both photos, measure its error in LR, and
@@ -1175,12 +1181,13 @@ for photo, (small, target) in zip(pairs.names, pairs, strict=True):
 #
 # - There are four frameworks: upscale first, last, in steps, or up and down. A layer costs four times as much at twice the side.
 # - LapSRN adds a predicted residual on each level. It gives x2 on the way to x4, and can be trained from the lower level up.
-# - Back-projection makes an image agree with its LR image. If the downscaling is known and there is no noise, this is necessary but not sufficient. DBPN's
-#   unit is that step with learned kernels.
+# - Back-projection makes an image agree with its LR image. If the downscaling is known and there is no noise, this is necessary but not sufficient.
+#   DBPN's unit has the form of that step; its trained kernels need not perform it.
 # - A gradient measures the receptive field: the theoretical one where it is not zero, the effective one where it is considerable.
 # - Dilation, pooling and an hourglass widen the receptive field, and dense connections do not. Pyramid pooling is global, and makes blocks.
 # - Of the trained networks, all but the hourglass get 90% of their gradient from within 2 to 4 LR pixels; the hourglass needs 11.
-# - A plot of quality against cost compares training runs as much as designs. At one budget, six families are within 0.1 dB of each other on our photos.
+# - A plot of quality against cost compares training runs as much as designs. At one budget of weights and steps, six families are within 0.1 dB of each
+#   other on our photos.
 #
 # ## Further reading
 #
