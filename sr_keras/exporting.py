@@ -22,6 +22,9 @@ _FORMATS = {
 }
 # How a LiteRT file names operations that only TensorFlow itself can run.
 _FLEX = re.compile(rb"Flex([A-Z]\w{2,})")
+# tf2onnx 1.17 visits a graph in an order that changes from call to call, and now and
+# then, for VDSR in one of ten, adds a dimension of 1 to the output.
+_ATTEMPTS = 3
 
 
 def export(model, path, format="onnx"):
@@ -104,8 +107,14 @@ def export(model, path, format="onnx"):
         tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder,
     ):
         temporary = pathlib.Path(folder) / f"model{suffix}"
-        model.export(temporary, format=keras_name, verbose=False)
-        difference = _check_or_warn(model, temporary, format)
+        for attempt in range(1, _ATTEMPTS + 1):
+            model.export(temporary, format=keras_name, verbose=False)
+            try:
+                difference = _check_or_warn(model, temporary, format)
+                break
+            except (ValueError, RuntimeError):
+                if format != "onnx" or attempt == _ATTEMPTS:
+                    raise
         os.replace(temporary, complete)
     return difference
 

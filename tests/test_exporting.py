@@ -42,6 +42,24 @@ def test_every_network_runs_elsewhere_on_images_of_any_size(name, format, tmp_pa
     assert [p.name for p in path.parent.iterdir()] == ["network.any"]
 
 
+def test_a_file_that_the_converter_got_wrong_is_written_again(tmp_path, monkeypatch):
+    require("onnx")
+    results = [ValueError("another shape"), ValueError("another shape"), 0.0]
+
+    def check(*args):
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(exporting, "_check_or_warn", check)
+    assert export(tiny("espcn"), tmp_path / "a.onnx") == 0.0 and results == []
+    results += [ValueError("another shape")] * 3
+    with pytest.raises(ValueError, match="another shape"):
+        export(tiny("espcn"), tmp_path / "b.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
 @pytest.mark.parametrize(
     ("build", "format"),
     [
