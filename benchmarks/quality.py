@@ -300,12 +300,13 @@ def beside_published(entries):
     rows.sort(key=lambda entry: (entry["scale"], entry["scores"]["Set5"]["psnr_y"]))
     for entry in rows:
         network = entry.get("network", "bicubic")
-        if entry["name"].endswith(LOOKS + DAMAGED) or network not in PUBLISHED:
+        name = entry["name"]
+        if name.endswith(LOOKS + DAMAGED) or network not in PUBLISHED:
             continue
-        if entry["name"].replace("-small", "-250k") in entries.keys() - {entry["name"]}:
+        if name.endswith("-small") and name.replace("-small", "-250k") in entries:
             continue
         published = PUBLISHED[network].get(entry["scale"], ("", ""))
-        cells = [f"`{entry['name']}`", f"{entry.get('parameters', 0) / 1e3:,.0f} K"]
+        cells = [f"`{name}`", f"{entry.get('parameters', 0) / 1e3:,.0f} K"]
         for name_of_set, figure in zip(SETS, published, strict=True):
             for scores in (entry["scores"], entry.get("eight", {})):
                 cells.append(psnr_and_ssim(scores.get(name_of_set)))
